@@ -1,0 +1,49 @@
+"""The one place where wall time, ids and randomness enter. Everything else is handed a `Clock` and `Ids`."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+import uuid
+
+
+class SystemClock:
+    """The machine's clock, never behind `floor_ms` (design §4: edge wall = max(OS, last journaled))."""
+
+    def __init__(self, floor_ms: int = 0) -> None:
+        self._floor_ms = floor_ms
+
+    def raise_floor(self, at_ms: int) -> None:
+        """Time has been at least `at_ms`; from now on it is never told as earlier."""
+        self._floor_ms = max(self._floor_ms, at_ms)
+
+    def now_ms(self) -> int:
+        return max(time.time_ns() // 1_000_000, self._floor_ms)
+
+    def mono_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    @property
+    def quality(self) -> str:
+        return "synced" if time.time_ns() // 1_000_000 >= self._floor_ms else "floor"
+
+
+class SystemIds:
+    """Ids from the operating system's randomness."""
+
+    def uid(self) -> str:
+        # RFC 9562 §5.7: 48 bits of Unix milliseconds, version, 74 random bits. Python's own comes with 3.14.
+        stamp = (time.time_ns() // 1_000_000) & ((1 << 48) - 1)
+        rest = int.from_bytes(secrets.token_bytes(10), "big")
+        value = (stamp << 80) | (0x7 << 76) | ((rest >> 68) << 64) | (0b10 << 62) | (rest & ((1 << 62) - 1))
+        return str(uuid.UUID(int=value))
+
+    def token(self, size: int = 16) -> bytes:
+        return secrets.token_bytes(size)
+
+    def transaction(self) -> int:
+        return secrets.randbelow(2**31 - 1) + 1
+
+    def jitter(self) -> float:
+        return random.random()  # noqa: S311 - spreads retries, guards nothing

@@ -1,0 +1,184 @@
+"""Commands: what an app asks of a charger, named by the effect it should have (design §7).
+
+A command is encoded once by the app, signed by its key, and travels as one opaque string (the *envelope*)
+over whichever path is up; the edge alone decides. `CLASSES` says how each may be repeated and who may ask.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from common.domain import Role, Target
+from common.errors import Code, Refused
+
+
+class Name(StrEnum):
+    """Every effect that can be asked for."""
+
+    START = "start"
+    STOP = "stop"
+    UNLOCK = "unlock"
+    RESET = "reset"
+    AVAILABILITY = "availability"
+    CONFIGURE = "configure"
+    READ_CONFIGURATION = "read_configuration"
+    CLEAR_CACHE = "clear_cache"
+    MESSAGE = "message"
+    ADOPT = "adopt"
+
+
+class Repeat(StrEnum):
+    """What may happen to a call whose answer is not known."""
+
+    AT_MOST_ONCE = "at_most_once"  #: committed as sent, called once, never re-sent; reconciled by observation
+    UNTIL_CONFIRMED = "until_confirmed"  #: idempotent: sent again until confirmed or expired
+    LOCAL = "local"  #: settled in the box, no charger is called
+
+
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Begin a charge on the target connector for the asking principal."""
+
+
+class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """End the named session."""
+
+    session: str
+
+
+class Unlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Release the plug. Ends a session that is running on the connector."""
+
+
+class Reset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Restart the charger. Soft stops sessions in good order; hard may lose what the charger has queued."""
+
+    hard: bool = False
+
+
+class SetAvailability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take a connector (or the whole charger) into or out of service; survives the charger's reboot."""
+
+    operative: bool
+
+
+class Configure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Set one configuration key (1.6) or variable (2.x)."""
+
+    key: str
+    value: str
+
+
+class ReadConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Read configuration keys; none named = all that the charger tells."""
+
+    keys: tuple[str, ...] = ()
+
+
+class ClearCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Empty the charger's own list of tags it has seen accepted."""
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vendor's own message (DataTransfer)."""
+
+    vendor: str
+    message: str = ""
+    data: str = ""
+
+
+class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take a waiting charger into the site, or give an adopted one another name."""
+
+    name: str = ""
+
+
+Args = (
+    Start
+    | Stop
+    | Unlock
+    | Reset
+    | SetAvailability
+    | Configure
+    | ReadConfiguration
+    | ClearCache
+    | Message
+    | Adopt
+)
+
+
+class Class(msgspec.Struct, frozen=True):
+    """How a command behaves. `ttl_ms` is the longest life an app may give it."""
+
+    args: type
+    repeat: Repeat
+    roles: frozenset[Role]
+    ttl_ms: int
+    urgent: bool = False  #: sent at once, its commit alongside (a slow disk must not delay a stop)
+
+
+_ALL = frozenset(Role)
+_STAFF = frozenset({Role.OPERATOR, Role.INSTALLER, Role.LOCAL})
+_SITE = frozenset({Role.INSTALLER, Role.LOCAL, Role.OPERATOR})
+_DAY_MS = 24 * 3600 * 1000
+
+# Lives follow reliability.md §3: a start is about somebody standing at the charger now; a stop stays true
+# for minutes; configuration may wait for a charger that is being installed.
+CLASSES: dict[Name, Class] = {
+    Name.START: Class(Start, Repeat.AT_MOST_ONCE, _ALL, 30_000),
+    Name.STOP: Class(Stop, Repeat.UNTIL_CONFIRMED, _ALL, 300_000, urgent=True),
+    Name.UNLOCK: Class(Unlock, Repeat.AT_MOST_ONCE, _ALL, 15_000),
+    Name.RESET: Class(Reset, Repeat.AT_MOST_ONCE, _STAFF, 60_000),
+    Name.AVAILABILITY: Class(SetAvailability, Repeat.UNTIL_CONFIRMED, _STAFF, _DAY_MS),
+    Name.CONFIGURE: Class(Configure, Repeat.UNTIL_CONFIRMED, _STAFF, _DAY_MS),
+    Name.READ_CONFIGURATION: Class(ReadConfiguration, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
+    Name.CLEAR_CACHE: Class(ClearCache, Repeat.UNTIL_CONFIRMED, _STAFF, 300_000),
+    Name.MESSAGE: Class(Message, Repeat.AT_MOST_ONCE, _STAFF, 60_000),
+    Name.ADOPT: Class(Adopt, Repeat.LOCAL, _SITE, 60_000),
+}
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The payload that is signed. `id` is a UUIDv7 made and stored by the app before it sends."""
+
+    site: str
+    id: str
+    name: Name
+    target: Target
+    args: dict[str, Any] = {}
+    expires_at: str  #: ISO 8601, site time
+
+
+#: The longest command payload: ten times the largest real one; bounds what is hashed before it is believed.
+COMMAND_BYTES_MAX = 4096
+
+_decoder = msgspec.json.Decoder(Command)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(command: Command) -> bytes:
+    """The exact bytes that get signed."""
+    return _encoder.encode(command)
+
+
+def decode(payload: bytes) -> Command:
+    """Read a command's signed bytes. Raises Refused(bad_request) with what is wrong."""
+    if len(payload) > COMMAND_BYTES_MAX:
+        raise Refused(Code.BAD_REQUEST, f"a command is at most {COMMAND_BYTES_MAX} bytes")
+    try:
+        return _decoder.decode(payload)
+    except msgspec.DecodeError as unreadable:
+        raise Refused(Code.BAD_REQUEST, str(unreadable)) from None
+
+
+def arguments(name: Name, args: Mapping[str, Any]) -> Args:
+    """The typed arguments of a command. Raises Refused(bad_request) naming the field that is wrong."""
+    try:
+        typed: Args = msgspec.convert(dict(args), CLASSES[name].args)
+    except msgspec.ValidationError as wrong:
+        raise Refused(Code.BAD_REQUEST, str(wrong)) from None
+    return typed

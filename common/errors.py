@@ -1,0 +1,202 @@
+"""Every error Plugside tells anyone about: one tree, stable codes, a sentence and a next step.
+
+    PlugsideError
+    ├── Refused       what was asked is declined and nothing changed
+    ├── RemoteFault   the peer broke the protocol or failed to prove who it is
+    ├── LocalFault    this installation is set up or used wrongly
+    └── Unavailable   nothing is wrong, but it cannot be reached or done now
+
+A code never changes its meaning. The wire carries `code`, `message` and `hint`; `from_wire` rebuilds the
+exception on the other side, so a caller handles a LAN answer, a cloud answer and a local one alike.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Stable error codes. `CATALOGUE` holds what a person reads for each."""
+
+    # Refused
+    BAD_REQUEST = "bad_request"
+    NOT_PERMITTED = "not_permitted"
+    UNKNOWN_CHARGER = "unknown_charger"
+    UNKNOWN_CONNECTOR = "unknown_connector"
+    UNKNOWN_SESSION = "unknown_session"
+    NOT_YOUR_SESSION = "not_your_session"
+    CONNECTOR_IN_USE = "connector_in_use"
+    CONNECTOR_FAULTED = "connector_faulted"
+    CONNECTOR_UNAVAILABLE = "connector_unavailable"
+    CONNECTOR_RESERVED = "connector_reserved"
+    CONFIRMING = "confirming"
+    UNPLUG_FIRST = "unplug_first"
+    EXPIRED = "expired"
+    ID_REUSE = "id_reuse"
+    WRONG_SITE = "wrong_site"
+    UNKNOWN_SITE = "unknown_site"
+    BAD_SIGNATURE = "bad_signature"
+    BAD_GRANT = "bad_grant"
+    GRANT_EXPIRED = "grant_expired"
+    REVOKED = "revoked"
+    BAD_INVITE = "bad_invite"
+    LIMIT_REACHED = "limit_reached"
+    # outcomes of a command that reached a charger
+    CHARGER_REJECTED = "charger_rejected"
+    CHARGER_NOT_SUPPORTED = "charger_not_supported"
+    CHARGER_TIMEOUT = "charger_timeout"
+    NOT_PLUGGED_IN = "not_plugged_in"
+    # RemoteFault
+    PROTOCOL = "protocol"
+    UNTRUSTED_PEER = "untrusted_peer"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    TOO_LARGE = "too_large"
+    # LocalFault
+    BAD_SETTINGS = "bad_settings"
+    FOLDER_IN_USE = "folder_in_use"
+    FOLDER_UNUSABLE = "folder_unusable"
+    NOT_RUNNING = "not_running"
+    NOT_PAIRED = "not_paired"
+    INTERNAL = "internal"
+    # Unavailable
+    CHARGER_OFFLINE = "charger_offline"
+    SITE_OFFLINE = "site_offline"
+    JOURNAL_UNAVAILABLE = "journal_unavailable"
+    BUSY = "busy"
+    SLOW_READER = "slow_reader"
+    NO_PATH = "no_path"
+    SHUTTING_DOWN = "shutting_down"
+
+
+#: code → (what happened, what to do next). Sentences are for a driver or an installer, not for a developer.
+CATALOGUE: dict[Code, tuple[str, str]] = {
+    Code.BAD_REQUEST: ("That request could not be understood.", "Update the app and try again."),
+    Code.NOT_PERMITTED: ("You may not do that here.", "Ask the operator of this site for the right to."),
+    Code.UNKNOWN_CHARGER: (
+        "There is no such charger here, or it is not yours to use.",
+        "Check the name on the charger, or ask the operator to add you.",
+    ),
+    Code.UNKNOWN_CONNECTOR: ("This charger has no such connector.", "Choose one of its own connectors."),
+    Code.UNKNOWN_SESSION: ("There is no such charging session.", "Look at the charger's state again."),
+    Code.NOT_YOUR_SESSION: ("That charge was started by somebody else.", "Only they or the operator can end it."),
+    Code.CONNECTOR_IN_USE: ("This connector is in use.", "Wait until it is free, or use another one."),
+    Code.CONNECTOR_FAULTED: ("The charger reports a fault.", "Use another charger and tell the operator."),
+    Code.CONNECTOR_UNAVAILABLE: ("This connector is out of service.", "Use another one."),
+    Code.CONNECTOR_RESERVED: ("This connector is reserved.", "Use another one, or wait until it is free."),
+    Code.CONFIRMING: ("The charger's state is being confirmed.", "Try again in a few seconds."),
+    Code.UNPLUG_FIRST: ("The last charge has ended but the cable is still in.", "Unplug, plug in again, then start."),
+    Code.EXPIRED: ("That command came too late and was not carried out.", "Try again."),
+    Code.ID_REUSE: ("This command id was used before for something else.", "Send the command again with a new id."),
+    Code.WRONG_SITE: ("That command is for another site.", "Send it to the site that it names."),
+    Code.UNKNOWN_SITE: ("There is no such site, or it is not yours to use.", "Check the site's name."),
+    Code.BAD_SIGNATURE: ("The signature does not fit the request.", "Pair this device again."),
+    Code.BAD_GRANT: ("This device's permission is not valid here.", "Pair this device again."),
+    Code.GRANT_EXPIRED: ("This device's permission has run out.", "Connect to the internet once, or pair again."),
+    Code.REVOKED: ("This device's permission was withdrawn.", "Ask the operator of this site."),
+    Code.BAD_INVITE: ("This invite is not valid, was used, or has run out.", "Ask the operator for a new one."),
+    Code.LIMIT_REACHED: ("The limit agreed for you is reached.", "Ask the operator of this site."),
+    Code.CHARGER_REJECTED: ("The charger refused.", "Check that the car is plugged in, then try again."),
+    Code.CHARGER_NOT_SUPPORTED: ("This charger cannot do that.", "Use the charger's own controls."),
+    Code.CHARGER_TIMEOUT: (
+        "The charger did not answer; it may still act.",
+        "Watch its state before you try again.",
+    ),
+    Code.NOT_PLUGGED_IN: ("The charger was ready but no car was plugged in in time.", "Plug in, then start again."),
+    Code.PROTOCOL: ("The other side sent something that does not belong here.", "Update both sides."),
+    Code.UNTRUSTED_PEER: (
+        "The other side could not prove that it is the box or cloud you paired with.",
+        "Do not continue on this network; check that you are on the site's own.",
+    ),
+    Code.UNSUPPORTED_VERSION: ("The two sides have no protocol version in common.", "Update the older one."),
+    Code.TOO_LARGE: ("That message is larger than is allowed.", "Send less at once."),
+    Code.BAD_SETTINGS: ("A setting is wrong.", "Correct the setting that is named and start again."),
+    Code.FOLDER_IN_USE: (
+        "Another process is running on this data folder.",
+        "Stop it first, or give this one its own --data folder.",
+    ),
+    Code.FOLDER_UNUSABLE: ("The data folder cannot be used.", "Check that it exists and can be written."),
+    Code.NOT_RUNNING: ("Nothing is running there.", "Start it with `run` first, or name its --socket."),
+    Code.NOT_PAIRED: ("This device is not paired with any site.", "Run `plugside pair INVITE` first."),
+    Code.INTERNAL: ("Something went wrong on our side; nothing was changed.", "Try again; tell us if it stays."),
+    Code.CHARGER_OFFLINE: ("The charger is not connected.", "Check its power and network, then try again."),
+    Code.SITE_OFFLINE: ("The site cannot be reached right now.", "Try again, or use the site's own Wi-Fi."),
+    Code.JOURNAL_UNAVAILABLE: (
+        "The box cannot write to its disk, so it takes no new work.",
+        "Free space or replace the disk; the chargers keep what they have.",
+    ),
+    Code.BUSY: ("Too much is going on right now.", "Try again in a few seconds."),
+    Code.SLOW_READER: ("This connection read too slowly and was cut.", "Connect again."),
+    Code.NO_PATH: ("Neither the box nor the cloud can be reached.", "Check this device's network."),
+    Code.SHUTTING_DOWN: ("The service is restarting.", "Connect again in a moment."),
+}
+
+
+class PlugsideError(Exception):
+    """An error with a stable `code`, a sentence (`message`) and a next step (`hint`)."""
+
+    def __init__(self, code: Code, detail: str = "", *, hint: str = "") -> None:
+        sentence, step = CATALOGUE[code]
+        self.code = code
+        self.detail = detail
+        self.message = f"{sentence} ({detail})" if detail else sentence
+        self.hint = hint or step
+        super().__init__(f"{self.message} {self.hint}")
+
+
+class Refused(PlugsideError):  # noqa: N818 - a refusal is an answer, not a failure
+    """What was asked is declined; nothing changed."""
+
+
+class RemoteFault(PlugsideError):  # noqa: N818
+    """The peer broke the protocol or failed to prove who it is."""
+
+
+class LocalFault(PlugsideError):  # noqa: N818
+    """This installation is set up or used wrongly."""
+
+
+class Unavailable(PlugsideError):  # noqa: N818
+    """Nothing is wrong, but it cannot be reached or done now."""
+
+
+_REMOTE = {Code.PROTOCOL, Code.UNTRUSTED_PEER, Code.UNSUPPORTED_VERSION, Code.TOO_LARGE}
+_LOCAL = {
+    Code.BAD_SETTINGS,
+    Code.FOLDER_IN_USE,
+    Code.FOLDER_UNUSABLE,
+    Code.NOT_RUNNING,
+    Code.NOT_PAIRED,
+    Code.INTERNAL,
+}
+_UNAVAILABLE = {
+    Code.CHARGER_OFFLINE,
+    Code.SITE_OFFLINE,
+    Code.JOURNAL_UNAVAILABLE,
+    Code.BUSY,
+    Code.SLOW_READER,
+    Code.NO_PATH,
+    Code.SHUTTING_DOWN,
+}
+
+
+def error(code: Code, detail: str = "", *, hint: str = "") -> PlugsideError:
+    """Build the exception whose class is the branch that `code` belongs to."""
+    kind: type[PlugsideError] = Refused
+    if code in _REMOTE:
+        kind = RemoteFault
+    elif code in _LOCAL:
+        kind = LocalFault
+    elif code in _UNAVAILABLE:
+        kind = Unavailable
+    return kind(code, detail, hint=hint)
+
+
+def from_wire(code: str, message: str, hint: str) -> PlugsideError:
+    """Rebuild an error from what a peer sent; an unknown code of a newer peer becomes `protocol`."""
+    try:
+        known = Code(code)
+    except ValueError:
+        return RemoteFault(Code.PROTOCOL, f"{code}: {message}", hint=hint)
+    built = error(known, hint=hint)
+    built.message = message or built.message
+    return built

@@ -1,0 +1,321 @@
+"""The view: a site's state as people see it, a pure reduction of its facts.
+
+The edge's core keeps one inside its own state, the cloud keeps a copy for each site, the client keeps what it
+may see; all three apply the same facts with the same function, so there is one place where a fact's meaning
+for the screen is written. `apply` changes the view in place (it is on the path of every message).
+Snapshots are filtered per principal by `common.policy`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from common import facts
+from common.domain import ConnectorState, EnergyMethod, MeterSample, Plug
+
+#: Settled commands kept for followers that were away for a moment. More live in the journal.
+SETTLED_COMMANDS_MAX = 64
+#: Ended sessions kept in the view for each charger; history is a query.
+ENDED_SESSIONS_MAX = 4
+
+
+class ConnectorView(msgspec.Struct, omit_defaults=True):
+    """One connector. `observed` set = its state is being confirmed. `stale` = last known, link is down."""
+
+    evse: int
+    connector: int = 1
+    state: ConnectorState = ConnectorState.UNKNOWN
+    plug: Plug = Plug.UNKNOWN
+    observed: ConnectorState | None = None
+    error_code: str = ""
+    info: str = ""
+    since: str = ""
+    stale: bool = False
+    session: str | None = None  #: the open session, shown only to whom it belongs (and operators)
+
+
+class ChargerView(msgspec.Struct, omit_defaults=True):
+    """One charger, by its OCPP identity."""
+
+    id: str
+    name: str = ""
+    adopted: bool = False
+    online: bool = False
+    protocol: str = ""
+    address: str = ""
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    since: str = ""
+    boots: int = 0
+    lost_reason: str = ""
+    station: ConnectorState = ConnectorState.UNKNOWN  #: connector 0's report; never copied to connectors
+    connectors: dict[int, ConnectorView] = {}  #: by EVSE
+
+
+class SessionView(msgspec.Struct, omit_defaults=True):
+    """One charge. `energy_wh` is so far while open, and final once `ended_at` is there."""
+
+    session: str
+    charger: str
+    evse: int
+    connector: int = 1
+    transaction: str = ""
+    principal: str | None = None
+    command: str | None = None
+    started_at: str = ""
+    received_at: str = ""
+    authorization: str = "accepted"
+    meter_start_wh: float | None = None
+    meter_stop_wh: float | None = None
+    energy_wh: float | None = None
+    method: EnergyMethod = EnergyMethod.UNKNOWN
+    power_w: float | None = None
+    current_a: tuple[float, ...] | None = None
+    soc_percent: float | None = None
+    sampled_at: str = ""
+    ended_at: str = ""
+    reason: str = ""
+    provisional: bool = False
+    revision: int = 0
+    flags: tuple[str, ...] = ()
+
+
+class CommandView(msgspec.Struct, omit_defaults=True):
+    """One command on its way: accepted → sent → confirmed → settled."""
+
+    command: str
+    name: str
+    charger: str
+    principal: str | None = None
+    state: str = "accepted"
+    answer: str = ""
+    outcome: str = ""
+    code: str = ""
+    session: str | None = None
+    evse: int | None = None
+
+
+class View(msgspec.Struct):
+    """A whole site. `epoch`/`seq` name the last fact that is in it."""
+
+    site: str
+    epoch: str = ""
+    seq: int = 0
+    at: str = ""
+    chargers: dict[str, ChargerView] = {}
+    sessions: dict[str, SessionView] = {}
+    commands: dict[str, CommandView] = {}
+
+
+def apply(view: View, fact: facts.Fact) -> View:
+    """Bring `view` up to `fact`. Unknown kinds only advance the position. Returns the same object."""
+    view.epoch, view.seq, view.at = fact.epoch, fact.seq, fact.at
+    reduce_one = _REDUCERS.get(type(fact.body))
+    if reduce_one is not None:
+        reduce_one(view, fact, fact.body)
+    return view
+
+
+def charger(view: View, charger_id: str) -> ChargerView:
+    """The charger's entry, made if it is new."""
+    known = view.chargers.get(charger_id)
+    if known is None:
+        known = view.chargers[charger_id] = ChargerView(charger_id)
+    return known
+
+
+def connector(view: View, charger_id: str, evse: int, connector_id: int = 1) -> ConnectorView:
+    """The connector's entry, made if it is new."""
+    connectors = charger(view, charger_id).connectors
+    known = connectors.get(evse)
+    if known is None:
+        known = connectors[evse] = ConnectorView(evse, connector_id)
+    return known
+
+
+def open_session(view: View, charger_id: str, evse: int) -> SessionView | None:
+    """The open session on a connector, if there is one."""
+    known = view.chargers.get(charger_id)
+    place = known.connectors.get(evse) if known else None
+    return view.sessions.get(place.session) if place and place.session else None
+
+
+def _seen(view: View, fact: facts.Fact, body: facts.ChargerSeen) -> None:
+    entry = charger(view, body.charger)
+    entry.adopted = body.adopted
+    entry.address = body.address
+    if body.adopted:
+        entry.online, entry.since, entry.protocol, entry.lost_reason = True, fact.at, body.protocol, ""
+
+
+def _adopted(view: View, fact: facts.Fact, body: facts.ChargerAdopted) -> None:
+    if body.removed:
+        view.chargers.pop(body.charger, None)
+        return
+    entry = charger(view, body.charger)
+    entry.adopted = True
+    entry.name = body.name or entry.name
+
+
+def _booted(view: View, fact: facts.Fact, body: facts.ChargerBooted) -> None:
+    entry = charger(view, body.charger)
+    entry.vendor, entry.model = body.vendor, body.model
+    entry.serial, entry.firmware = body.serial, body.firmware
+    entry.boots += 1
+
+
+def _lost(view: View, fact: facts.Fact, body: facts.ChargerLost) -> None:
+    entry = charger(view, body.charger)
+    entry.online, entry.since, entry.lost_reason = False, fact.at, body.reason
+    for place in entry.connectors.values():
+        place.stale, place.observed = True, None
+
+
+def _changed(view: View, fact: facts.Fact, body: facts.ConnectorChanged) -> None:
+    if body.evse == 0:
+        charger(view, body.charger).station = body.state
+        return
+    place = connector(view, body.charger, body.evse, body.connector)
+    if place.state is not body.state:
+        place.since = fact.at
+    place.state, place.plug, place.observed = body.state, body.plug, body.observed
+    place.error_code, place.info = body.error_code, body.info
+    place.stale = body.via == "epoch"
+    session = view.sessions.get(place.session) if place.session else None
+    if session is not None and not session.ended_at and body.state is not ConnectorState.CHARGING:
+        _still(session)
+
+
+def _still(session: SessionView) -> None:
+    """Power that a meter last reported is not power that flows now (quirk 76)."""
+    if session.power_w:
+        session.power_w = 0.0
+        session.current_a = None
+
+
+def _started(view: View, fact: facts.Fact, body: facts.SessionStarted) -> None:
+    view.sessions[body.session] = SessionView(
+        session=body.session,
+        charger=body.charger,
+        evse=body.evse,
+        connector=body.connector,
+        transaction=body.transaction,
+        principal=body.principal,
+        command=body.command,
+        started_at=body.started_at,
+        received_at=body.received_at,
+        authorization=body.authorization,
+        meter_start_wh=body.meter_start_wh,
+        flags=body.flags,
+    )
+    connector(view, body.charger, body.evse, body.connector).session = body.session
+    _forget_old_sessions(view, body.charger)
+
+
+def _forget_old_sessions(view: View, charger_id: str) -> None:
+    ended = [s for s in view.sessions.values() if s.charger == charger_id and s.ended_at]
+    for old in ended[: max(0, len(ended) - ENDED_SESSIONS_MAX)]:
+        del view.sessions[old.session]
+
+
+def _sampled(view: View, fact: facts.Fact, body: facts.MeterSampled) -> None:
+    session = view.sessions.get(body.session) if body.session else None
+    if session is None or session.ended_at or body.late:
+        return
+    for sample in body.samples:
+        # Batches come out of order or hours old (quirk 77): only a newer sample touches live figures.
+        if sample.at is not None and sample.at < session.sampled_at:
+            continue
+        _show(session, sample)
+
+
+def _show(session: SessionView, sample: MeterSample) -> None:
+    session.sampled_at = sample.at or session.sampled_at
+    if sample.energy_wh is not None and session.meter_start_wh is not None:
+        session.energy_wh = max(0.0, sample.energy_wh - session.meter_start_wh)
+        session.method = EnergyMethod.SAMPLES
+    if sample.power_w is not None:
+        session.power_w = sample.power_w
+    if sample.current_a is not None:
+        session.current_a = sample.current_a
+    if sample.soc_percent is not None:
+        session.soc_percent = sample.soc_percent
+
+
+def _ended(view: View, fact: facts.Fact, body: facts.SessionEnded) -> None:
+    session = view.sessions.get(body.session)
+    place = connector(view, body.charger, body.evse, body.connector)
+    if place.session == body.session:
+        place.session = None
+    if session is None:
+        return
+    session.ended_at, session.reason = body.ended_at, body.reason
+    session.meter_stop_wh, session.energy_wh, session.method = body.meter_stop_wh, body.energy_wh, body.method
+    session.provisional = body.provisional
+    session.power_w, session.current_a = None, None
+    session.flags = tuple(dict.fromkeys(session.flags + body.flags))
+
+
+def _revised(view: View, fact: facts.Fact, body: facts.SessionRevised) -> None:
+    session = view.sessions.get(body.session)
+    if session is None:
+        return
+    session.revision = body.revision
+    session.provisional = False
+    session.ended_at = body.ended_at or session.ended_at
+    session.meter_stop_wh = body.meter_stop_wh if body.meter_stop_wh is not None else session.meter_stop_wh
+    session.energy_wh, session.method = body.energy_wh, body.method
+    session.flags = tuple(dict.fromkeys(session.flags + body.flags))
+
+
+def _accepted(view: View, fact: facts.Fact, body: facts.CommandAccepted) -> None:
+    view.commands[body.command] = CommandView(
+        command=body.command,
+        name=body.name,
+        charger=body.charger,
+        principal=body.principal,
+        session=body.session,
+        evse=body.evse,
+    )
+
+
+def _sent(view: View, fact: facts.Fact, body: facts.CommandSent) -> None:
+    known = view.commands.get(body.command)
+    if known is not None:
+        known.state = "sent"
+
+
+def _confirmed(view: View, fact: facts.Fact, body: facts.CommandConfirmed) -> None:
+    known = view.commands.get(body.command)
+    if known is not None:
+        known.state, known.answer = "confirmed", body.answer
+
+
+def _settled(view: View, fact: facts.Fact, body: facts.CommandSettled) -> None:
+    known = view.commands.get(body.command)
+    if known is None:
+        return  # a refusal: nothing was on its way
+    known.state, known.outcome, known.code = "settled", body.outcome, body.code
+    known.session = body.session or known.session
+    settled = [c for c in view.commands.values() if c.state == "settled"]
+    for old in settled[: max(0, len(settled) - SETTLED_COMMANDS_MAX)]:
+        del view.commands[old.command]
+
+
+_REDUCERS = {
+    facts.ChargerSeen: _seen,
+    facts.ChargerAdopted: _adopted,
+    facts.ChargerBooted: _booted,
+    facts.ChargerLost: _lost,
+    facts.ConnectorChanged: _changed,
+    facts.SessionStarted: _started,
+    facts.MeterSampled: _sampled,
+    facts.SessionEnded: _ended,
+    facts.SessionRevised: _revised,
+    facts.CommandAccepted: _accepted,
+    facts.CommandSent: _sent,
+    facts.CommandConfirmed: _confirmed,
+    facts.CommandSettled: _settled,
+}

@@ -1,0 +1,1 @@
+"""The site box: central system for the chargers of one site."""
