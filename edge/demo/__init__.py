@@ -1,0 +1,1 @@
+"""The demo: cloud, box and simulated chargers on one machine, so that anyone can see a charge in a minute."""

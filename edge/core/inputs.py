@@ -1,0 +1,344 @@
+"""What goes into the core and what comes out: the seam between dialects, commander and decisions.
+
+Everything here is plain data in OCPP 2.x's words. A dialect turns one charger message into one input and one
+`Reply` back into wire form; a request becomes a call. No rule stands in a dialect, no wire form stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from common.commands import Args, Name
+from common.domain import ConnectorState, MeterSample, Path, Target
+from common.facts import Body
+from common.policy import Claims
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """Something happened outside."""
+
+
+class FromCharger(Input, frozen=True, kw_only=True):
+    charger: str
+
+
+class StationConnected(FromCharger, frozen=True, kw_only=True):
+    """An adopted charger's socket was accepted. The newest connection of an id is the charger."""
+
+    protocol: str
+    address: str = ""
+
+
+class StationDisconnected(FromCharger, frozen=True, kw_only=True):
+    """The charger's *current* socket ended."""
+
+    reason: str = ""
+
+
+class StationWaiting(FromCharger, frozen=True, kw_only=True):
+    """An unknown charger dialled and was refused in the handshake; it waits to be adopted."""
+
+    address: str = ""
+    protocol: str = ""
+
+
+class Booted(FromCharger, frozen=True, kw_only=True):
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+
+
+class StatusReported(FromCharger, frozen=True, kw_only=True):
+    """A connector's state as reported. `evse` 0 = the station."""
+
+    evse: int
+    connector: int = 1
+    state: ConnectorState
+    error_code: str = ""
+    info: str = ""
+    reported_at: str = ""
+
+
+class AuthorizeAsked(FromCharger, frozen=True, kw_only=True):
+    """A tag was shown. `tag_ref` is its keyed hash; `minted` its text when it has the form that we mint."""
+
+    tag_ref: str
+    minted: str = ""
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """A charger's own time. `text` as sent; `at_ms` when it named an instant (had a zone), else None."""
+
+    text: str
+    at_ms: int | None = None
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal remembers of a session that may have left memory (ended, or before a restart)."""
+
+    session: str
+    charger: str
+    evse: int
+    connector: int = 1
+    transaction: str
+    principal: str | None = None
+    key: str = ""
+    weak: bool = False
+    boot: int = 0
+    ended: bool = False
+    provisional: bool = False
+    revision: int = 0
+    meter_start_wh: float | None = None
+    meter_stop_wh: float | None = None
+    ended_at: str = ""
+
+
+class TransactionStarted(FromCharger, frozen=True, kw_only=True):
+    """A transaction began. 1.6 asks us for the `transaction` id (None); a 2.x station brings its own."""
+
+    evse: int
+    connector: int = 1
+    transaction: str | None = None
+    tag_ref: str | None = None
+    minted: str = ""
+    meter_start_wh: float | None = None
+    started: Stamp
+    offline: bool = False
+    recalled: Known | None = None  #: the journal's session with the same key, if it is not in memory
+
+
+class TransactionEnded(FromCharger, frozen=True, kw_only=True):
+    transaction: str
+    tag_ref: str | None = None
+    meter_stop_wh: float | None = None
+    ended: Stamp
+    reason: str = ""
+    samples: tuple[MeterSample, ...] = ()
+    recalled: Known | None = None
+
+
+class MeterReported(FromCharger, frozen=True, kw_only=True):
+    evse: int
+    connector: int = 1
+    transaction: str | None = None
+    samples: tuple[MeterSample, ...] = ()
+    recalled: Known | None = None
+
+
+class Unreadable(FromCharger, frozen=True, kw_only=True):
+    """A transaction message that could not be understood: kept whole, acknowledged, judged by a person."""
+
+    what: str
+    reason: str
+    raw: str
+
+
+class CallEnded(FromCharger, frozen=True, kw_only=True):
+    """One of our calls came to an end.
+
+    `answer`: accepted | rejected | scheduled | not_supported | error | timeout | lost | not_sent.
+    `lost`: the link went while the answer was awaited; `not_sent`: it never left the outbox.
+    """
+
+    request: str
+    command: str | None = None
+    answer: str
+    detail: str = ""
+    result: dict[str, Any] = {}
+
+
+class CommandReceived(Input, frozen=True, kw_only=True):
+    """A command whose signature and grant were verified. Rights are judged in the core, by policy."""
+
+    claims: Claims
+    path: Path
+    id: str
+    name: Name
+    target: Target
+    args: Args
+    expires_ms: int
+    fingerprint: str
+    site: str
+    recalled: RecalledCommand | None = None
+
+
+class RecalledCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal remembers of a command id that may have left memory."""
+
+    fingerprint: str
+    state: str  #: accepted | sent | confirmed | settled
+    principal: str | None = None
+    answer: str = ""
+    outcome: str = ""
+    code: str = ""
+    detail: str = ""
+    session: str | None = None
+    result: dict[str, Any] = {}
+
+
+class Note(Input, frozen=True, kw_only=True):
+    """A shell saw something worth a fact (security_noted, authorization_changed, clock_stepped)."""
+
+    body: Body
+
+
+class Started(Input, frozen=True):
+    """The process came up on a recovered state: nothing is connected, nothing is in flight."""
+
+
+class Tick(Input, frozen=True):
+    """Time passed; `deadline` said that something may be due."""
+
+
+# --- what comes out ----------------------------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that should leave for a charger. `command` is set when it carries one out.
+
+    Priority (design §2.3): stop > limit > start > housekeeping. `expires_ms`: not sent afterwards.
+    """
+
+    id: str
+    charger: str
+    action: Action
+    command: str | None = None
+    priority: int
+    expires_ms: int
+    urgent: bool = False  #: leaves at once, not held until its fact is on disk
+
+
+PRIORITY_STOP, PRIORITY_LIMIT, PRIORITY_START, PRIORITY_HOUSEKEEPING = range(4)
+
+
+class StartCharge(msgspec.Struct, frozen=True, tag=True):
+    evse: int
+    connector: int
+    tag: str  #: minted id tag: ties the transaction to its command (design §7)
+
+
+class StopCharge(msgspec.Struct, frozen=True, tag=True):
+    transaction: str
+
+
+class UnlockConnector(msgspec.Struct, frozen=True, tag=True):
+    evse: int
+    connector: int
+
+
+class ResetStation(msgspec.Struct, frozen=True, tag=True):
+    hard: bool
+
+
+class ChangeAvailability(msgspec.Struct, frozen=True, tag=True):
+    evse: int  #: 0 = the whole station
+    connector: int
+    operative: bool
+
+
+class SetVariable(msgspec.Struct, frozen=True, tag=True):
+    key: str
+    value: str
+
+
+class GetVariables(msgspec.Struct, frozen=True, tag=True):
+    keys: tuple[str, ...]
+
+
+class ClearAuthorizationCache(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class VendorMessage(msgspec.Struct, frozen=True, tag=True):
+    vendor: str
+    message: str
+    data: str
+
+
+class TriggerStatus(msgspec.Struct, frozen=True, tag=True):
+    """Ask the charger to report a connector's state again (`evse` None = all)."""
+
+    evse: int | None
+
+
+Action = (
+    StartCharge
+    | StopCharge
+    | UnlockConnector
+    | ResetStation
+    | ChangeAvailability
+    | SetVariable
+    | GetVariables
+    | ClearAuthorizationCache
+    | VendorMessage
+    | TriggerStatus
+)
+
+
+class BootReply(msgspec.Struct, frozen=True):
+    """`status`: accepted for every adopted charger."""
+
+    status: str = "accepted"
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """Nothing to say but that it is written down."""
+
+
+class AuthorizeReply(msgspec.Struct, frozen=True):
+    """`status`: accepted | invalid | blocked | expired | concurrent."""
+
+    status: str
+
+
+class StartReply(msgspec.Struct, frozen=True):
+    """The transaction's id and whether its tag is good. `key`: where the exact reply is kept for a replay."""
+
+    transaction: str
+    status: str
+    key: str
+    replay: bool = False  #: answer with the stored reply, verbatim
+
+
+class StopReply(msgspec.Struct, frozen=True):
+    status: str | None
+    key: str = ""
+    replay: bool = False
+
+
+class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a command's progress, for whoever sent it. Held until its fact is on disk.
+
+    `stage`: accepted | refused | confirmed | settled.
+    """
+
+    id: str
+    stage: str
+    answer: str = ""
+    outcome: str = ""
+    code: str = ""
+    detail: str = ""
+    session: str | None = None
+    result: dict[str, Any] = {}
+
+
+Reply = BootReply | Acknowledged | AuthorizeReply | StartReply | StopReply
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What follows from one input: what is true now, what is said, what is asked of chargers.
+
+    `facts` are applied and journalled in order; everything else is released after they are on disk, but for
+    requests marked `urgent`. `progress` goes to whoever follows the named command.
+    """
+
+    facts: tuple[Body, ...] = ()
+    reply: Reply | None = None
+    requests: tuple[Request, ...] = ()
+    progress: tuple[CommandReply, ...] = ()
+
+
+NOTHING = Decision()

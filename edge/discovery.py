@@ -1,0 +1,81 @@
+"""mDNS: tells phones on the LAN that a box is here. A hint, never an identity, never on the fast path.
+
+One `_plugside._tcp` service named by the edge's key, with a TXT record that holds no person and no site name.
+Runs as a supervised room: when it fails, control goes on and addresses from QR and cloud still work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+
+from zeroconf import IPVersion
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+log = logging.getLogger("plugside.discovery")
+
+SERVICE = "_plugside._tcp.local."
+
+
+def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceInfo:
+    """What is announced: protocol version, the edge's fingerprint, nothing personal.
+
+    The host name comes from the key, so two boxes never claim the same one (security.md, "Measured").
+    """
+    host = f"plugside-{edge_id[:8]}"
+    packed = [ipaddress.ip_address(address).packed for address in addresses]
+    return AsyncServiceInfo(
+        SERVICE,
+        f"{host}.{SERVICE}",
+        port=port,
+        addresses=packed,
+        properties={"v": "1", "id": edge_id, "ws": str(port)},
+        server=f"{host}.local.",
+    )
+
+
+async def announce(edge_id: str, port: int, interfaces: tuple[str, ...]) -> None:
+    """Announce until cancelled, on the given interface addresses only; takes the goodbye back at the end."""
+    announcer = AsyncZeroconf(interfaces=list(interfaces), ip_version=_versions(interfaces))
+    try:
+        info = service_info(edge_id, port, list(interfaces))
+        # The name is unique by key, so probing for a conflict (1.2 s) finds nothing but our own last run.
+        done = await announcer.async_register_service(info, cooperating_responders=True)
+        await done
+        log.info("announced %s on %s", info.name, ", ".join(interfaces))
+        await asyncio.Event().wait()
+    finally:
+        await announcer.async_close()
+
+
+def _versions(interfaces: tuple[str, ...]) -> IPVersion:
+    kinds = {ipaddress.ip_address(address).version for address in interfaces}
+    if kinds == {4}:
+        return IPVersion.V4Only
+    return IPVersion.V6Only if kinds == {6} else IPVersion.All
+
+
+def lan_addresses(interfaces: tuple[str, ...], lan_host: str) -> list[str]:
+    """Addresses a phone may try: the interfaces named, else the listening address, else the machine's own.
+
+    Link-local ones are left out: a URL cannot carry their zone.
+    """
+    if interfaces:
+        return [a for a in interfaces if not ipaddress.ip_address(a).is_link_local]
+    if lan_host and not ipaddress.ip_address(lan_host).is_unspecified:
+        return [lan_host]
+    found = _outgoing_address()
+    return [found] if found else ["127.0.0.1"]
+
+
+def _outgoing_address() -> str | None:
+    # Connecting a UDP socket sends nothing; it only asks the kernel which address it would send from.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1: never a real host
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+        return address

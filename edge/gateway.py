@@ -1,0 +1,362 @@
+"""The gateway: one loop a site. Input → decide → apply, no await between; outputs wait for the disk.
+
+    charger message ─▶ backlog ─┐                        ┌─▶ reply to the charger
+    call's end, command ────────┴▶ decide, apply ─▶ gate ┼─▶ request to a charger
+                                        │                ├─▶ command progress to the app
+                                        └─▶ journal ─────┴─▶ fact to followers (bus)
+                                             commit opens the gate up to its seq
+
+The order of decisions is `seq`. Every output is held until the commit of the seq that it depends on, then
+released in seq order; only an urgent request (a stop, a lower limit) leaves at once (design §2, §5). Taps and
+call results are decided when they arrive; chargers' messages wait in the backlog, which gets a budget a turn
+of the event loop, so a flush of a hundred queues cannot hold up a driver.
+
+When a commit fails nothing more is acknowledged: `failed` is set, the process ends, and memory is rebuilt
+from the journal at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from common import facts
+from common.domain import iso
+from common.errors import Code, PlugsideError, Unavailable
+from common.facts import Fact
+from common.policy import Claims, view_for
+from common.ports import Clock, Ids
+from common.wire import Snapshot, encode
+from edge.bus import Bus, Follower
+from edge.chargers.link import ReplyTo
+from edge.core import engine, inputs
+from edge.core.engine import SiteState
+from edge.journal.journal import Journal
+from edge.recall import recalled
+
+log = logging.getLogger("plugside.gateway")
+
+#: How long the backlog may keep the event loop in one turn, in seconds: a tap that arrives meanwhile waits
+#: at most this much longer. 1 ms is a hundredth of the 100 ms promise and some dozens of messages.
+BACKLOG_BUDGET_S = 0.001
+#: Outputs that may wait for the disk before the backlog is held back: some seconds of a busy site on SD.
+GATE_MAX = 8192
+#: Chargers' messages that may wait to be decided: 64 for each of 500 chargers (a link is cut at 64 anyway).
+BACKLOG_MAX = 32_000
+#: A state snapshot for every so many facts: bounds what a restart must replay to well under a second.
+SNAPSHOT_EVERY = 20_000
+#: Deadlines are looked at no more often than this (s): timers here are about seconds, not milliseconds.
+TIMER_GRAIN_S = 0.02
+
+Progress = Callable[[inputs.CommandReply], None]
+
+
+class Requests(Protocol):
+    """Where calls to chargers leave: the charger listener."""
+
+    def send(self, request: inputs.Request) -> None: ...
+
+
+class Gateway:
+    """See the module. Made by `edge.site`; used from the event loop's thread only."""
+
+    def __init__(self, state: SiteState, journal: Journal, bus: Bus, clock: Clock, ids: Ids) -> None:
+        self.state = state
+        self.bus = bus
+        self.failed: asyncio.Future[BaseException] | None = None
+        self.decided = 0  #: inputs decided since start, for metrics
+        self._journal = journal
+        self._clock = clock
+        self._ids = ids
+        self._requests: Requests | None = None
+        self._backlog: deque[tuple[inputs.Input, ReplyTo | None]] = deque()
+        self._gate: deque[tuple[int, Callable[[], None]]] = deque()
+        self._unwritten_replies: dict[str, bytes] = {}
+        self._watching: dict[str, list[Progress]] = {}
+        self._pumping = False
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._rearm: asyncio.TimerHandle | None = None
+        self._snapshot_seq = journal.committed_seq
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # --- life ------------------------------------------------------------------------------------------
+
+    def start(self, requests: Requests) -> None:
+        """Begin deciding on the running loop; `requests` is where calls to chargers leave."""
+        self._loop = asyncio.get_running_loop()
+        self.failed = self._loop.create_future()
+        self._requests = requests
+        self._journal.start(self._loop, self._committed, self._commit_failed)
+        self._decide(inputs.Started(), None)
+
+    async def stop(self) -> None:
+        """Write what is pending and a snapshot; later inputs are ignored."""
+        while self._backlog and not self._broken():
+            self._pump()
+            await asyncio.sleep(0)
+        self._paused = True
+        for timer in (self._timer, self._rearm):
+            if timer is not None:
+                timer.cancel()
+        if not self._broken():
+            self._write_snapshot()
+            await self._journal.probe()
+
+    @property
+    def accepting(self) -> bool:
+        """Whether chargers may connect: false once nothing can be written (they keep what they queue)."""
+        return self._loop is not None and not self._broken() and not self._paused
+
+    def _broken(self) -> bool:
+        return self.failed is not None and self.failed.done()
+
+    # --- what comes in ---------------------------------------------------------------------------------
+
+    def submit(self, given: inputs.Input, reply_to: ReplyTo | None = None) -> None:
+        """Take an input. Charger messages queue in order; everything else is decided at once.
+
+        Raises Unavailable(journal_unavailable) when nothing can be written, and (busy) when the backlog is
+        full: the link closes and the charger keeps its message.
+        """
+        if self._broken():
+            raise Unavailable(Code.JOURNAL_UNAVAILABLE)
+        if isinstance(given, inputs.CallEnded | inputs.Note) and not self._paused:
+            self._decide(given, reply_to)
+            return
+        if len(self._backlog) >= BACKLOG_MAX:
+            raise Unavailable(Code.BUSY)
+        self._backlog.append((given, reply_to))
+        self._wake()
+
+    def command(self, given: inputs.CommandReceived, progress: Progress) -> None:
+        """Take a verified command; `progress` hears of every stage, each after it is on disk.
+
+        Raises Unavailable as `submit` does.
+        """
+        if self._broken():
+            raise Unavailable(Code.JOURNAL_UNAVAILABLE)
+        if self._paused:
+            raise Unavailable(Code.BUSY)
+        decision = self._decide(given, None, progress)
+        ended = any(step.stage in ("refused", "settled") for step in decision.progress)
+        if not ended:
+            self._watching.setdefault(given.id, []).append(progress)
+
+    def forget_watcher(self, progress: Progress) -> None:
+        """The app link behind `progress` is gone."""
+        for command_id, watchers in list(self._watching.items()):
+            if progress in watchers:
+                watchers.remove(progress)
+            if not watchers:
+                del self._watching[command_id]
+
+    def follow(self, follower: Follower, claims: Claims) -> None:
+        """Push a snapshot to `follower` and then every visible fact, with no gap between."""
+        view = self.state.view
+        frame = self._snapshot_frame(claims)
+        self._hold(view.seq, lambda: follower.push(frame))
+        self.bus.follow(follower, claims, view.epoch, view.seq)
+
+    def _snapshot_frame(self, claims: Claims) -> bytes:
+        view = view_for(claims, self.state.view)
+        at = iso(self._clock.now_ms())
+        return encode(Snapshot(site=view.site, epoch=view.epoch, seq=view.seq, view=view, at=at))
+
+    # --- the backlog -----------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._pumping and not self._paused and self._loop is not None:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Decide backlog for one budget, then let the event loop look at its sockets again."""
+        self._pumping = False
+        assert self._loop is not None
+        until = self._loop.time() + BACKLOG_BUDGET_S
+        while self._backlog and not self._broken() and not self._paused:
+            if len(self._gate) >= GATE_MAX:
+                return  # the next commit wakes us
+            self._decide(*self._backlog.popleft())
+            if self._loop.time() >= until:
+                break
+        if self._backlog:
+            self._wake()
+
+    # --- one decision ----------------------------------------------------------------------------------
+
+    def _decide(
+        self, given: inputs.Input, reply_to: ReplyTo | None, sender: Progress | None = None
+    ) -> inputs.Decision:
+        now_ms = self._clock.now_ms()
+        state = self.state
+        given = recalled(state, given, self._journal)
+        decision = engine.decide(state, given, now_ms, self._ids)
+        self.decided += 1
+        made = self._apply(decision.facts, now_ms) if decision.facts else ()
+        engine.advance(state, now_ms)
+        replies: list[tuple[str, bytes]] = []
+        payload = self._reply_payload(decision.reply, reply_to, replies)
+        if made:
+            self._journal.push(made, replies)
+        self._release_later(decision, made, payload, reply_to, sender)
+        self._rearm_timer()
+        return decision
+
+    def _apply(self, bodies: Sequence[facts.Body], now_ms: int) -> tuple[Fact, ...]:
+        """Give the facts their place in the order and bring memory up to them."""
+        state, at, clock = self.state, iso(now_ms), self._clock.quality
+        made = []
+        for body in bodies:
+            fact = facts.make(
+                epoch=state.view.epoch,
+                seq=state.view.seq + 1,
+                uid=self._ids.uid(),
+                at=at,
+                clock=clock,
+                body=body,
+            )
+            engine.apply(state, fact)
+            made.append(fact)
+        return tuple(made)
+
+    def _reply_payload(
+        self, reply: inputs.Reply | None, reply_to: ReplyTo | None, replies: list[tuple[str, bytes]]
+    ) -> bytes | None:
+        """The exact bytes to answer: the stored ones for a replay, else rendered now (and stored)."""
+        if reply is None or reply_to is None:
+            return None
+        key = getattr(reply, "key", "")
+        if key and getattr(reply, "replay", False):
+            stored = self._unwritten_replies.get(key) or self._journal.recall_reply(key)
+            if stored is not None:
+                return stored
+        payload = reply_to.render(reply)
+        if key:
+            replies.append((key, payload))
+            self._unwritten_replies[key] = payload
+        return payload
+
+    def _release_later(
+        self,
+        decision: inputs.Decision,
+        made: tuple[Fact, ...],
+        payload: bytes | None,
+        reply_to: ReplyTo | None,
+        sender: Progress | None,
+    ) -> None:
+        urgent = [r for r in decision.requests if r.urgent]
+        for request in urgent:
+            self._send(request)
+        requests = [r for r in decision.requests if not r.urgent]
+        if not (made or requests or decision.progress or payload is not None):
+            return
+        seq = self.state.view.seq
+
+        def release() -> None:
+            if payload is not None and reply_to is not None:
+                reply_to.send(payload)
+                key = getattr(decision.reply, "key", "")
+                if key:
+                    self._unwritten_replies.pop(key, None)
+            for request in requests:
+                self._send(request)
+            for step in decision.progress:
+                self._tell_progress(step, sender)
+            for fact in made:
+                self.bus.tell(fact)
+
+        self._hold(seq, release)
+
+    def _send(self, request: inputs.Request) -> None:
+        assert self._requests is not None
+        self._requests.send(request)
+
+    def _tell_progress(self, step: inputs.CommandReply, sender: Progress | None) -> None:
+        watchers = [sender] if sender is not None else list(self._watching.get(step.id, ()))
+        if step.stage in ("refused", "settled") and sender is None:
+            self._watching.pop(step.id, None)
+        for watcher in watchers:
+            watcher(step)
+
+    # --- the gate --------------------------------------------------------------------------------------
+
+    def _hold(self, seq: int, release: Callable[[], None]) -> None:
+        """Release once `seq` is on disk, after everything held before."""
+        if not self._gate and seq <= self._journal.committed_seq:
+            release()
+        else:
+            self._gate.append((seq, release))
+
+    def _committed(self, seq: int) -> None:
+        gate = self._gate
+        while gate and gate[0][0] <= seq:
+            _, release = gate.popleft()
+            try:
+                release()
+            except Exception:
+                # One receiver's fault (a link that closed meanwhile) must not hold up the others.
+                log.exception("an output could not be handed over")
+        if self._backlog:
+            self._wake()
+        if seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+            self._write_snapshot()
+
+    def _write_snapshot(self) -> None:
+        # Memory is ahead of the disk by what is in flight; the snapshot is queued behind exactly those facts.
+        self._snapshot_seq = self.state.view.seq
+        self._journal.put_snapshot(self.state.view.seq, engine.encode_state(self.state))
+
+    def _commit_failed(self, why: BaseException) -> None:
+        log.critical("the journal cannot commit (%s): nothing more is acknowledged, the process ends", why)
+        self._gate.clear()
+        self._backlog.clear()
+        if self.failed is not None and not self.failed.done():
+            self.failed.set_result(why)
+
+    # --- time ------------------------------------------------------------------------------------------
+
+    def _rearm_timer(self) -> None:
+        if self._rearm is None and self._loop is not None and not self._paused:
+            self._rearm = self._loop.call_later(TIMER_GRAIN_S, self._set_timer)
+
+    def _set_timer(self) -> None:
+        self._rearm = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = engine.deadline(self.state)
+        if due is None or self._loop is None:
+            return
+        wait_s = max(0.0, (due - self._clock.now_ms()) / 1000)
+        self._timer = self._loop.call_later(wait_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not self._broken() and not self._paused:
+            self._decide(inputs.Tick(), None)
+
+    # --- epochs ----------------------------------------------------------------------------------------
+
+    async def rotate_epoch(self) -> None:
+        """Renumber what is retained under a new epoch (design §9); followers get a fresh snapshot."""
+        self._paused = True
+        try:
+            await self._journal.probe()
+            await self._journal.rotate_epoch()
+            self.state.view.epoch = self._journal.epoch
+            self.state.view.seq = self._journal.last_seq
+            self._write_snapshot()
+            await self._journal.probe()
+        except PlugsideError as failed:
+            self._commit_failed(failed)
+            raise
+        finally:
+            self._paused = False
+        for follower, claims in self.bus.following():
+            self.follow(follower, claims)
+        self._wake()

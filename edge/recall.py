@@ -1,0 +1,33 @@
+"""What left memory comes back from the journal: attached to an input before the core decides on it.
+
+The core is pure, so it cannot read; it says which inputs it cannot judge from memory (`needs_recall`), and
+the gateway's loop looks them up by primary key (microseconds) and hands the answer in as an argument.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge.core import engine, inputs
+from edge.core.engine import SiteState
+
+if TYPE_CHECKING:
+    from edge.journal.journal import Journal
+
+
+def recalled(state: SiteState, given: inputs.Input, journal: Journal) -> inputs.Input:
+    """`given`, with what the journal knows of it when memory does not."""
+    if not engine.needs_recall(state, given):
+        return given
+    if isinstance(given, inputs.CommandReceived):
+        row = journal.recall_command(given.id)
+        return given if row is None else msgspec.structs.replace(given, recalled=row)
+    if isinstance(given, inputs.TransactionStarted):
+        session = journal.recall_session_by_key(engine.recall_key(state, given))
+        return given if session is None else msgspec.structs.replace(given, recalled=session)
+    if isinstance(given, inputs.TransactionEnded | inputs.MeterReported) and given.transaction is not None:
+        session = journal.recall_session_by_transaction(given.charger, given.transaction)
+        return given if session is None else msgspec.structs.replace(given, recalled=session)
+    return given
