@@ -2,7 +2,8 @@
 
 A fact is an envelope (`epoch`, gap-free `seq`) around a *record* (`uid, kind, v, at, clock, body`). The
 record is encoded once, when the fact is made; those bytes are what the journal stores, the chain hashes, the
-cloud stores and followers see, whatever epoch they are later sent under. A record is at most `RECORD_BYTES_MAX`.
+cloud stores and followers see, whatever epoch they are later sent under. A record has at most
+`RECORD_BYTES_MAX` bytes.
 
 Visibility is by kind (design §4): `SITE` kinds go to all who may use the charger and hold no person, tag or
 session; `OWNER` kinds belong to the principal in their body (none = operators only). A body holds pseudonyms
@@ -39,7 +40,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     AUDIENCE: ClassVar[Audience] = Audience.OWNER
 
 
-class ChargerSeen(Body, kw_only=True):
+class ChargerSeen(Body, frozen=True, kw_only=True):
     """A charger's connection was accepted (or, `adopted=False`, refused and put into the adoption queue)."""
 
     KIND: ClassVar[str] = "charger_seen"
@@ -50,7 +51,7 @@ class ChargerSeen(Body, kw_only=True):
     adopted: bool = True
 
 
-class ChargerAdopted(Body, kw_only=True):
+class ChargerAdopted(Body, frozen=True, kw_only=True):
     """An installer took a charger into the site, or renamed it, or (`removed`) let it go."""
 
     KIND: ClassVar[str] = "charger_adopted"
@@ -60,7 +61,7 @@ class ChargerAdopted(Body, kw_only=True):
     removed: bool = False
 
 
-class ChargerBooted(Body, kw_only=True):
+class ChargerBooted(Body, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "charger_booted"
     AUDIENCE: ClassVar[Audience] = Audience.SITE
     charger: str
@@ -70,7 +71,7 @@ class ChargerBooted(Body, kw_only=True):
     firmware: str = ""
 
 
-class ChargerLost(Body, kw_only=True):
+class ChargerLost(Body, frozen=True, kw_only=True):
     """The connection ended; every connector's state is now only the last one known."""
 
     KIND: ClassVar[str] = "charger_lost"
@@ -79,7 +80,7 @@ class ChargerLost(Body, kw_only=True):
     reason: str = ""
 
 
-class ConnectorChanged(Body, kw_only=True):
+class ConnectorChanged(Body, frozen=True, kw_only=True):
     """The held state of a connector changed, or (`observed`) a report was held back until confirmed."""
 
     KIND: ClassVar[str] = "connector_changed"
@@ -97,7 +98,7 @@ class ConnectorChanged(Body, kw_only=True):
     reported_at: str = ""  #: the charger's own time, as sent
 
 
-class SessionStarted(Body, kw_only=True):
+class SessionStarted(Body, frozen=True, kw_only=True):
     """A transaction opened. `key` is the deduplication key's hash; a replay finds this fact by it."""
 
     KIND: ClassVar[str] = "session_started"
@@ -119,7 +120,7 @@ class SessionStarted(Body, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
-class MeterSampled(Body, kw_only=True):
+class MeterSampled(Body, frozen=True, kw_only=True):
     """Samples of one message. Without `session`: nobody's energy (connector 0, or no transaction)."""
 
     KIND: ClassVar[str] = "meter_sampled"
@@ -132,7 +133,7 @@ class MeterSampled(Body, kw_only=True):
     late: bool = False  #: came after the session's end: history only
 
 
-class SessionEnded(Body, kw_only=True):
+class SessionEnded(Body, frozen=True, kw_only=True):
     """A transaction closed. `provisional`: closed by us; the charger's own stop replaces it."""
 
     KIND: ClassVar[str] = "session_ended"
@@ -153,7 +154,7 @@ class SessionEnded(Body, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
-class SessionRevised(Body, kw_only=True):
+class SessionRevised(Body, frozen=True, kw_only=True):
     """A later truth about a session: the true stop after a provisional close, or an operator's decision."""
 
     KIND: ClassVar[str] = "session_revised"
@@ -170,7 +171,7 @@ class SessionRevised(Body, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
-class OrphanRecorded(Body, kw_only=True):
+class OrphanRecorded(Body, frozen=True, kw_only=True):
     """A charger reported something that fits no session. Kept whole; never guessed, never billed."""
 
     KIND: ClassVar[str] = "orphan_recorded"
@@ -183,7 +184,7 @@ class OrphanRecorded(Body, kw_only=True):
     principal: str | None = None
 
 
-class CommandAccepted(Body, kw_only=True):
+class CommandAccepted(Body, frozen=True, kw_only=True):
     """The edge took a command on; from here it ends in exactly one `command_settled`."""
 
     KIND: ClassVar[str] = "command_accepted"
@@ -201,7 +202,7 @@ class CommandAccepted(Body, kw_only=True):
     args: dict[str, Any] = {}
 
 
-class CommandSent(Body, kw_only=True):
+class CommandSent(Body, frozen=True, kw_only=True):
     """The call to the charger is about to leave (at-most-once commands: committed before it does)."""
 
     KIND: ClassVar[str] = "command_sent"
@@ -211,7 +212,7 @@ class CommandSent(Body, kw_only=True):
     attempt: int = 1
 
 
-class CommandConfirmed(Body, kw_only=True):
+class CommandConfirmed(Body, frozen=True, kw_only=True):
     """The charger answered. Accepted means that it will try; see `command_settled` for the effect."""
 
     KIND: ClassVar[str] = "command_confirmed"
@@ -223,7 +224,7 @@ class CommandConfirmed(Body, kw_only=True):
     result: dict[str, Any] = {}
 
 
-class CommandSettled(Body, kw_only=True):
+class CommandSettled(Body, frozen=True, kw_only=True):
     """The command's one end. A refusal is settled too, so that a repeat gets the same answer."""
 
     KIND: ClassVar[str] = "command_settled"
@@ -238,7 +239,7 @@ class CommandSettled(Body, kw_only=True):
     result: dict[str, Any] = {}
 
 
-class AuthorizationChanged(Body, kw_only=True):
+class AuthorizationChanged(Body, frozen=True, kw_only=True):
     """Who may do what changed: a grant was issued, a tag assigned or withdrawn."""
 
     KIND: ClassVar[str] = "authorization_changed"
@@ -251,14 +252,14 @@ class AuthorizationChanged(Body, kw_only=True):
     charger: str = ""  #: where an unknown tag was tapped
 
 
-class ClockStepped(Body, kw_only=True):
+class ClockStepped(Body, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "clock_stepped"
     before: str
     after: str
     reason: str = ""
 
 
-class SecurityNoted(Body, kw_only=True):
+class SecurityNoted(Body, frozen=True, kw_only=True):
     """Something an operator should know: a clone, a wrong password, a flood, an unreadable peer."""
 
     KIND: ClassVar[str] = "security_noted"
@@ -292,7 +293,7 @@ BODIES: dict[str, type[Body]] = {
 }
 
 
-class UnknownBody(Body, kw_only=True):
+class UnknownBody(Body, frozen=True, kw_only=True):
     """A kind or version from a newer peer: kept as bytes, shown to nobody, replayed after an upgrade."""
 
     raw: bytes = b""

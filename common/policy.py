@@ -6,6 +6,8 @@ cloud uses the same ones to filter what it shows. No function here looks at how 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from common import commands, facts
@@ -85,7 +87,7 @@ def view_for(claims: Claims, view: View) -> View:
     )
 
 
-def _charger_for(charger: ChargerView, sessions: dict[str, object]) -> ChargerView:
+def _charger_for(charger: ChargerView, sessions: Mapping[str, object]) -> ChargerView:
     def place_for(place: ConnectorView) -> ConnectorView:
         session = place.session if place.session in sessions else None
         return msgspec.structs.replace(place, session=session)

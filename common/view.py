@@ -8,6 +8,8 @@ Snapshots are filtered per principal by `common.policy`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from common import facts
@@ -304,7 +306,7 @@ def _settled(view: View, fact: facts.Fact, body: facts.CommandSettled) -> None:
         del view.commands[old.command]
 
 
-_REDUCERS = {
+_REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     facts.ChargerSeen: _seen,
     facts.ChargerAdopted: _adopted,
     facts.ChargerBooted: _booted,

@@ -42,7 +42,7 @@ class Message(msgspec.Struct, tag_field="kind", frozen=True, omit_defaults=True,
 # --- client → server ---------------------------------------------------------------------------------------
 
 
-class Hello(Message, tag="hello", kw_only=True):
+class Hello(Message, tag="hello", frozen=True, kw_only=True):
     """First message. `nonce` is 32 random bytes."""
 
     versions: tuple[int, ...] = VERSIONS
@@ -50,7 +50,7 @@ class Hello(Message, tag="hello", kw_only=True):
     client: str = ""  #: for logs: name and version of the app
 
 
-class Auth(Message, tag="auth", kw_only=True):
+class Auth(Message, tag="auth", frozen=True, kw_only=True):
     """Grants (one a site) and the proof that their key is here. Empty on the local socket."""
 
     grants: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Auth(Message, tag="auth", kw_only=True):
     signature: str = ""
 
 
-class Redeem(Message, tag="redeem", kw_only=True):
+class Redeem(Message, tag="redeem", frozen=True, kw_only=True):
     """Turn an invite into a grant for this key. Signed like `auth`, so an invite is never spent on a key
     that is not there; the same key may redeem again when the answer was lost."""
 
@@ -68,20 +68,20 @@ class Redeem(Message, tag="redeem", kw_only=True):
     device: str = ""
 
 
-class Renew(Message, tag="renew", kw_only=True):
+class Renew(Message, tag="renew", frozen=True, kw_only=True):
     """Ask for a fresh grant in place of one that is past half its life (or expired, key known)."""
 
     grant: str
 
 
-class Follow(Message, tag="follow", kw_only=True):
+class Follow(Message, tag="follow", frozen=True, kw_only=True):
     """Follow these sites. A later follow replaces the earlier one. `since` = {site: [epoch, seq]}."""
 
     sites: tuple[str, ...]
     since: dict[str, tuple[str, int]] = {}
 
 
-class SendCommand(Message, tag="command", kw_only=True):
+class SendCommand(Message, tag="command", frozen=True, kw_only=True):
     """A signed command (`common.trust.seal`) beside the grant that permits it. On the local socket the
     envelope is the bare payload and the grant is empty."""
 
@@ -91,7 +91,7 @@ class SendCommand(Message, tag="command", kw_only=True):
     grant: str = ""
 
 
-class Query(Message, tag="query", kw_only=True):
+class Query(Message, tag="query", frozen=True, kw_only=True):
     """Read what is not live. `what`: sessions | session | meter | audit | invites | health …"""
 
     id: str
@@ -102,7 +102,7 @@ class Query(Message, tag="query", kw_only=True):
     limit: int = 100
 
 
-class Manage(Message, tag="manage", kw_only=True):
+class Manage(Message, tag="manage", frozen=True, kw_only=True):
     """Administration that is not a command to a charger (pair, invite, forget, tags …): never repeated."""
 
     id: str
@@ -111,7 +111,7 @@ class Manage(Message, tag="manage", kw_only=True):
     args: dict[str, Any] = {}
 
 
-class Ping(Message, tag="ping", kw_only=True):
+class Ping(Message, tag="ping", frozen=True, kw_only=True):
     """Liveness on transports that have none of their own."""
 
     at: int = 0
@@ -122,7 +122,7 @@ ClientMessage = Hello | Auth | Redeem | Renew | Follow | SendCommand | Query | M
 # --- server → client ---------------------------------------------------------------------------------------
 
 
-class Proof(Message, tag="proof", kw_only=True):
+class Proof(Message, tag="proof", frozen=True, kw_only=True):
     """Who serves: its identity key over both nonces and its certificate list, before any grant is sent."""
 
     version: int
@@ -136,7 +136,7 @@ class Proof(Message, tag="proof", kw_only=True):
     signature: str
 
 
-class SiteAccess(Message, tag="site", kw_only=True):
+class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     """One site that this link may follow."""
 
     site: str
@@ -149,14 +149,14 @@ class SiteAccess(Message, tag="site", kw_only=True):
     addresses: tuple[str, ...] = ()  #: where the edge can be reached on its LAN, host:port
 
 
-class Welcome(Message, tag="welcome", kw_only=True):
+class Welcome(Message, tag="welcome", frozen=True, kw_only=True):
     """Authenticated. What this link may do from here."""
 
     sites: tuple[SiteAccess, ...]
     time: str
 
 
-class Granted(Message, tag="granted", kw_only=True):
+class Granted(Message, tag="granted", frozen=True, kw_only=True):
     """The answer to `redeem` and `renew`: the grant and what is needed to find the site."""
 
     grant: str
@@ -165,7 +165,7 @@ class Granted(Message, tag="granted", kw_only=True):
     cloud_key: str = ""  #: the cloud's identity fingerprint
 
 
-class Snapshot(Message, tag="snapshot", kw_only=True):
+class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     """A site as this principal may see it. Facts after (`epoch`, `seq`) follow without a gap."""
 
     site: str
@@ -177,7 +177,7 @@ class Snapshot(Message, tag="snapshot", kw_only=True):
     source: str = "edge"  #: edge | copy
 
 
-class FactMessage(Message, tag="fact", kw_only=True):
+class FactMessage(Message, tag="fact", frozen=True, kw_only=True):
     """One fact. `record` is the journal's own bytes. Numbers may have gaps: what is not yours is left out."""
 
     site: str
@@ -186,7 +186,7 @@ class FactMessage(Message, tag="fact", kw_only=True):
     record: msgspec.Raw
 
 
-class Presence(Message, tag="presence", kw_only=True):
+class Presence(Message, tag="presence", frozen=True, kw_only=True):
     """The cloud says whether a site's box is connected."""
 
     site: str
@@ -194,13 +194,13 @@ class Presence(Message, tag="presence", kw_only=True):
     at: str
 
 
-class Accepted(Message, tag="accepted", kw_only=True):
+class Accepted(Message, tag="accepted", frozen=True, kw_only=True):
     """The edge has the command in its journal."""
 
     id: str
 
 
-class Confirmed(Message, tag="confirmed", kw_only=True):
+class Confirmed(Message, tag="confirmed", frozen=True, kw_only=True):
     """The charger answered."""
 
     id: str
@@ -209,7 +209,7 @@ class Confirmed(Message, tag="confirmed", kw_only=True):
     result: dict[str, Any] = {}
 
 
-class Settled(Message, tag="settled", kw_only=True):
+class Settled(Message, tag="settled", frozen=True, kw_only=True):
     """The command's one end: the effect was observed, or is known not to come, or stays unknown."""
 
     id: str
@@ -221,7 +221,7 @@ class Settled(Message, tag="settled", kw_only=True):
     result: dict[str, Any] = {}
 
 
-class Refusal(Message, tag="refused", kw_only=True):
+class Refusal(Message, tag="refused", frozen=True, kw_only=True):
     """The answer to anything that is declined; `id` where the request had one."""
 
     id: str = ""
@@ -230,7 +230,7 @@ class Refusal(Message, tag="refused", kw_only=True):
     hint: str = ""
 
 
-class Page(Message, tag="page", kw_only=True):
+class Page(Message, tag="page", frozen=True, kw_only=True):
     """Rows of a query. `next` empty = the end."""
 
     id: str
@@ -238,18 +238,18 @@ class Page(Message, tag="page", kw_only=True):
     next: str = ""
 
 
-class Managed(Message, tag="managed", kw_only=True):
+class Managed(Message, tag="managed", frozen=True, kw_only=True):
     """The answer to `manage`."""
 
     id: str
     result: dict[str, Any] = {}
 
 
-class Pong(Message, tag="pong", kw_only=True):
+class Pong(Message, tag="pong", frozen=True, kw_only=True):
     at: int = 0
 
 
-class Bye(Message, tag="bye", kw_only=True):
+class Bye(Message, tag="bye", frozen=True, kw_only=True):
     """Last message before the server closes, with the reason."""
 
     code: str
