@@ -89,9 +89,11 @@ def succeeds(command):
 
 
 def apt_install(packages):
-    """Install Debian packages as root, else by sudo; whether the last command succeeded."""
+    """Install Debian packages as root, else by sudo, and tell whether it worked."""
     if not shutil.which("apt-get"):
         return False
+    print("Installing by apt: %s." % ", ".join(packages))
+    sys.stdout.flush()
     # A failed update (stale or unreachable lists) does not settle it: the install's own result does.
     results = [
         succeeds(command) for command in apt_commands(packages, os.geteuid() == 0, shutil.which("sudo"))
@@ -117,6 +119,7 @@ def make_environment(python):
             installer = find_installer(python)
             if installer:
                 return installer
+    shutil.rmtree(VENV, ignore_errors=True)
     return None
 
 
@@ -126,6 +129,7 @@ def ready_installer(python):
     if installer:
         return installer
     print("Making .venv with %s." % python)
+    sys.stdout.flush()
     package = "python%d.%d-venv" % sys.version_info[:2]
     installer = make_environment(python) or (apt_install([package]) and make_environment(python))
     if not installer:
