@@ -90,15 +90,13 @@ def succeeds(command):
 
 def apt_install(packages):
     """Install Debian packages as root, else by sudo, and tell whether it worked."""
-    if not shutil.which("apt-get"):
+    commands = apt_commands(packages, os.geteuid() == 0, shutil.which("sudo"))
+    if not commands or not shutil.which("apt-get"):
         return False
     print("Installing by apt: %s." % ", ".join(packages))
     sys.stdout.flush()
     # A failed update (stale or unreachable lists) does not settle it: the install's own result does.
-    results = [
-        succeeds(command) for command in apt_commands(packages, os.geteuid() == 0, shutil.which("sudo"))
-    ]
-    return bool(results) and results[-1]
+    return [succeeds(command) for command in commands][-1]
 
 
 def find_installer(python):
