@@ -1,0 +1,276 @@
+"""OCPP 1.6 meter values into the neutral `common.domain.MeterSample`.
+
+Pure translation: the dialect calls `convert` with what a MeterValues or a StopTransaction carried, and the
+core receives samples that know no OCPP. One sample per moment, context and location; the rules, in the order
+in which they bite:
+
+1. Absent fields have their defaults: Energy.Active.Import.Register, Sample.Periodic, Outlet, Raw (quirk 70).
+   The default unit Wh holds for energy alone; for the rest a missing unit is the measurand's natural one.
+2. Signed data are kept byte-exact as text and never read (quirk 73), whatever their measurand.
+3. A value is a decimal, blanks trimmed and comma read as point; anything else is missing, never 0 (quirk 72).
+   A unit of another quantity makes it missing, too; an unknown word is ignored.
+4. Phases (quirk 74): a value without phase is the total. Where there is none, power and energy are summed
+   over L1 to L3; voltage is the mean of the phases that are not zero; `N` alone is nothing, and a voltage
+   between phases is left out. `L1-N` is L1, unless L1 is there as well. Current stays by phase, since a
+   limit holds for each: with phases told, a total beside them says nothing more.
+5. Registers, intervals and export each have a field of their own and never mix (quirk 78). Values of Inlet,
+   Body and EV stay in samples of their own (quirk 79); only the state of charge, which is always the car's,
+   joins the outlet's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final, NamedTuple
+
+import msgspec
+
+from common.domain import MeterSample
+from edge.chargers.ocpp16 import times
+from edge.chargers.ocpp16.messages import MeterValue, SampledValue
+
+#: Below this a phase does not charge: the least that IEC 61851-1 lets a car draw is 6 A, and meters show some
+#: ten mA on a phase that is open.
+PHASE_IN_USE_A: Final = 0.5
+
+#: Energy keeps this step, rounded half to even: finer than any meter's register (1 Wh), and short as text.
+ENERGY_STEP_WH: Final = Decimal("0.1")
+
+#: Longest text read as a number; a double needs 24 characters.
+NUMBER_MAX_CHARS: Final = 32
+
+
+class Converted(NamedTuple):
+    """Samples in the order of their moments as sent, and what could not be read, as `path:what`."""
+
+    samples: tuple[MeterSample, ...]
+    notes: tuple[str, ...]
+
+
+class _Rule(NamedTuple):
+    field: str  #: of MeterSample
+    quantity: str
+    fold: str  #: what to do with phases: sum | mean | each | most | any
+
+
+_MEASURANDS: Final = {
+    "energy.active.import.register": _Rule("energy_wh", "energy", "sum"),
+    "energy.active.export.register": _Rule("export_wh", "energy", "sum"),
+    "energy.active.import.interval": _Rule("interval_wh", "energy", "sum"),
+    "power.active.import": _Rule("power_w", "power", "sum"),
+    "current.import": _Rule("current_a", "current", "each"),
+    "current.offered": _Rule("offered_a", "current", "most"),
+    "voltage": _Rule("voltage_v", "voltage", "mean"),
+    "soc": _Rule("soc_percent", "share", "any"),
+    "temperature": _Rule("temperature_c", "temperature", "any"),
+}
+_BY_FIELD: Final = {rule.field: rule for rule in _MEASURANDS.values()}
+
+#: Unit, folded → quantity and factor to ours. `temperature` has offsets and is done by hand.
+_UNITS: Final = {
+    "wh": ("energy", Decimal(1)),
+    "kwh": ("energy", Decimal(1000)),
+    "w": ("power", Decimal(1)),
+    "kw": ("power", Decimal(1000)),
+    "a": ("current", Decimal(1)),
+    "v": ("voltage", Decimal(1)),
+    "percent": ("share", Decimal(1)),
+    "%": ("share", Decimal(1)),
+    **dict.fromkeys(
+        ("celsius", "celcius", "c", "k", "kelvin", "fahrenheit", "f"), ("temperature", Decimal(1))
+    ),
+    **dict.fromkeys(
+        ("varh", "kvarh", "va", "kva", "var", "kvar", "hz", "hertz", "rpm"), ("other", Decimal(1))
+    ),
+}
+
+#: Least and most of a quantity, in our units: beyond it the value is a reading error, and missing.
+_BOUNDS: Final = {
+    "energy": (Decimal(-(2**53)), Decimal(2**53)),
+    "power": (Decimal("-1e8"), Decimal("1e8")),  # a hundred megawatts
+    "current": (Decimal("-1e5"), Decimal("1e5")),
+    "voltage": (Decimal("-1e5"), Decimal("1e5")),
+    "share": (Decimal(0), Decimal(100)),
+    "temperature": (Decimal(-274), Decimal(1000)),
+}
+
+_CONTEXTS: Final = {
+    "sample.periodic": "periodic",
+    "sample.clock": "clock",
+    "transaction.begin": "begin",
+    "transaction.end": "end",
+    "interruption.begin": "interruption",
+    "interruption.end": "interruption",
+    "trigger": "trigger",
+}
+_LOCATIONS: Final = {"outlet", "inlet", "cable", "ev", "body"}
+#: Phase as written → its conductor, and whether it is the second-best way to write it.
+_PHASES: Final = {
+    "l1": ("L1", 0),
+    "l2": ("L2", 0),
+    "l3": ("L3", 0),
+    "l1-n": ("L1", 1),
+    "l2-n": ("L2", 1),
+    "l3-n": ("L3", 1),
+}
+_CONDUCTORS: Final = ("L1", "L2", "L3")
+
+
+def convert(values: Sequence[MeterValue]) -> Converted:
+    """Return the neutral samples of a message's meter values."""
+    samples: list[MeterSample] = []
+    notes: dict[str, None] = {}
+    for value in values:
+        at = times.canonical(value.timestamp).replace("\x00", "")[: times.TEXT_MAX_CHARS] or None
+        groups: dict[tuple[str, str], _Group] = {}
+        for sampled in value.sampled_value:
+            _place(sampled, groups, notes)
+        samples.extend(
+            sample
+            for (context, location), group in groups.items()
+            if (sample := group.sample(at, context, location)) is not None
+        )
+    return Converted(tuple(samples), tuple(notes))
+
+
+def feeds_session(sample: MeterSample, connector_id: int | None) -> bool:
+    """Return whether a sample tells of the energy that goes into the car.
+
+    Connector 0 is the charger's main meter, and Inlet and Body are on its side of the socket (quirk 79).
+    """
+    return bool(connector_id) and sample.location in ("outlet", "cable")
+
+
+def phases_in_use(current_a: Iterable[float]) -> int:
+    """Return over how many conductors a car charges: those that carry more than `PHASE_IN_USE_A`."""
+    return sum(1 for amps in current_a if abs(amps) > PHASE_IN_USE_A)
+
+
+# ------------------------------------------------------------------------------------------------ one moment
+
+
+class _Group:
+    """The values of one moment, context and location while they are collected."""
+
+    __slots__ = ("phases", "signed")
+
+    def __init__(self) -> None:
+        self.phases: dict[str, dict[str, tuple[int, Decimal]]] = {}  # field → conductor or "" → rank, value
+        self.signed: list[str] = []
+
+    def put(self, field: str, phase: str, rank: int, number: Decimal) -> None:
+        """Keep a value; the better way to write a phase wins, and among equals the last."""
+        slots = self.phases.setdefault(field, {})
+        if phase not in slots or rank <= slots[phase][0]:
+            slots[phase] = (rank, number)
+
+    def sample(self, at: str | None, context: str, location: str) -> MeterSample | None:
+        """Return the folded sample; None if not one value was readable."""
+        fields: dict[str, object] = {}
+        for field, slots in self.phases.items():
+            rule = _BY_FIELD[field]
+            numbers = {phase: number for phase, (_, number) in slots.items()}
+            fields[field] = _each(numbers) if rule.fold == "each" else _fold(rule, numbers)
+        if not fields and not self.signed:
+            return None
+        made = MeterSample(at=at, context=context, location=location, signed=tuple(self.signed))
+        return msgspec.structs.replace(made, **fields)
+
+
+def _place(sampled: SampledValue, groups: dict[tuple[str, str], _Group], notes: dict[str, None]) -> None:
+    """Put one sampled value where it belongs, or note why it has no place."""
+    context = _CONTEXTS.get((sampled.context or "Sample.Periodic").strip().casefold(), "other")
+    location = (sampled.location or "Outlet").strip().casefold()
+    if location not in _LOCATIONS:
+        notes["meterValue.sampledValue.location:unknown"] = None
+        location = "outlet"
+    if _is_signed(sampled):
+        groups.setdefault((context, location), _Group()).signed.append(sampled.value.replace("\x00", ""))
+        return
+    measurand = (sampled.measurand or "Energy.Active.Import.Register").strip().casefold()
+    rule = _MEASURANDS.get(measurand)
+    if rule is None:
+        return  # reactive power, frequency, factor, RPM: nothing that Plugside has a use for
+    phase, rank = "", 0
+    if sampled.phase:
+        known = _PHASES.get(sampled.phase.strip().casefold())
+        if known is None:
+            return  # N, or between two phases
+        phase, rank = known
+    number = _number(rule.quantity, sampled, notes)
+    if number is not None:
+        place = (context, "outlet" if rule.field == "soc_percent" else location)
+        groups.setdefault(place, _Group()).put(rule.field, phase, rank, number)
+
+
+def _is_signed(sampled: SampledValue) -> bool:
+    form = (sampled.format or "").strip().casefold()
+    return form == "signeddata" or sampled.value.lstrip().startswith("OCMF|")
+
+
+# ------------------------------------------------------------------------------------------------ numbers
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
+
+
+def parse_number(text: str) -> Decimal | None:
+    """Return the decimal that a charger wrote, comma or point; None for anything else, the empty text too."""
+    tidy = text.strip().replace(",", ".")
+    if len(tidy) > NUMBER_MAX_CHARS or _NUMBER.fullmatch(tidy) is None:
+        return None
+    return Decimal(tidy)
+
+
+def _number(quantity: str, sampled: SampledValue, notes: dict[str, None]) -> Decimal | None:
+    """Return the value in our unit of its quantity, or None with the reason noted."""
+    number = parse_number(sampled.value)
+    if number is None:
+        notes["meterValue.sampledValue.value:not_a_number"] = None
+        return None
+    unit = (sampled.unit or "").strip().casefold()
+    of, factor = _UNITS.get(unit, (quantity, Decimal(1)))
+    if of != quantity:
+        notes["meterValue.sampledValue.unit:other_quantity"] = None
+        return None
+    number = _celsius(number, unit) if quantity == "temperature" else number * factor
+    least, most = _BOUNDS[quantity]
+    if not least <= number <= most:
+        notes["meterValue.sampledValue.value:range"] = None
+        return None
+    return number
+
+
+def _celsius(number: Decimal, unit: str) -> Decimal:
+    if unit in ("k", "kelvin"):
+        return number - Decimal("273.15")
+    if unit in ("f", "fahrenheit"):
+        return (number - 32) * 5 / 9
+    return number
+
+
+def _fold(rule: _Rule, numbers: dict[str, Decimal]) -> float:
+    """Return one number for a measurand: its total if it was told, else made of its phases."""
+    phases = list(numbers.values())
+    if "" in numbers:
+        made = numbers[""]
+    elif rule.fold == "sum":
+        made = sum(phases, Decimal(0))
+    elif rule.fold == "mean":
+        alive = [number for number in phases if number] or phases
+        made = sum(alive, Decimal(0)) / len(alive)
+    else:  # what is offered holds for each phase; a state of charge or a temperature has none
+        made = max(phases)
+    if rule.quantity == "energy":
+        made = made.quantize(ENERGY_STEP_WH, ROUND_HALF_EVEN)
+    return round(float(made), 3)
+
+
+def _each(numbers: dict[str, Decimal]) -> tuple[float, ...]:
+    """Return the currents of L1 to L3 as far as reported, or the one value that names no phase.
+
+    A placeholder of 0 A stays, since it was reported; `phases_in_use` does not count it.
+    """
+    phases = tuple(round(float(numbers[name]), 3) for name in _CONDUCTORS if name in numbers)
+    return phases or (round(float(numbers[""]), 3),)

@@ -1,0 +1,79 @@
+"""Times as OCPP 1.6 chargers write them.
+
+Structs keep a charger's time as text; whoever needs the instant asks here. Chargers leave out the zone,
+shorten the offset, add digits, and before they have learnt the time they write 1970 or the year 1 (quirks 41
+and 42). What is plausible is not decided here: that needs the time of arrival, which the core has.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, NamedTuple
+
+#: Longest text that is looked at: a time with zone and nanoseconds has 35 characters.
+TEXT_MAX_CHARS: Final = 64
+
+
+class Instant(NamedTuple):
+    """What a charger's text says. `utc` is aware, in UTC, and None when the text is no time.
+
+    Without a zone (`has_zone` False) the digits were taken as if they were UTC: good for comparing two times
+    of one charger, and no statement about the true instant.
+    """
+
+    utc: datetime | None
+    has_zone: bool
+
+
+NO_TIME: Final = Instant(None, False)
+
+_SHAPE = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r" ?(?:([Zz])|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
+)
+
+
+def parse(text: str) -> Instant:
+    """Read a charger's time; never raises.
+
+    Accepts ISO 8601 date and time with `T` or a blank, with or without seconds, with a fraction of any
+    length (cut to microseconds), with `Z`, `+02`, `+0200`, `+02:00` or no zone. A leap second and 24:00 mean
+    the instant that follows.
+    """
+    if len(text) > TEXT_MAX_CHARS:
+        return NO_TIME
+    match = _SHAPE.fullmatch(text.strip())
+    if match is None:
+        return NO_TIME
+    year, month, day, hour, minute, second, fraction, zulu, sign, off_hour, off_minute = match.groups()
+    has_zone = bool(zulu or sign)
+    micro = int((fraction or "0")[:6].ljust(6, "0"))
+    extra = timedelta()
+    seconds, hours = int(second or 0), int(hour)
+    if seconds == 60:
+        seconds, micro, extra = 59, 0, timedelta(seconds=1)
+    if hours == 24 and minute == "00" and seconds == 0 and micro == 0:
+        hours, extra = 0, timedelta(days=1)
+    try:
+        zone = UTC
+        if sign:
+            offset = timedelta(hours=int(off_hour), minutes=int(off_minute or 0))
+            zone = timezone(-offset if sign == "-" else offset)
+        local = datetime(int(year), int(month), int(day), hours, int(minute), seconds, micro, zone)
+        return Instant((local + extra).astimezone(UTC), has_zone)
+    except (ValueError, OverflowError):  # no such day; or a year 1 whose offset leaves the calendar
+        return Instant(None, has_zone)
+
+
+def canonical(text: str) -> str:
+    """Return the time as UTC with milliseconds and `Z` if the text tells an instant, else the text itself."""
+    instant = parse(text)
+    if instant.utc is None or not instant.has_zone:
+        return text
+    return instant.utc.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def render(instant: datetime) -> str:
+    """Return an aware instant as we send it: UTC, whole seconds, `Z` (quirk 40: clocks choke on more)."""
+    return instant.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
