@@ -1,0 +1,1 @@
+"""Tests of the cursor's two halves, alone and against each other."""
