@@ -161,6 +161,10 @@ class Gateway:
         self._hold(view.seq, lambda: follower.push(frame))
         self.bus.follow(follower, claims, view.epoch, view.seq)
 
+    def when_committed(self, then: Callable[[], None]) -> None:
+        """Call `then` once everything decided so far is on disk, in order with all other outputs."""
+        self._hold(self.state.view.seq, then)
+
     def _snapshot_frame(self, claims: Claims) -> bytes:
         view = view_for(claims, self.state.view)
         at = iso(self._clock.now_ms())

@@ -1,0 +1,299 @@
+"""The uplink: the one WebSocket that the box holds to its cloud, with two lanes (design §9).
+
+    live     snapshot, then every committed fact; commands in, progress out. Never waits for the other lane.
+    durable  batches of journal records, one in flight; the pure `EdgeCursor` says what and when.
+
+Runs as a supervised room: it raises when the link ends, and is started again with back-off. Nothing here is
+remembered across links; the cloud's mark is where sync resumes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from common import chain, sync, wire
+from common.domain import Path, iso
+from common.errors import Code, PlugsideError, RemoteFault, error
+from common.facts import Fact
+from common.policy import local_presence, view_for
+from common.ports import Clock
+from edge.authority import Authority
+from edge.commander import Commander, Sender
+from edge.gateway import Gateway
+from edge.journal.journal import Journal
+from edge.queries import Queries
+
+log = logging.getLogger("plugside.uplink")
+
+#: Live facts that may wait for the socket. When it is full the lane starts over with a fresh snapshot,
+#: which is smaller than the facts it replaces.
+LIVE_MAX = 2048
+#: A silent cloud is pinged, and given up after as long again: a NAT forgets an idle mapping after minutes.
+PING_EVERY_S = 20.0
+OPEN_TIMEOUT_S = 10.0
+#: The cloud must have welcomed us by then, or the link is not one.
+WELCOME_TIMEOUT_S = 10.0
+
+
+class Status(Protocol):
+    """What the site's health shows of the uplink."""
+
+    connected: bool
+
+
+class Uplink:
+    """The box's side of the tunnel. One for each site; `run` is one link's life."""
+
+    def __init__(
+        self,
+        url: str,
+        authority: Authority,
+        gateway: Gateway,
+        journal: Journal,
+        commander: Commander,
+        queries: Queries,
+        clock: Clock,
+        *,
+        boot_id: str,
+    ) -> None:
+        self.connected = False
+        self.cursor = sync.EdgeCursor(journal.epoch, journal.committed_seq)
+        self._url = tunnel_url(url)
+        self._authority = authority
+        self._gateway = gateway
+        self._journal = journal
+        self._commander = commander
+        self._queries = queries
+        self._clock = clock
+        self._boot_id = boot_id
+        self._live: deque[Fact] = deque()
+        self._live_lost = False
+        self._work = asyncio.Event()
+        gateway.bus.tap(self._committed)
+
+    # --- fed by the bus ----------------------------------------------------------------------------------
+
+    def _committed(self, fact: Fact) -> None:
+        if fact.epoch == self.cursor.epoch:
+            self.cursor.committed(fact.seq, fact.kind, self._clock.mono_ms())
+        if self.connected:
+            if len(self._live) < LIVE_MAX:
+                self._live.append(fact)
+            else:
+                self._live_lost = True
+            self._work.set()
+
+    # --- one link ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, authenticate, sync until the link ends. Raises what ended it."""
+        if not await self._authority.enrolled(self._url):
+            return
+        async with connect(
+            self._url,
+            compression=None,
+            open_timeout=OPEN_TIMEOUT_S,
+            max_size=sync.TUNNEL_BYTES_MAX,
+            ping_interval=PING_EVERY_S,
+            ping_timeout=PING_EVERY_S,
+        ) as socket:
+            try:
+                await self._talk(socket)
+            finally:
+                self.connected = False
+                self.cursor.disconnected()
+                self._live.clear()
+
+    async def _talk(self, socket: ClientConnection) -> None:
+        async with asyncio.timeout(WELCOME_TIMEOUT_S):
+            challenge = await self._receive(socket)
+            if not isinstance(challenge, sync.Challenge):
+                raise RemoteFault(Code.PROTOCOL, "the cloud did not begin with a challenge")
+            await self._settle_epoch(socket, challenge)
+        log.info("connected to %s; %d records to send", self._url, self.cursor.backlog)
+        self._live.clear()
+        self._live_lost = True  # begin the live lane with a snapshot
+        self.connected = True
+        self._work.set()
+        link = _Link(socket, self)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(link.read())
+            tasks.create_task(link.write())
+
+    async def _settle_epoch(self, socket: ClientConnection, challenge: sync.Challenge) -> None:
+        """Say hello until both sides agree on an epoch. Two tries: a second rotation would be a bug."""
+        for _ in range(3):
+            await socket.send(sync.encode(self._hello(challenge)))
+            welcome = await self._receive(socket)
+            if isinstance(welcome, sync.TunnelBye):
+                raise error(Code(welcome.code), welcome.message, hint=welcome.hint)
+            if not isinstance(welcome, sync.TunnelWelcome):
+                raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
+            self._authority.learn(welcome.trust)
+            step = self.cursor.on_welcome(welcome, self._chain_at(welcome.hwm))
+            if isinstance(step, sync.Resume):
+                return
+            await self.rotate(step.reason)
+        raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
+
+    def _chain_at(self, seq: int) -> bytes | None:
+        return chain.seed(self._journal.epoch) if seq == 0 else self._journal.chain_at(seq)
+
+    async def rotate(self, reason: str) -> None:
+        """Begin a new epoch and tell the cursor."""
+        log.warning("beginning a new epoch: %s; everything retained is sent again", reason)
+        await self._gateway.rotate_epoch()
+        self.cursor.rotated(self._journal.epoch, self._journal.committed_seq)
+
+    def _hello(self, challenge: sync.Challenge) -> sync.TunnelHello:
+        hello = sync.TunnelHello(
+            site=self._authority.site,
+            epoch=self.cursor.epoch,
+            last_seq=self.cursor.last_seq,
+            instance_id=self._authority.instance,
+            boot_id=self._boot_id,
+            wall=iso(self._clock.now_ms()),
+            clock=self._clock.quality,
+            key=self._authority.public,
+            issuer=self._authority.issuer_public,
+            vouching=self._authority.vouching,
+            addresses=self._authority.addresses,
+            certificates=self._authority.certificates,
+            software=self._authority.software,
+        )
+        return self._authority.sign_hello(hello, challenge.nonce, urlsplit(self._url).netloc)
+
+    async def _receive(self, socket: ClientConnection) -> sync.CloudMessage:
+        return sync.decode_cloud(await socket.recv())
+
+
+class _Link:
+    """One connected tunnel: its reader and its writer."""
+
+    def __init__(self, socket: ClientConnection, uplink: Uplink) -> None:
+        self._socket = socket
+        self._up = uplink
+        self._out: deque[bytes] = deque()
+
+    # --- cloud → edge ------------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        async for frame in self._socket:
+            message = sync.decode_cloud(frame)
+            if isinstance(message, sync.Ack):
+                self._up.cursor.on_ack(message, self._up._clock.mono_ms())
+            elif isinstance(message, sync.Nack):
+                step = self._up.cursor.on_nack(message, self._up._clock.mono_ms())
+                if isinstance(step, sync.Rotate):
+                    await self._up.rotate(step.reason)
+                    raise RemoteFault(Code.PROTOCOL, "reconnecting with the new epoch")
+            elif isinstance(message, sync.Relay):
+                self._relay(message)
+            elif isinstance(message, sync.Ask):
+                await self._answer(message)
+            elif isinstance(message, sync.TunnelBye):
+                raise error(Code(message.code), message.message, hint=message.hint)
+            self._up._work.set()
+        raise RemoteFault(Code.PROTOCOL, "the cloud closed the link")
+
+    def _relay(self, relay: sync.Relay) -> None:
+        """The same signed bytes as on the LAN, through the same commander."""
+
+        def tell(step: sync.Step) -> None:
+            self._say(sync.Progress(ref=relay.ref, message=step))
+
+        self._up._commander.receive(relay.command, Path.CLOUD, Sender(tell))
+
+    async def _answer(self, ask: sync.Ask) -> None:
+        claims = local_presence(self._up._authority.site)
+        answer: wire.Page | wire.Refusal
+        try:
+            answer = await self._up._queries.answer(ask.query, claims)
+        except PlugsideError as refused:
+            answer = refusal(ask.query.id, refused)
+        self._say(sync.Answer(ref=ask.ref, message=answer))
+
+    # --- edge → cloud ------------------------------------------------------------------------------------
+
+    def _say(self, message: sync.TunnelMessage) -> None:
+        self._out.append(sync.encode(message))
+        self._up._work.set()
+
+    async def write(self) -> None:
+        """Live lane first, then at most one batch, then sleep until something is due."""
+        up = self._up
+        while True:
+            up._work.clear()
+            await self._write_live()
+            want = up.cursor.wanted(up._clock.mono_ms())
+            if want is not None:
+                rows = up._journal.records(
+                    want.from_seq, max_records=want.max_records, max_bytes=want.max_bytes
+                )
+                await self._socket.send(sync.encode(up.cursor.batch_of(rows)))
+                continue
+            if not up._live and not self._out and not up._live_lost:
+                await _wait(up._work, up.cursor.wake_at_ms(), up._clock.mono_ms())
+
+    async def _write_live(self) -> None:
+        up = self._up
+        while self._out:
+            await self._socket.send(self._out.popleft())
+        if up._live_lost:
+            await self._socket.send(await self._snapshot())
+        while up._live:
+            fact = up._live.popleft()
+            live = sync.LiveFact(epoch=fact.epoch, seq=fact.seq, record=fact.record)
+            await self._socket.send(sync.encode(live))
+            while self._out:
+                await self._socket.send(self._out.popleft())
+
+    async def _snapshot(self) -> bytes:
+        """The view with nothing in it that is not on disk yet, and no gap before the live facts."""
+        up = self._up
+        frame: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        view = view_for(local_presence(up._authority.site), up._gateway.state.view)
+        at = iso(up._clock.now_ms())
+        encoded = sync.encode(sync.LiveSnapshot(epoch=view.epoch, seq=view.seq, view=view, at=at))
+        up._live.clear()
+        up._live_lost = False
+
+        def release() -> None:
+            # Facts that were on their way to the disk are in the snapshot; those behind it follow.
+            while up._live and up._live[0].seq <= view.seq:
+                up._live.popleft()
+            if not frame.done():
+                frame.set_result(encoded)
+
+        up._gateway.when_committed(release)
+        return await frame
+
+
+async def _wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> None:
+    timeout_s = None if wake_at_ms is None else max(0.0, (wake_at_ms - now_ms) / 1000)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await work.wait()
+    except TimeoutError:
+        pass
+
+
+def tunnel_url(url: str) -> str:
+    """The tunnel's WebSocket URL under the cloud's own."""
+    scheme, _, rest = url.rstrip("/").partition("://")
+    return f"{'ws' if scheme == 'http' else 'wss'}://{rest}/v1/edge"
+
+
+def refusal(request_id: str, refused: PlugsideError) -> wire.Refusal:
+    """An error as the wire carries it."""
+    return wire.Refusal(id=request_id, code=refused.code, message=refused.message, hint=refused.hint)
+
+
+Tell = Callable[[sync.Step], None]
