@@ -171,7 +171,7 @@ def decode(payload: bytes) -> Command:
         raise Refused(Code.BAD_REQUEST, f"a command is at most {COMMAND_BYTES_MAX} bytes")
     try:
         return _decoder.decode(payload)
-    except msgspec.DecodeError as unreadable:
+    except (ValueError, RecursionError) as unreadable:  # not JSON, not UTF-8, not a command, too deep
         raise Refused(Code.BAD_REQUEST, str(unreadable)) from None
 
 

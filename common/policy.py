@@ -31,6 +31,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str = ""
     expires_ms: int = 0
     renew_after_ms: int = 0
+    grace: bool = False  #: past its own end, accepted because the cloud is away (design §10)
 
 
 def local_presence(site: str) -> Claims:

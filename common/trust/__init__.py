@@ -1,0 +1,120 @@
+"""Trust: who a key is, what it may do, and whether these bytes are really from it. One door to the package.
+
+Identity is a key, rights are grants (design §10). Nothing here reads a clock, a file or a random source:
+times are arguments, secrets and keys are handed in (`common.keystore` makes and keeps them).
+
+    keys         P-256 identities and Ed25519 issuers: sign, verify, fingerprint, thumbprint
+    issuers      which issuer keys count: the cloud's key set under its root, a box's own issuer
+    grants       a right, signed, expiring, bound to a key; the verifier that every link asks
+    envelope     a signed command as one opaque string
+    handshake    the exact bytes that both ends of an app link sign
+    invites      one-time secrets that bring a new key in
+    enrolment    how a box and a cloud come to trust each other, and the tunnel's challenge
+
+`cryptography` and PyJWT are loaded when the first key is used, not when this is imported.
+"""
+
+from common.trust.enrolment import (
+    BoxCode,
+    EnrolAnswer,
+    EnrolledBox,
+    EnrolRequest,
+    TrustBundle,
+    answer_enrolment,
+    check_enrolment,
+    check_tunnel,
+    open_enrolment,
+    request_enrolment,
+    sign_tunnel,
+)
+from common.trust.envelope import OpenedCommand, fingerprint_of, open_command, open_envelope, seal
+from common.trust.grants import (
+    LIFETIMES_MS,
+    Issuing,
+    Verifier,
+    issue_grant,
+    revoked_grant,
+    revoked_key,
+    revoked_principal,
+)
+from common.trust.handshake import Transcript
+from common.trust.invites import Invite, InviteRecord, invite_hash, mint_invite, redeem, spend
+from common.trust.issuers import (
+    Issuer,
+    KeySet,
+    OnlineKey,
+    SignedKeySet,
+    TrustSet,
+    Voucher,
+    box_issuer,
+    check_voucher,
+    cloud_issuers,
+    open_key_set,
+    sign_key_set,
+    vouch,
+)
+from common.trust.keys import (
+    IdentityKey,
+    IssuerKey,
+    Purpose,
+    b64,
+    fingerprint,
+    thumbprint,
+    unb64,
+    verify_identity,
+    verify_issuer,
+)
+
+__all__ = [
+    "LIFETIMES_MS",
+    "BoxCode",
+    "EnrolAnswer",
+    "EnrolRequest",
+    "EnrolledBox",
+    "IdentityKey",
+    "Invite",
+    "InviteRecord",
+    "Issuer",
+    "IssuerKey",
+    "Issuing",
+    "KeySet",
+    "OnlineKey",
+    "OpenedCommand",
+    "Purpose",
+    "SignedKeySet",
+    "Transcript",
+    "TrustBundle",
+    "TrustSet",
+    "Verifier",
+    "Voucher",
+    "answer_enrolment",
+    "b64",
+    "box_issuer",
+    "check_enrolment",
+    "check_tunnel",
+    "check_voucher",
+    "cloud_issuers",
+    "fingerprint",
+    "fingerprint_of",
+    "invite_hash",
+    "issue_grant",
+    "mint_invite",
+    "open_command",
+    "open_enrolment",
+    "open_envelope",
+    "open_key_set",
+    "redeem",
+    "request_enrolment",
+    "revoked_grant",
+    "revoked_key",
+    "revoked_principal",
+    "seal",
+    "sign_key_set",
+    "sign_tunnel",
+    "spend",
+    "thumbprint",
+    "unb64",
+    "verify_identity",
+    "verify_issuer",
+    "vouch",
+]
