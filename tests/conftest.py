@@ -1,10 +1,17 @@
-"""For every test: with CI=true a skipped test is a failure, so that a missing tool cannot pass for green."""
+"""For every test: with CI=true a skipped test is a failure, so that a missing tool cannot pass for green.
+
+Laws checked by hypothesis have no deadline: a slow or busy machine is no counterexample.
+"""
 
 import os
 from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 IN_CI = os.environ.get("CI") == "true"

@@ -56,6 +56,13 @@ def test_canonical_keeps_what_has_no_zone() -> None:
     assert canonical("yesterday") == "yesterday"
 
 
+def test_milliseconds_only_of_an_instant() -> None:
+    assert parse("2026-03-01T12:00:00.1239Z").at_ms == 1772366400123
+    assert parse("1969-12-31T23:59:59.9995Z").at_ms == -1
+    assert parse("2026-03-01T12:00:00").at_ms is None
+    assert parse("soon").at_ms is None
+
+
 def test_render_is_utc_whole_seconds_and_z() -> None:
     local = datetime(2026, 3, 1, 14, 0, 0, 999999, timezone(timedelta(hours=2)))
     assert render(local) == "2026-03-01T12:00:00Z"

@@ -25,7 +25,15 @@ class Instant(NamedTuple):
     utc: datetime | None
     has_zone: bool
 
+    @property
+    def at_ms(self) -> int | None:
+        """Milliseconds since the epoch, cut; None unless the text names an instant."""
+        if self.utc is None or not self.has_zone:
+            return None
+        return (self.utc - _EPOCH) // timedelta(milliseconds=1)
 
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TIME: Final = Instant(None, False)
 
 _SHAPE = re.compile(
