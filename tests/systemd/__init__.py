@@ -1,0 +1,1 @@
+"""Tests of the deployment: the units, the install notes, and both under a real systemd."""
