@@ -18,7 +18,7 @@ JSON objects tagged by `kind`, one a frame. `docs` of each message: who sends it
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,6 +35,10 @@ CLIENT_BYTES_MAX = 64 * 1024
 SERVER_BYTES_MAX = 4 * 1024 * 1024
 
 
+#: A whole number that every client can hold exactly (JavaScript's safe integers).
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+
+
 class Message(msgspec.Struct, tag_field="kind", frozen=True, omit_defaults=True, kw_only=True):
     """Base of all messages of the app link."""
 
@@ -45,7 +49,7 @@ class Message(msgspec.Struct, tag_field="kind", frozen=True, omit_defaults=True,
 class Hello(Message, tag="hello", frozen=True, kw_only=True):
     """First message. `nonce` is 32 random bytes."""
 
-    versions: tuple[int, ...] = VERSIONS
+    versions: tuple[Count, ...] = VERSIONS
     nonce: str
     client: str = ""  #: for logs: name and version of the app
 
@@ -78,7 +82,7 @@ class Follow(Message, tag="follow", frozen=True, kw_only=True):
     """Follow these sites. A later follow replaces the earlier one. `since` = {site: [epoch, seq]}."""
 
     sites: tuple[str, ...]
-    since: dict[str, tuple[str, int]] = {}
+    since: dict[str, tuple[str, Count]] = {}
 
 
 class SendCommand(Message, tag="command", frozen=True, kw_only=True):
@@ -114,7 +118,7 @@ class Manage(Message, tag="manage", frozen=True, kw_only=True):
 class Ping(Message, tag="ping", frozen=True, kw_only=True):
     """Liveness on transports that have none of their own."""
 
-    at: int = 0
+    at: Count = 0
 
 
 ClientMessage = Hello | Auth | Redeem | Renew | Follow | SendCommand | Query | Manage | Ping

@@ -60,7 +60,7 @@ def seal(payload: bytes, key: IdentityKey) -> str:
 
 
 def open_envelope(envelope: str) -> tuple[bytes, str]:
-    """The payload and the thumbprint of the key that signed it. Raises Refused: bad_request, bad_signature."""
+    """The payload and the thumbprint of its signer. Raises Refused: bad_request, bad_signature."""
     if len(envelope) > ENVELOPE_CHARS_MAX:
         raise Refused(Code.BAD_REQUEST, f"a command is at most {commands.COMMAND_BYTES_MAX} bytes")
     try:
