@@ -133,9 +133,9 @@ class Answer(TunnelMessage, tag="answer", frozen=True, kw_only=True):
 
 
 class Challenge(TunnelMessage, tag="challenge", frozen=True, kw_only=True):
-    """First message on the link. `nonce`: 32 random bytes; `host`: whom the edge believes to talk to."""
+    """First message on the link. `nonce`: 32 random bytes, base64url, for `trust.sign_tunnel`."""
 
-    nonce: bytes
+    nonce: str
 
 
 class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
