@@ -23,9 +23,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final, NamedTuple
-
-import msgspec
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from common.domain import MeterSample
 from edge.chargers.ocpp16 import times
@@ -52,7 +51,7 @@ class Converted(NamedTuple):
 class _Rule(NamedTuple):
     field: str  #: of MeterSample
     quantity: str
-    fold: str  #: what to do with phases: sum | mean | each | most | any
+    fold: str  #: how phases become one: sum | mean | most; `each` keeps them
 
 
 _MEASURANDS: Final = {
@@ -63,27 +62,24 @@ _MEASURANDS: Final = {
     "current.import": _Rule("current_a", "current", "each"),
     "current.offered": _Rule("offered_a", "current", "most"),
     "voltage": _Rule("voltage_v", "voltage", "mean"),
-    "soc": _Rule("soc_percent", "share", "any"),
-    "temperature": _Rule("temperature_c", "temperature", "any"),
+    "soc": _Rule("soc_percent", "share", "most"),
+    "temperature": _Rule("temperature_c", "temperature", "most"),
 }
 _BY_FIELD: Final = {rule.field: rule for rule in _MEASURANDS.values()}
 
 #: Unit, folded → quantity and factor to ours. `temperature` has offsets and is done by hand.
+_ONE: Final = Decimal(1)
 _UNITS: Final = {
-    "wh": ("energy", Decimal(1)),
+    "wh": ("energy", _ONE),
     "kwh": ("energy", Decimal(1000)),
-    "w": ("power", Decimal(1)),
+    "w": ("power", _ONE),
     "kw": ("power", Decimal(1000)),
-    "a": ("current", Decimal(1)),
-    "v": ("voltage", Decimal(1)),
-    "percent": ("share", Decimal(1)),
-    "%": ("share", Decimal(1)),
-    **dict.fromkeys(
-        ("celsius", "celcius", "c", "k", "kelvin", "fahrenheit", "f"), ("temperature", Decimal(1))
-    ),
-    **dict.fromkeys(
-        ("varh", "kvarh", "va", "kva", "var", "kvar", "hz", "hertz", "rpm"), ("other", Decimal(1))
-    ),
+    "a": ("current", _ONE),
+    "v": ("voltage", _ONE),
+    "percent": ("share", _ONE),
+    "%": ("share", _ONE),
+    **dict.fromkeys(("celsius", "celcius", "c", "k", "kelvin", "fahrenheit", "f"), ("temperature", _ONE)),
+    **dict.fromkeys(("varh", "kvarh", "va", "kva", "var", "kvar", "hz", "hertz", "rpm"), ("other", _ONE)),
 }
 
 #: Least and most of a quantity, in our units: beyond it the value is a reading error, and missing.
@@ -115,7 +111,7 @@ _PHASES: Final = {
     "l2-n": ("L2", 1),
     "l3-n": ("L3", 1),
 }
-_CONDUCTORS: Final = ("L1", "L2", "L3")
+_CONDUCTORS: Final[tuple[str, ...]] = ("L1", "L2", "L3")
 
 
 def convert(values: Sequence[MeterValue]) -> Converted:
@@ -151,13 +147,16 @@ def phases_in_use(current_a: Iterable[float]) -> int:
 # ------------------------------------------------------------------------------------------------ one moment
 
 
+_Slots = dict[str, tuple[int, Decimal]]  # conductor, or "" for the total → how well it was named, value
+
+
 class _Group:
     """The values of one moment, context and location while they are collected."""
 
     __slots__ = ("phases", "signed")
 
     def __init__(self) -> None:
-        self.phases: dict[str, dict[str, tuple[int, Decimal]]] = {}  # field → conductor or "" → rank, value
+        self.phases: dict[str, _Slots] = {}  # by field of MeterSample
         self.signed: list[str] = []
 
     def put(self, field: str, phase: str, rank: int, number: Decimal) -> None:
@@ -168,46 +167,83 @@ class _Group:
 
     def sample(self, at: str | None, context: str, location: str) -> MeterSample | None:
         """Return the folded sample; None if not one value was readable."""
-        fields: dict[str, object] = {}
-        for field, slots in self.phases.items():
-            rule = _BY_FIELD[field]
-            numbers = {phase: number for phase, (_, number) in slots.items()}
-            fields[field] = _each(numbers) if rule.fold == "each" else _fold(rule, numbers)
-        if not fields and not self.signed:
+        if not self.phases and not self.signed:
             return None
-        made = MeterSample(at=at, context=context, location=location, signed=tuple(self.signed))
-        return msgspec.structs.replace(made, **fields)
+        fields: dict[str, Any] = {}
+        for field, slots in self.phases.items():
+            fields[field] = _each(slots) if field == "current_a" else _fold(_BY_FIELD[field], slots)
+        return MeterSample(at=at, context=context, location=location, signed=tuple(self.signed), **fields)
+
+
+class _Place(NamedTuple):
+    """What the words beside a value say: where it goes, and how to read it. `rule` None: nowhere."""
+
+    context: str
+    location: str
+    signed: bool
+    rule: _Rule | None
+    phase: str
+    rank: int
+    unit: str
+    factor: Decimal | None  #: None: a unit of another quantity
+    note: str
+
+
+# A charger says the same few words in every message; a value's own digits are not among them. The bound holds
+# some hundred chargers' vocabularies, and 6 MiB should one send ever new words of the greatest length.
+@lru_cache(maxsize=1024)
+def _read_words(
+    context: str | None,
+    form: str | None,
+    measurand: str | None,
+    phase: str | None,
+    location: str | None,
+    unit: str | None,
+) -> _Place:
+    where = (location or "Outlet").strip().casefold()
+    note = ""
+    if where not in _LOCATIONS:
+        where, note = "outlet", "meterValue.sampledValue.location:unknown"
+    when = _CONTEXTS.get((context or "Sample.Periodic").strip().casefold(), "other")
+    rule = _MEASURANDS.get((measurand or "Energy.Active.Import.Register").strip().casefold())
+    signed = (form or "").strip().casefold() == "signeddata"
+    conductor, rank = "", 0
+    if phase:
+        known = _PHASES.get(phase.strip().casefold())
+        if known is None:
+            rule = None  # N, or between two phases
+        else:
+            conductor, rank = known
+    if rule is None:  # also reactive power, frequency, factor, RPM: nothing that Plugside has a use for
+        return _Place(when, where, signed, None, "", 0, "", None, note)
+    if rule.field == "soc_percent" and not signed:
+        where = "outlet"
+    word = (unit or "").strip().casefold()
+    of, factor = _UNITS.get(word, (rule.quantity, _ONE))
+    return _Place(
+        when, where, signed, rule, conductor, rank, word, factor if of == rule.quantity else None, note
+    )
 
 
 def _place(sampled: SampledValue, groups: dict[tuple[str, str], _Group], notes: dict[str, None]) -> None:
     """Put one sampled value where it belongs, or note why it has no place."""
-    context = _CONTEXTS.get((sampled.context or "Sample.Periodic").strip().casefold(), "other")
-    location = (sampled.location or "Outlet").strip().casefold()
-    if location not in _LOCATIONS:
-        notes["meterValue.sampledValue.location:unknown"] = None
-        location = "outlet"
-    if _is_signed(sampled):
-        groups.setdefault((context, location), _Group()).signed.append(sampled.value.replace("\x00", ""))
+    place = _read_words(
+        sampled.context, sampled.format, sampled.measurand, sampled.phase, sampled.location, sampled.unit
+    )
+    if place.note:
+        notes[place.note] = None
+    key = (place.context, place.location)
+    if place.signed or sampled.value.startswith("OCMF|"):
+        groups.setdefault(key, _Group()).signed.append(sampled.value.replace("\x00", ""))
         return
-    measurand = (sampled.measurand or "Energy.Active.Import.Register").strip().casefold()
-    rule = _MEASURANDS.get(measurand)
-    if rule is None:
-        return  # reactive power, frequency, factor, RPM: nothing that Plugside has a use for
-    phase, rank = "", 0
-    if sampled.phase:
-        known = _PHASES.get(sampled.phase.strip().casefold())
-        if known is None:
-            return  # N, or between two phases
-        phase, rank = known
-    number = _number(rule.quantity, sampled, notes)
+    if place.rule is None:
+        return
+    number = _number(place, place.rule.quantity, sampled.value, notes)
     if number is not None:
-        place = (context, "outlet" if rule.field == "soc_percent" else location)
-        groups.setdefault(place, _Group()).put(rule.field, phase, rank, number)
-
-
-def _is_signed(sampled: SampledValue) -> bool:
-    form = (sampled.format or "").strip().casefold()
-    return form == "signeddata" or sampled.value.lstrip().startswith("OCMF|")
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group()
+        group.put(place.rule.field, place.phase, place.rank, number)
 
 
 # ------------------------------------------------------------------------------------------------ numbers
@@ -217,24 +253,27 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?
 
 def parse_number(text: str) -> Decimal | None:
     """Return the decimal that a charger wrote, comma or point; None for anything else, the empty text too."""
+    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) <= NUMBER_MAX_CHARS:
+        return Decimal(text)  # the plain case, which nearly all values are
     tidy = text.strip().replace(",", ".")
     if len(tidy) > NUMBER_MAX_CHARS or _NUMBER.fullmatch(tidy) is None:
         return None
     return Decimal(tidy)
 
 
-def _number(quantity: str, sampled: SampledValue, notes: dict[str, None]) -> Decimal | None:
+def _number(place: _Place, quantity: str, text: str, notes: dict[str, None]) -> Decimal | None:
     """Return the value in our unit of its quantity, or None with the reason noted."""
-    number = parse_number(sampled.value)
+    number = parse_number(text)
     if number is None:
         notes["meterValue.sampledValue.value:not_a_number"] = None
         return None
-    unit = (sampled.unit or "").strip().casefold()
-    of, factor = _UNITS.get(unit, (quantity, Decimal(1)))
-    if of != quantity:
+    if place.factor is None:
         notes["meterValue.sampledValue.unit:other_quantity"] = None
         return None
-    number = _celsius(number, unit) if quantity == "temperature" else number * factor
+    if quantity == "temperature":
+        number = _celsius(number, place.unit)
+    elif place.factor is not _ONE:
+        number *= place.factor
     least, most = _BOUNDS[quantity]
     if not least <= number <= most:
         notes["meterValue.sampledValue.value:range"] = None
@@ -250,11 +289,13 @@ def _celsius(number: Decimal, unit: str) -> Decimal:
     return number
 
 
-def _fold(rule: _Rule, numbers: dict[str, Decimal]) -> float:
+def _fold(rule: _Rule, slots: _Slots) -> float:
     """Return one number for a measurand: its total if it was told, else made of its phases."""
-    phases = list(numbers.values())
-    if "" in numbers:
-        made = numbers[""]
+    phases = [number for _, number in slots.values()]
+    if "" in slots:
+        made = slots[""][1]
+    elif len(phases) == 1:
+        made = phases[0]
     elif rule.fold == "sum":
         made = sum(phases, Decimal(0))
     elif rule.fold == "mean":
@@ -263,14 +304,14 @@ def _fold(rule: _Rule, numbers: dict[str, Decimal]) -> float:
     else:  # what is offered holds for each phase; a state of charge or a temperature has none
         made = max(phases)
     if rule.quantity == "energy":
-        made = made.quantize(ENERGY_STEP_WH, ROUND_HALF_EVEN)
+        return float(made.quantize(ENERGY_STEP_WH, ROUND_HALF_EVEN))
     return round(float(made), 3)
 
 
-def _each(numbers: dict[str, Decimal]) -> tuple[float, ...]:
+def _each(slots: _Slots) -> tuple[float, ...]:
     """Return the currents of L1 to L3 as far as reported, or the one value that names no phase.
 
     A placeholder of 0 A stays, since it was reported; `phases_in_use` does not count it.
     """
-    phases = tuple(round(float(numbers[name]), 3) for name in _CONDUCTORS if name in numbers)
-    return phases or (round(float(numbers[""]), 3),)
+    names = [name for name in _CONDUCTORS if name in slots] or [""]
+    return tuple(round(float(slots[name][1]), 3) for name in names)

@@ -42,6 +42,17 @@ _SHAPE = re.compile(
 )
 
 
+def _is_plain(text: str) -> bool:
+    """Whether a text has the one shape that nearly all have, `2026-03-01T12:00:00Z`, perhaps with `.123`.
+
+    The standard library reads it ten times faster; its other shapes are wider than ours and change with
+    Python's version, so the marks are checked first.
+    """
+    if len(text) != 20 and (len(text) != 24 or text[19] != "."):
+        return False
+    return text[-1] == "Z" and text[4:17:3] == "--T::" and text.isascii()
+
+
 def parse(text: str) -> Instant:
     """Read a charger's time; never raises.
 
@@ -49,6 +60,11 @@ def parse(text: str) -> Instant:
     length (cut to microseconds), with `Z`, `+02`, `+0200`, `+02:00` or no zone. A leap second and 24:00 mean
     the instant that follows.
     """
+    if _is_plain(text):
+        try:
+            return Instant(datetime.fromisoformat(text), True)
+        except ValueError:
+            pass
     if len(text) > TEXT_MAX_CHARS:
         return NO_TIME
     match = _SHAPE.fullmatch(text.strip())
