@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.needs import needs
 from tests.systemd import notes
 
 HERE = Path(__file__).parent
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a scratch machine of namespaces"),
-    pytest.mark.skipif(not Path("/lib/systemd/systemd").exists(), reason="needs `systemd` (systemd)"),
+    pytest.mark.skipif(find_spec("ensurepip") is None, reason="needs `ensurepip` (python3-venv)"),
+    needs("systemd-analyze"),
+    needs("ip"),
     pytest.mark.xdist_group("scratch-machine"),
+    pytest.mark.timeout(300),  # half a minute when it has a processor for itself
 ]
 APART = ["unshare", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--kill-child"]
 # What the sandbox answers to each attempt of probe.py that it must refuse.
@@ -92,7 +97,7 @@ def boot(folder: Path, unit: str, binds: Sequence[tuple[object, str]]) -> str:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                timeout=90,
+                timeout=240,
                 check=False,
             )
     finally:

@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ensurepip") is None, reason="needs `ensurepip` (python3-venv)"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make root's files in a scratch root"),
     pytest.mark.xdist_group("scratch-root"),
+    pytest.mark.timeout(300),  # ten seconds when it has a processor for itself
 ]
 each_role = pytest.mark.parametrize("role", notes.ROLES)
 
