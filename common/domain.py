@@ -121,7 +121,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 def iso(at_ms: int) -> str:
     """ISO 8601 UTC text with `Z` and milliseconds for integer milliseconds since the epoch."""
     stamp = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return f"{stamp.isoformat()[:19]}.{at_ms % 1000:03d}Z"
 
 
 def from_iso(text: str) -> int:
