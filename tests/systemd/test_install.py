@@ -92,6 +92,15 @@ def test_the_version_in_use_is_a_link_that_holds_in_any_root(root: Path) -> None
     assert current.resolve().parent == root / "opt/plugside/versions"
 
 
+@pytest.mark.parametrize("command", ["plugside", "plugside-edge", "plugside-cloud"])
+def test_the_commands_run_in_their_own_version(root: Path, command: str) -> None:
+    script = root / "opt/plugside/current/bin" / command
+    assert mode(script)[0] == "-rwxr-xr-x"
+    # The running daemon stays the version that it is, wherever `current` points meanwhile.
+    interpreter = Path(script.read_text().splitlines()[0].removeprefix("#!"))
+    assert interpreter.parent == script.parent.resolve()
+
+
 def test_what_is_installed_is_the_wheel_and_no_test(root: Path) -> None:
     listing = "import common, os; print(*os.listdir(os.path.dirname(common.__path__[0])))"
     python = root / "opt/plugside/current/bin/python"
