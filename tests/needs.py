@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ from tests.tools.bootstrap import apt_install
 ROOT = Path(__file__).resolve().parent.parent
 NPM_FOLDER = ROOT / "tests" / "e2e" / "clients"
 
-# A tool the tests run, and the Debian package that has it.
+# A tool the tests run, and the Debian package that has it. ensurepip is the module, which Debian keeps apart.
 SYSTEM_TOOLS = {
+    "ensurepip": "python{}.{}-venv".format(*sys.version_info),
     "git": "git",
     "ip": "iproute2",
     "systemd-analyze": "systemd",
@@ -46,7 +48,9 @@ def npm_packages() -> tuple[str, ...]:
 
 def lacks(name: str) -> str | None:
     """Why the tool or npm package `name` cannot be used, as the sentence a skip shows, or None if it can."""
-    if name in SYSTEM_TOOLS:
+    if name == "ensurepip":
+        origin, present = SYSTEM_TOOLS[name], find_spec(name) is not None
+    elif name in SYSTEM_TOOLS:
         origin, present = SYSTEM_TOOLS[name], find_tool(name) is not None
     elif name in npm_packages():
         origin, present = "npm", (NPM_FOLDER / "node_modules" / name / "package.json").exists()
