@@ -90,7 +90,9 @@ class ConnectorChanged(Body, frozen=True, kw_only=True):
     connector: int = 1
     state: ConnectorState
     plug: Plug = Plug.UNKNOWN
-    via: str = "report"  #: init | report | resync | epoch | refused
+    #: init: first of a connection. report: it follows. refused: it does not follow, `state` is held. resync:
+    #: confirmed after all. epoch: from here `state` is only the last one known.
+    via: str = "report"
     observed: ConnectorState | None = None  #: a report that does not follow from `state`; being confirmed
     unconfirmed: bool = False  #: resynced by time, not by a second report
     error_code: str = ""
@@ -117,6 +119,7 @@ class SessionStarted(Body, frozen=True, kw_only=True):
     key: str = ""
     weak: bool = False  #: the key rests on a clock that cannot be believed; needs review when it collides
     boot: int = 0  #: how often the charger had booted, for weak keys
+    supersedes: str | None = None  #: the session that this one was reported as before, with another time
     flags: tuple[str, ...] = ()
 
 
@@ -129,6 +132,7 @@ class MeterSampled(Body, frozen=True, kw_only=True):
     connector: int = 1
     session: str | None = None
     principal: str | None = None
+    transaction: str = ""  #: the id that the message named, if any: proof that the charger knows it
     samples: tuple[MeterSample, ...] = ()
     late: bool = False  #: came after the session's end: history only
 

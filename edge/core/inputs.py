@@ -77,7 +77,10 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal remembers of a session that may have left memory (ended, or before a restart)."""
+    """What the journal remembers of a session that may have left memory (ended, or before a restart).
+
+    With several of one key (weak keys) it is the newest.
+    """
 
     session: str
     charger: str
@@ -86,6 +89,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     transaction: str
     principal: str | None = None
     key: str = ""
+    authorization: str = "accepted"
+    started_at: str = ""
     weak: bool = False
     boot: int = 0
     ended: bool = False
@@ -131,7 +136,7 @@ class MeterReported(FromCharger, frozen=True, kw_only=True):
 class Unreadable(FromCharger, frozen=True, kw_only=True):
     """A transaction message that could not be understood: kept whole, acknowledged, judged by a person."""
 
-    what: str
+    what: str  #: start | stop | meter | status
     reason: str
     raw: str
 
