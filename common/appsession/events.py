@@ -18,7 +18,7 @@ class Authenticated(msgspec.Struct, frozen=True):
 class Followed(msgspec.Struct, frozen=True):
     """Follow exactly these sites, in place of any before. `since` names only sites among them."""
 
-    claims: tuple[Claims, ...]  #: one a site
+    sites: tuple[str, ...]  #: each one of the session's `claims`, judged just now
     since: dict[str, tuple[str, int]]
 
 

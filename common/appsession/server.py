@@ -295,9 +295,10 @@ class ServerSession:
 
     def _follow(self, message: wire.Follow, now_ms: int) -> list[Event]:
         sites = tuple(dict.fromkeys(message.sites))
-        claims = tuple(self._rights(site, now_ms) for site in sites)
+        for site in sites:
+            self._rights(site, now_ms)
         since = {site: message.since[site] for site in sites if site in message.since}
-        return [Followed(claims, since)]
+        return [Followed(sites, since)]
 
     def _command(self, message: wire.SendCommand, now_ms: int) -> list[Event]:
         _bounded(message.id)
