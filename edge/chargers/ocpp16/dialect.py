@@ -138,7 +138,7 @@ class Ocpp16:
 
     def unreadable(self, charger: str, action: str, raw: bytes, reason: str) -> Inbound:
         """Quarantine and acknowledge, or refuse; see `Dialect`."""
-        violations = (f"{action[:32]}:{reason}",)
+        violations = (reason,)
         if action not in messages.REQUESTS:
             known = action in COMMANDS or action in ("ReserveNow", "CancelReservation")
             code = RpcError.NOT_SUPPORTED if known else RpcError.NOT_IMPLEMENTED

@@ -1,0 +1,399 @@
+"""The chargers' door: a WebSocket listener that lets a site's own chargers in, one connection for each.
+
+    TCP ─▶ pace, count ─▶ HTTP request ─▶ identity ─▶ adopted? ─▶ password? ─▶ clone? ─▶ 101 ─▶ link
+                                             404        404          401         409
+
+Who is refused is refused in the handshake (quirk 16): a charger keeps what it has queued, and dials again.
+An unknown one is put into a bounded queue, from which an installer may adopt it. The newest connection of an
+identity is the charger; the older one's end changes nothing any more. May be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import msgspec
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import CloseCode
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+
+from common.errors import Code, LocalFault
+from common.facts import ChargerAdopted, SecurityNoted
+from common.ports import Clock, Ids
+from edge.chargers import link
+from edge.chargers.admission import (
+    AdoptionQueue,
+    Buckets,
+    Swaps,
+    Throttle,
+    Waiting,
+    basic_token,
+    identity_of,
+    password_fits,
+)
+from edge.chargers.connection import ChargerConnection
+from edge.chargers.dialect import Dialect
+from edge.chargers.link import ChargerLink
+from edge.chargers.ports import Gateway
+from edge.chargers.standing import Standing
+from edge.core.inputs import (
+    CallEnded,
+    Input,
+    Note,
+    Request,
+    StationConnected,
+    StationDisconnected,
+    StationWaiting,
+)
+
+log = logging.getLogger(__name__)
+_websockets_log = logging.getLogger(f"{__name__}.websockets")
+_websockets_log.setLevel(
+    logging.WARNING
+)  # its INFO has a line for every connection, which we write ourselves
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of the listener."""
+
+    link: link.Limits = link.Limits()
+    #: A StopTransaction with a long transactionData exceeds 1 MiB, and is sent again for ever if refused.
+    message_max_bytes: int = 8 * 1024 * 1024
+    #: Three times the largest site that one box was measured for (200 chargers): each may have a dead twin.
+    connections_max: int = 600
+    #: A site's chargers may share one address and all dial at once after a power cut; beyond that, handshakes
+    #: of one address may take about 5 % of the loop (0.25 ms each).
+    dials_burst: int = 600
+    dials_per_s: float = 200
+    #: Slow modems were seen to need some seconds from TCP to the request.
+    open_timeout_s: float = 15
+    #: How long a peer may take to agree to a close. Dead ones never do.
+    close_timeout_s: float = 2
+    #: From another address and without a password: how long the present charger has to answer a ping.
+    probe_s: float = 3
+    #: `adopt any` is for demos and tests.
+    adopt_any_max: int = 600
+
+
+#: Once an hour at most the same security note about the same charger.
+_NOTE_EVERY_MS: Final = 3_600_000
+#: Once a minute at most a waiting charger is reported: Grizzl-E dials every few seconds.
+_WAITING_EVERY_MS: Final = 60_000
+
+
+class ChargerListener:
+    """The listener. `async with` it, or `start` and `stop`; `send` requests to chargers at any time.
+
+    `adopted` returns the stored spelling of an identity of this site, matched in any case, or None.
+    `password_for` returns a charger's password as stored, None if it needs none (security profile 0).
+    `in_session` tells whether a session runs on a charger: no housekeeping then.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        dialects: Sequence[Dialect],
+        *,
+        host: str,
+        port: int,
+        clock: Clock,
+        ids: Ids,
+        adopted: Callable[[str], str | None],
+        in_session: Callable[[str], bool],
+        password_for: Callable[[str], bytes | None] = lambda _: None,
+        adopt_any: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        self._gateway, self._clock, self._ids = gateway, clock, ids
+        self._dialects = {dialect.subprotocol.casefold(): dialect for dialect in dialects}
+        self._without_offer = dialects[0]
+        self._host, self._port = host, port
+        self._adopted, self._in_session, self._password_for = adopted, in_session, password_for
+        self._adopt_any = adopt_any
+        self._limits = limits or Limits()
+        self._server: Server | None = None
+        self._stopping = False
+        self._links: dict[str, ChargerLink] = {}
+        self._standings: dict[str, Standing] = {}
+        self._swaps: dict[str, Swaps] = {}
+        self._queue = AdoptionQueue()
+        self._connections: set[ChargerConnection] = set()
+        self._buckets = Buckets(burst=self._limits.dials_burst, per_second=self._limits.dials_per_s)
+        self._notes = Throttle(every_ms=_NOTE_EVERY_MS)
+        self._waiting_notes = Throttle(every_ms=_WAITING_EVERY_MS)
+        self._adopted_here = 0
+        self.refusals: Counter[str] = Counter()  #: connections turned away, by reason
+
+    # ------------------------------------------------------------------------------------------- life
+
+    async def start(self) -> None:
+        """Listen. Raises LocalFault if the address cannot be had."""
+        self._stopping = False
+        door = self
+
+        def connection(protocol: Any, server: Any, **settings: Any) -> ChargerConnection:
+            return ChargerConnection(protocol, server, door=door, **settings)
+
+        try:
+            self._server = await serve(
+                self._attend,
+                self._host,
+                self._port,
+                process_request=self._admit,
+                select_subprotocol=self._choose,
+                compression=None,  # 1.6 discourages it, and broken implementations exist (quirk 17)
+                server_header=None,
+                open_timeout=self._limits.open_timeout_s,
+                close_timeout=self._limits.close_timeout_s,
+                ping_interval=None,  # the link pings: a charger that never pongs is not dead (quirk 12)
+                max_size=self._limits.message_max_bytes,
+                logger=_websockets_log,
+                create_connection=cast("type[ServerConnection]", connection),
+            )
+        except OSError as failed:
+            where = f"{self._host}:{self._port}"
+            hint = "Give `run` another --ocpp address, or stop what holds this one."
+            raise LocalFault(
+                Code.BAD_SETTINGS, f"chargers cannot dial {where}: {failed}", hint=hint
+            ) from None
+
+    async def stop(self) -> None:
+        """Close every connection with 1001, so that chargers dial again soon, and stop listening."""
+        if self._server is None:
+            return
+        self._stopping = True
+        server, self._server = self._server, None
+        server.close(code=CloseCode.GOING_AWAY, reason="the box restarts")
+        await server.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port that chargers dial; with port 0 the one that the system chose."""
+        if self._server is None:
+            return self._port
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    # ------------------------------------------------------------------------------------------- to chargers
+
+    def send(self, request: Request) -> None:
+        """Have a request sent to its charger. Its end comes as `CallEnded`, in a later turn of the loop."""
+        present = self._links.get(request.charger)
+        if present is not None:
+            present.send(request)
+            return
+        ended = CallEnded(
+            charger=request.charger,
+            request=request.id,
+            command=request.command,
+            answer="not_sent",
+            detail="the charger is not connected",
+        )
+        asyncio.get_running_loop().call_soon(self._submit, ended)
+
+    def disconnect(
+        self, charger: str | None = None, *, code: int = CloseCode.INTERNAL_ERROR, reason: str
+    ) -> None:
+        """Close one charger's connection, or all: what they have not got an answer to, they will repeat."""
+        for name, present in list(self._links.items()):
+            if charger is None or name == charger:
+                present.cut(code, reason)
+
+    # ------------------------------------------------------------------------------------------- for people
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return every charger that was let in since the process started, as plain data."""
+        return [self._describe(standing) for standing in self._standings.values()]
+
+    def _describe(self, standing: Standing) -> dict[str, Any]:
+        about = standing.describe()
+        present = self._links.get(standing.charger)
+        about["connected"] = present is not None
+        if present is not None:
+            about |= {
+                "address": present.address,
+                "protocol": present.dialect.subprotocol,
+                "since_ms": present.since_ms,
+                "last_seen_ms": present.heard_ms,
+                "waiting_calls": present.waiting_calls,
+            }
+        return about
+
+    def waiting(self) -> Iterator[Waiting]:
+        """Go through the chargers that dialled and are not adopted, in order of their last dial."""
+        return iter(self._queue)
+
+    # ------------------------------------------------------------------------------------------- the door
+
+    def entered(self, connection: ChargerConnection) -> bool:
+        """Count a connection and pace its address; see `connection.Door`."""
+        if len(self._connections) >= self._limits.connections_max:
+            self._refused("too many connections", connection.peer)
+        elif not self._buckets.take(connection.peer, self._mono_ms()):
+            self._refused("dials too often", connection.peer)
+        else:
+            self._connections.add(connection)
+            return True
+        return False
+
+    def left(self, connection: ChargerConnection) -> None:
+        """Count a connection's end; see `connection.Door`."""
+        self._connections.discard(connection)
+
+    def _mono_ms(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1000)
+
+    def _refused(self, why: str, address: str) -> None:
+        self.refusals[why] += 1
+        if self._notes.passes(f"refused {why} {address}", self._mono_ms()):
+            log.warning("a connection from %s was refused: %s", address, why)
+
+    async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
+        """Decide on a handshake: None lets it go on."""
+        assert isinstance(ws, ChargerConnection)
+        upgrade = ",".join(request.headers.get_all("Upgrade")).casefold()
+        if request.method != "GET" or "websocket" not in upgrade:
+            return None  # a browser: websockets tells it what this is (426)
+        if self._stopping or not self._gateway.accepting:
+            self._refused("not accepting", ws.peer)
+            response = ws.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Nothing can be written down now.\n")
+            response.headers["Retry-After"] = "30"
+            return response
+        offered = ", ".join(request.headers.get_all("Sec-WebSocket-Protocol"))[:64]
+        token = basic_token(request.headers.get_all("Authorization"))
+        identity = identity_of(request.path, token and token.partition(b":")[0])
+        if identity is None:
+            self._refused("no identity", ws.peer)
+            return ws.respond(HTTPStatus.NOT_FOUND, "The URL must end in the charger's identity.\n")
+        stored = self._adopted(identity) or self._adopt(identity)
+        if stored is None:
+            self._wait(identity, ws.peer, offered)
+            return ws.respond(HTTPStatus.NOT_FOUND, "This charger has not been adopted by the site yet.\n")
+        password = self._password_for(stored)
+        if password is not None and not password_fits(token, stored, password):
+            self._refused("wrong password", ws.peer)
+            self._note("wrong_password", stored, ws.peer)
+            response = ws.respond(HTTPStatus.UNAUTHORIZED, "Identity and password do not fit.\n")
+            response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
+            return response
+        if not await self._may_replace(stored, ws.peer, proven=password is not None):
+            self._refused("clone", ws.peer)
+            self._note("charger_clone", stored, ws.peer)
+            return ws.respond(HTTPStatus.CONFLICT, "Another charger with this identity is connected.\n")
+        ws.charger = stored
+        return None
+
+    def _adopt(self, identity: str) -> str | None:
+        if not self._adopt_any or self._adopted_here >= self._limits.adopt_any_max:
+            return None
+        self._adopted_here += 1
+        self._submit(Note(body=ChargerAdopted(charger=identity)))
+        return identity
+
+    def _wait(self, identity: str, address: str, offered: str) -> None:
+        """Put an unknown charger into the adoption queue."""
+        self._refused("not adopted", address)
+        protocol = offered if offered.isprintable() else ""
+        pushed_out = self._queue.dialled(identity, address, protocol, self._clock.now_ms())
+        if pushed_out is not None:
+            self.refusals["adoption queue full"] += 1
+            log.warning("%s is no longer waiting to be adopted: the queue is full", pushed_out.charger)
+        if self._waiting_notes.passes(identity.casefold(), self._mono_ms()):
+            log.info("%s at %s waits: `plugside-edge chargers adopt %s`", identity, address, identity)
+            self._submit(StationWaiting(charger=identity, address=address, protocol=protocol))
+
+    async def _may_replace(self, charger: str, address: str, *, proven: bool) -> bool:
+        """Return whether a connection may take the place of the charger's present one, if there is one."""
+        present = self._links.get(charger)
+        if present is None:
+            return True
+        if present.address != address and not proven and await present.answers_ping(self._limits.probe_s):
+            return False  # it is alive, and nothing shows that the newcomer is more it than it is
+        return self._swaps[charger].admit(address, self._mono_ms())
+
+    def _note(self, what: str, charger: str, address: str) -> None:
+        if self._notes.passes(f"{what} {charger}", self._mono_ms()):
+            log.warning("%s: %s, from %s", charger, what.replace("_", " "), address)
+            self._submit(Note(body=SecurityNoted(what=what, charger=charger, address=address)))
+
+    def _submit(self, given: Input) -> bool:
+        try:
+            self._gateway.submit(given, None)
+        except Exception as broken:
+            log.error("%s was not taken: %s", type(given).__name__, broken)  # noqa: TRY400
+            return False
+        return True
+
+    def _choose(self, ws: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        """Return the first of our versions that is offered, exactly as the charger wrote it."""
+        assert isinstance(ws, ChargerConnection)
+        ws.offered = tuple(offered)
+        tokens = {_plain(token): token for token in reversed(offered)}
+        return next((tokens[name] for name in self._dialects if name in tokens), None)
+
+    # ------------------------------------------------------------------------------------------- a connection
+
+    async def _attend(self, ws: ServerConnection) -> None:
+        """Serve a connection that was let in, until it ends."""
+        assert isinstance(ws, ChargerConnection)
+        dialect: Dialect | None = self._without_offer
+        if ws.offered:
+            dialect = self._dialects.get(_plain(ws.subprotocol or ""))
+        if dialect is None:  # OCPP-J 1.6 §3.2: complete the handshake without the header, then close
+            self._refused("no common subprotocol", ws.peer)
+            log.warning("%s: offers %s; set it to OCPP 1.6J", ws.charger, ", ".join(ws.offered)[:64])
+            await ws.close(CloseCode.PROTOCOL_ERROR, "no common subprotocol; this box speaks ocpp1.6")
+            return
+        charger = ws.charger
+        standing = self._standings.setdefault(charger, Standing(charger))
+        standing.connections += 1
+        present = ChargerLink(
+            ws,
+            charger,
+            dialect,
+            self._gateway,
+            standing,
+            clock=self._clock,
+            new_id=self._ids.uid,
+            in_session=self._in_session,
+            limits=self._limits.link,
+        )
+        older = self._links.get(charger)
+        self._links[charger] = present
+        self._queue.leave(charger)
+        if older is not None:  # its calls are lost before the new connection is there, and it is not missed
+            older.cut(CloseCode.POLICY_VIOLATION, "replaced by a newer connection")
+            older.detach()
+        log.info("%s: connected from %s with %s", charger, ws.peer, dialect.subprotocol)
+        self._swaps.setdefault(charger, Swaps()).came(ws.peer, self._mono_ms())
+        if not self._submit(StationConnected(charger=charger, protocol=dialect.subprotocol, address=ws.peer)):
+            present.cut(CloseCode.INTERNAL_ERROR, "nothing can be written down now; dial again")
+        try:
+            standing.last_end = await present.run()
+        finally:
+            present.detach()
+            if self._links.get(charger) is present:
+                del self._links[charger]
+                log.info("%s: disconnected: %s", charger, standing.last_end)
+                self._submit(StationDisconnected(charger=charger, reason=standing.last_end))
+
+
+def _plain(token: str) -> str:
+    """Return a subprotocol's name without the case and the `J` that some add (quirk 4)."""
+    return token.casefold().removesuffix("j")

@@ -1,0 +1,31 @@
+"""What the charger side needs from the site: the one loop, and where a reply goes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edge.core.inputs import Input, Reply
+
+
+class ReplyTo(Protocol):
+    """Where the reply to a charger's call goes. Both are synchronous, cheap, and never raise for the link."""
+
+    def render(self, reply: Reply) -> bytes:
+        """Return the reply's exact payload bytes, to be stored with the facts. Called when it is decided."""
+
+    def send(self, payload: bytes) -> None:
+        """Send these payload bytes, rendered or stored. Called after the commit; a second one is ignored.
+
+        If the connection is gone this does nothing: the charger repeats its call on the next one.
+        """
+
+
+class Gateway(Protocol):
+    """The site's one loop, as chargers see it."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether what chargers say can be written down. If not, upgrades are refused (503)."""
+
+    def submit(self, given: Input, reply_to: ReplyTo | None = None) -> None:
+        """Take an input: decide it at once, in order; reply after its commit. Raises if it cannot."""
