@@ -31,7 +31,7 @@ from common.policy import Claims, view_for
 from common.ports import Clock, Ids
 from common.wire import Snapshot, encode
 from edge.bus import Bus, Follower
-from edge.chargers.link import ReplyTo
+from edge.chargers.ports import ReplyTo
 from edge.core import engine, inputs
 from edge.core.engine import SiteState
 from edge.journal.journal import Journal
@@ -74,7 +74,6 @@ class Gateway:
         self._requests: Requests | None = None
         self._backlog: deque[tuple[inputs.Input, ReplyTo | None]] = deque()
         self._gate: deque[tuple[int, Callable[[], None]]] = deque()
-        self._unwritten_replies: dict[str, bytes] = {}
         self._watching: dict[str, list[Progress]] = {}
         self._pumping = False
         self._paused = False
@@ -111,6 +110,11 @@ class Gateway:
         """Whether chargers may connect: false once nothing can be written (they keep what they queue)."""
         return self._loop is not None and not self._broken() and not self._paused
 
+    def _ready(self) -> bool:
+        """Whether a decision could be written down now. Asked before every decision: memory that has taken
+        a fact which the journal then refuses would be wrong."""
+        return not self._paused and not self._broken() and self._journal.room
+
     def _broken(self) -> bool:
         return self.failed is not None and self.failed.done()
 
@@ -124,7 +128,7 @@ class Gateway:
         """
         if self._broken():
             raise Unavailable(Code.JOURNAL_UNAVAILABLE)
-        if isinstance(given, inputs.CallEnded | inputs.Note) and not self._paused:
+        if isinstance(given, inputs.CallEnded | inputs.Note) and self._ready():
             self._decide(given, reply_to)
             return
         if len(self._backlog) >= BACKLOG_MAX:
@@ -139,12 +143,16 @@ class Gateway:
         """
         if self._broken():
             raise Unavailable(Code.JOURNAL_UNAVAILABLE)
-        if self._paused:
+        if not self._ready():
             raise Unavailable(Code.BUSY)
         decision = self._decide(given, None, progress)
         ended = any(step.stage in ("refused", "settled") for step in decision.progress)
         if not ended:
             self._watching.setdefault(given.id, []).append(progress)
+
+    def note(self, body: facts.Body) -> None:
+        """Journal something that a shell saw."""
+        self.submit(inputs.Note(body=body))
 
     def forget_watcher(self, progress: Progress) -> None:
         """The app link behind `progress` is gone."""
@@ -182,13 +190,13 @@ class Gateway:
         self._pumping = False
         assert self._loop is not None
         until = self._loop.time() + BACKLOG_BUDGET_S
-        while self._backlog and not self._broken() and not self._paused:
+        while self._backlog and self._ready():
             if len(self._gate) >= GATE_MAX:
                 return  # the next commit wakes us
             self._decide(*self._backlog.popleft())
             if self._loop.time() >= until:
                 break
-        if self._backlog:
+        if self._backlog and self._ready():
             self._wake()
 
     # --- one decision ----------------------------------------------------------------------------------
@@ -236,13 +244,12 @@ class Gateway:
             return None
         key = getattr(reply, "key", "")
         if key and getattr(reply, "replay", False):
-            stored = self._unwritten_replies.get(key) or self._journal.recall_reply(key)
+            stored = self._journal.recall_reply(key)
             if stored is not None:
                 return stored
         payload = reply_to.render(reply)
         if key:
             replies.append((key, payload))
-            self._unwritten_replies[key] = payload
         return payload
 
     def _release_later(
@@ -264,9 +271,6 @@ class Gateway:
         def release() -> None:
             if payload is not None and reply_to is not None:
                 reply_to.send(payload)
-                key = getattr(decision.reply, "key", "")
-                if key:
-                    self._unwritten_replies.pop(key, None)
             for request in requests:
                 self._send(request)
             for step in decision.progress:
@@ -325,7 +329,7 @@ class Gateway:
     # --- time ------------------------------------------------------------------------------------------
 
     def _rearm_timer(self) -> None:
-        if self._rearm is None and self._loop is not None and not self._paused:
+        if self._rearm is None and self._loop is not None and not self._broken():
             self._rearm = self._loop.call_later(TIMER_GRAIN_S, self._set_timer)
 
     def _set_timer(self) -> None:
@@ -341,8 +345,10 @@ class Gateway:
 
     def _tick(self) -> None:
         self._timer = None
-        if not self._broken() and not self._paused:
+        if self._ready():
             self._decide(inputs.Tick(), None)
+        else:
+            self._rearm_timer()
 
     # --- epochs ----------------------------------------------------------------------------------------
 

@@ -12,20 +12,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 from urllib.parse import urlsplit
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from common import chain, sync, wire
-from common.domain import Path, iso
-from common.errors import Code, PlugsideError, RemoteFault, error
+from common import chain, sync, trust, wire
+from common.domain import iso
+from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error
 from common.facts import Fact
 from common.policy import local_presence, view_for
 from common.ports import Clock
 from edge.authority import Authority
-from edge.commander import Commander, Sender
+from edge.commander import Commander, Sender, refusal
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
 from edge.queries import Queries
@@ -40,12 +39,9 @@ PING_EVERY_S = 20.0
 OPEN_TIMEOUT_S = 10.0
 #: The cloud must have welcomed us by then, or the link is not one.
 WELCOME_TIMEOUT_S = 10.0
-
-
-class Status(Protocol):
-    """What the site's health shows of the uplink."""
-
-    connected: bool
+#: How often the cloud is asked while a pairing code is shown: a person is waiting for it.
+ENROL_EVERY_S = 1.0
+SOFTWARE = "plugside-edge"
 
 
 class Uplink:
@@ -65,37 +61,37 @@ class Uplink:
     ) -> None:
         self.connected = False
         self.cursor = sync.EdgeCursor(journal.epoch, journal.committed_seq)
+        self._base = url.rstrip("/")
         self._url = tunnel_url(url)
-        self._authority = authority
-        self._gateway = gateway
-        self._journal = journal
-        self._commander = commander
-        self._queries = queries
-        self._clock = clock
+        self.authority = authority
+        self.gateway = gateway
+        self.journal = journal
+        self.commander = commander
+        self.queries = queries
+        self.clock = clock
         self._boot_id = boot_id
-        self._live: deque[Fact] = deque()
-        self._live_lost = False
-        self._work = asyncio.Event()
+        self.live: deque[Fact] = deque()
+        self.live_lost = False
+        self.work = asyncio.Event()
         gateway.bus.tap(self._committed)
 
     # --- fed by the bus ----------------------------------------------------------------------------------
 
     def _committed(self, fact: Fact) -> None:
         if fact.epoch == self.cursor.epoch:
-            self.cursor.committed(fact.seq, fact.kind, self._clock.mono_ms())
+            self.cursor.committed(fact.seq, fact.kind, self.clock.mono_ms())
         if self.connected:
-            if len(self._live) < LIVE_MAX:
-                self._live.append(fact)
+            if len(self.live) < LIVE_MAX:
+                self.live.append(fact)
             else:
-                self._live_lost = True
-            self._work.set()
+                self.live_lost = True
+            self.work.set()
 
     # --- one link ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Connect, authenticate, sync until the link ends. Raises what ended it."""
-        if not await self._authority.enrolled(self._url):
-            return
+        await self._be_enrolled()
         async with connect(
             self._url,
             compression=None,
@@ -109,7 +105,19 @@ class Uplink:
             finally:
                 self.connected = False
                 self.cursor.disconnected()
-                self._live.clear()
+                self.live.clear()
+
+    async def _be_enrolled(self) -> None:
+        """Wait until a cloud has taken the box in: ask while a pairing code is shown (design §10)."""
+        while not self.authority.cloud_url:
+            request = self.authority.enrolment()
+            if request is not None:
+                answer = await _post_enrolment(self._base, request)
+                if answer is not None:
+                    self.authority.enrolled(answer, request, self._base)
+                    log.info("taken in by the cloud at %s", self.authority.cloud_url)
+                    return
+            await asyncio.sleep(ENROL_EVERY_S)
 
     async def _talk(self, socket: ClientConnection) -> None:
         async with asyncio.timeout(WELCOME_TIMEOUT_S):
@@ -118,10 +126,10 @@ class Uplink:
                 raise RemoteFault(Code.PROTOCOL, "the cloud did not begin with a challenge")
             await self._settle_epoch(socket, challenge)
         log.info("connected to %s; %d records to send", self._url, self.cursor.backlog)
-        self._live.clear()
-        self._live_lost = True  # begin the live lane with a snapshot
+        self.live.clear()
+        self.live_lost = True  # begin the live lane with a snapshot
         self.connected = True
-        self._work.set()
+        self.work.set()
         link = _Link(socket, self)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(link.read())
@@ -136,7 +144,7 @@ class Uplink:
                 raise error(Code(welcome.code), welcome.message, hint=welcome.hint)
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
-            self._authority.learn(welcome.trust)
+            self.authority.learn(welcome.trust)
             step = self.cursor.on_welcome(welcome, self._chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
                 return
@@ -144,31 +152,25 @@ class Uplink:
         raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
 
     def _chain_at(self, seq: int) -> bytes | None:
-        return chain.seed(self._journal.epoch) if seq == 0 else self._journal.chain_at(seq)
+        return chain.seed(self.journal.epoch) if seq == 0 else self.journal.chain_at(seq)
 
     async def rotate(self, reason: str) -> None:
         """Begin a new epoch and tell the cursor."""
         log.warning("beginning a new epoch: %s; everything retained is sent again", reason)
-        await self._gateway.rotate_epoch()
-        self.cursor.rotated(self._journal.epoch, self._journal.committed_seq)
+        await self.gateway.rotate_epoch()
+        self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
 
     def _hello(self, challenge: sync.Challenge) -> sync.TunnelHello:
-        hello = sync.TunnelHello(
-            site=self._authority.site,
+        return self.authority.hello(
+            challenge.nonce,
+            urlsplit(self._url).netloc,
             epoch=self.cursor.epoch,
             last_seq=self.cursor.last_seq,
-            instance_id=self._authority.instance,
             boot_id=self._boot_id,
-            wall=iso(self._clock.now_ms()),
-            clock=self._clock.quality,
-            key=self._authority.public,
-            issuer=self._authority.issuer_public,
-            vouching=self._authority.vouching,
-            addresses=self._authority.addresses,
-            certificates=self._authority.certificates,
-            software=self._authority.software,
+            wall=iso(self.clock.now_ms()),
+            clock=self.clock.quality,
+            software=SOFTWARE,
         )
-        return self._authority.sign_hello(hello, challenge.nonce, urlsplit(self._url).netloc)
 
     async def _receive(self, socket: ClientConnection) -> sync.CloudMessage:
         return sync.decode_cloud(await socket.recv())
@@ -188,9 +190,9 @@ class _Link:
         async for frame in self._socket:
             message = sync.decode_cloud(frame)
             if isinstance(message, sync.Ack):
-                self._up.cursor.on_ack(message, self._up._clock.mono_ms())
+                self._up.cursor.on_ack(message, self._up.clock.mono_ms())
             elif isinstance(message, sync.Nack):
-                step = self._up.cursor.on_nack(message, self._up._clock.mono_ms())
+                step = self._up.cursor.on_nack(message, self._up.clock.mono_ms())
                 if isinstance(step, sync.Rotate):
                     await self._up.rotate(step.reason)
                     raise RemoteFault(Code.PROTOCOL, "reconnecting with the new epoch")
@@ -200,7 +202,7 @@ class _Link:
                 await self._answer(message)
             elif isinstance(message, sync.TunnelBye):
                 raise error(Code(message.code), message.message, hint=message.hint)
-            self._up._work.set()
+            self._up.work.set()
         raise RemoteFault(Code.PROTOCOL, "the cloud closed the link")
 
     def _relay(self, relay: sync.Relay) -> None:
@@ -209,13 +211,13 @@ class _Link:
         def tell(step: sync.Step) -> None:
             self._say(sync.Progress(ref=relay.ref, message=step))
 
-        self._up._commander.receive(relay.command, Path.CLOUD, Sender(tell))
+        self._up.commander.relayed(relay.command, Sender(tell))
 
     async def _answer(self, ask: sync.Ask) -> None:
-        claims = local_presence(self._up._authority.site)
+        claims = local_presence(self._up.authority.site)
         answer: wire.Page | wire.Refusal
         try:
-            answer = await self._up._queries.answer(ask.query, claims)
+            answer = await self._up.queries.answer(ask.query, claims)
         except PlugsideError as refused:
             answer = refusal(ask.query.id, refused)
         self._say(sync.Answer(ref=ask.ref, message=answer))
@@ -224,32 +226,32 @@ class _Link:
 
     def _say(self, message: sync.TunnelMessage) -> None:
         self._out.append(sync.encode(message))
-        self._up._work.set()
+        self._up.work.set()
 
     async def write(self) -> None:
         """Live lane first, then at most one batch, then sleep until something is due."""
         up = self._up
         while True:
-            up._work.clear()
+            up.work.clear()
             await self._write_live()
-            want = up.cursor.wanted(up._clock.mono_ms())
+            want = up.cursor.wanted(up.clock.mono_ms())
             if want is not None:
-                rows = up._journal.records(
+                rows = up.journal.records(
                     want.from_seq, max_records=want.max_records, max_bytes=want.max_bytes
                 )
                 await self._socket.send(sync.encode(up.cursor.batch_of(rows)))
                 continue
-            if not up._live and not self._out and not up._live_lost:
-                await _wait(up._work, up.cursor.wake_at_ms(), up._clock.mono_ms())
+            if not up.live and not self._out and not up.live_lost:
+                await _wait(up.work, up.cursor.wake_at_ms(), up.clock.mono_ms())
 
     async def _write_live(self) -> None:
         up = self._up
         while self._out:
             await self._socket.send(self._out.popleft())
-        if up._live_lost:
+        if up.live_lost:
             await self._socket.send(await self._snapshot())
-        while up._live:
-            fact = up._live.popleft()
+        while up.live:
+            fact = up.live.popleft()
             live = sync.LiveFact(epoch=fact.epoch, seq=fact.seq, record=fact.record)
             await self._socket.send(sync.encode(live))
             while self._out:
@@ -259,20 +261,20 @@ class _Link:
         """The view with nothing in it that is not on disk yet, and no gap before the live facts."""
         up = self._up
         frame: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        view = view_for(local_presence(up._authority.site), up._gateway.state.view)
-        at = iso(up._clock.now_ms())
+        view = view_for(local_presence(up.authority.site), up.gateway.state.view)
+        at = iso(up.clock.now_ms())
         encoded = sync.encode(sync.LiveSnapshot(epoch=view.epoch, seq=view.seq, view=view, at=at))
-        up._live.clear()
-        up._live_lost = False
+        up.live.clear()
+        up.live_lost = False
 
         def release() -> None:
             # Facts that were on their way to the disk are in the snapshot; those behind it follow.
-            while up._live and up._live[0].seq <= view.seq:
-                up._live.popleft()
+            while up.live and up.live[0].seq <= view.seq:
+                up.live.popleft()
             if not frame.done():
                 frame.set_result(encoded)
 
-        up._gateway.when_committed(release)
+        up.gateway.when_committed(release)
         return await frame
 
 
@@ -285,15 +287,30 @@ async def _wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> Non
         pass
 
 
+async def _post_enrolment(base: str, request: trust.EnrolRequest) -> trust.EnrolAnswer | None:
+    """Ask the cloud to take the box in. None: it does not know the code yet (202). Raises Unavailable."""
+    import httpx  # 60 ms of import that a box needs once in its life
+
+    try:
+        async with httpx.AsyncClient(timeout=OPEN_TIMEOUT_S) as client:
+            response = await client.post(
+                f"{base}/v1/enrolments",
+                content=msgspec.json.encode(request),
+                headers={"content-type": "application/json"},
+            )
+    except httpx.HTTPError as failed:
+        raise Unavailable(Code.NO_PATH, f"{base}: {failed}") from None
+    if response.status_code == httpx.codes.ACCEPTED:
+        return None
+    if not response.is_success:
+        raise RemoteFault(Code.PROTOCOL, f"{base} answered {response.status_code} to the enrolment")
+    try:
+        return msgspec.json.decode(response.content, type=trust.EnrolAnswer)
+    except msgspec.DecodeError as unreadable:
+        raise RemoteFault(Code.PROTOCOL, str(unreadable)) from None
+
+
 def tunnel_url(url: str) -> str:
     """The tunnel's WebSocket URL under the cloud's own."""
     scheme, _, rest = url.rstrip("/").partition("://")
     return f"{'ws' if scheme == 'http' else 'wss'}://{rest}/v1/edge"
-
-
-def refusal(request_id: str, refused: PlugsideError) -> wire.Refusal:
-    """An error as the wire carries it."""
-    return wire.Refusal(id=request_id, code=refused.code, message=refused.message, hint=refused.hint)
-
-
-Tell = Callable[[sync.Step], None]

@@ -86,6 +86,7 @@ class UnixListener:
         self._links_max = links_max
         self._handlers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._ended = asyncio.Event()
 
     async def _open(self) -> None:
         plug = _bind(self._file)
@@ -108,6 +109,10 @@ class UnixListener:
             self._handlers.discard(task)
             await link.close()
 
+    async def ended(self) -> None:
+        """Return once it listens no more."""
+        await self._ended.wait()
+
     async def close(self) -> None:
         """Stop listening, end every link, remove the file."""
         if self._server is None:
@@ -119,6 +124,7 @@ class UnixListener:
         await asyncio.gather(*handlers, return_exceptions=True)
         self._file.unlink(missing_ok=True)
         self._server = None
+        self._ended.set()
 
 
 async def listen_unix(

@@ -141,6 +141,10 @@ class WebSocketListener:
         self._server = server
         self.addresses = tuple((str(s.getsockname()[0]), int(s.getsockname()[1])) for s in server.sockets)
 
+    async def ended(self) -> None:
+        """Return once it listens no more, whoever closed it."""
+        await self._server.wait_closed()
+
     async def close(self) -> None:
         """Stop listening and close every link, each within `CLOSE_TIMEOUT_S`."""
         self._server.close()

@@ -75,8 +75,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     dials_per_s: float = 200
     #: Slow modems were seen to need some seconds from TCP to the request.
     open_timeout_s: float = 15
-    #: How long a peer may take to agree to a close. Dead ones never do.
-    close_timeout_s: float = 2
     #: From another address and without a password: how long the present charger has to answer a ping.
     probe_s: float = 3
     #: `adopt any` is for demos and tests.
@@ -152,7 +150,7 @@ class ChargerListener:
                 compression=None,  # 1.6 discourages it, and broken implementations exist (quirk 17)
                 server_header=None,
                 open_timeout=self._limits.open_timeout_s,
-                close_timeout=self._limits.close_timeout_s,
+                close_timeout=self._limits.link.close_s,
                 ping_interval=None,  # the link pings: a charger that never pongs is not dead (quirk 12)
                 max_size=self._limits.message_max_bytes,
                 logger=_websockets_log,
@@ -171,8 +169,14 @@ class ChargerListener:
             return
         self._stopping = True
         server, self._server = self._server, None
-        server.close(code=CloseCode.GOING_AWAY, reason="the box restarts")
+        self.disconnect(code=CloseCode.GOING_AWAY, reason="the box restarts")
+        server.close()
         await server.wait_closed()
+
+    async def ended(self) -> None:
+        """Return once it listens no more, whoever closed it."""
+        if self._server is not None:
+            await self._server.wait_closed()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,0 +1,156 @@
+"""The apps' door at the box: one backend for the LAN and for the local socket (design §6).
+
+It knows no transport: `common.applink` runs each link and calls this. Commands go to the commander, reads to
+the queries, administration to the management; all three judge rights by the claims that came with the link.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from common import commands, trust, wire
+from common.applink import Peer
+from common.domain import Role, iso
+from common.errors import Code, PlugsideError, Refused, error
+from common.facts import SecurityNoted
+from common.policy import Claims
+from common.ports import Clock
+from common.supervise import Supervisor
+from edge.authority import Authority
+from edge.commander import Commander, Sender
+from edge.core.inputs import Note
+from edge.gateway import Gateway
+from edge.management import Management
+from edge.queries import Queries
+
+if TYPE_CHECKING:
+    from common.sync import Step
+
+log = logging.getLogger("plugside.apps")
+
+#: Reads under way at once, over all links: a page may take some ms of the disk's reader.
+READS_MAX = 64
+
+
+class Apps:
+    """`common.applink.Backend` of the box."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        commander: Commander,
+        queries: Queries,
+        management: Management,
+        authority: Authority,
+        tasks: Supervisor,
+        clock: Clock,
+    ) -> None:
+        self._gateway = gateway
+        self._commander = commander
+        self._queries = queries
+        self._management = management
+        self._authority = authority
+        self._tasks = tasks
+        self._clock = clock
+        self._senders: dict[int, Sender] = {}
+        self._peers: dict[int, Peer] = {}
+        self._reads = 0
+
+    @property
+    def links(self) -> int:
+        """How many apps are connected."""
+        return len(self._peers)
+
+    def cut_all(self, code: Code) -> None:
+        """End every link with a reason, for the end of the process."""
+        for peer in list(self._peers.values()):
+            peer.cut(code)
+
+    # --- the handshake -----------------------------------------------------------------------------------
+
+    def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
+        self._peers[id(peer)] = peer
+        now_ms = self._clock.now_ms()
+        for one in claims:
+            self._authority.authenticated(one)
+            if one.grace:
+                log.warning("%s acts on a grant that has run out, within the offline grace", one.principal)
+                body = SecurityNoted(what="offline_grace", address=peer.address, detail=one.principal)
+                self._gateway.submit(Note(body=body))
+        sites = tuple(self._authority.access(one.principal, one.role, _until(one)) for one in claims)
+        peer.send(wire.Welcome(sites=sites, time=iso(now_ms)))
+
+    def redeem(self, peer: Peer, message: wire.Redeem, key: str) -> None:
+        peer.send(self._authority.redeem(message.secret, key))
+
+    def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
+        peer.send(self._authority.renew(claims))
+
+    # --- an open link ------------------------------------------------------------------------------------
+
+    def follow(self, peer: Peer, sites: tuple[str, ...], since: dict[str, tuple[str, int]]) -> None:  # noqa: ARG002
+        """Always from a snapshot: a site's view is smaller than what a phone may have missed."""
+        if sites != (self._authority.site,):
+            raise Refused(Code.UNKNOWN_SITE)
+        self._gateway.follow(peer, peer.claims[self._authority.site])
+
+    def command(
+        self,
+        peer: Peer,
+        message: wire.SendCommand,  # noqa: ARG002 - opened already
+        claims: Claims,
+        payload: bytes,
+        command: commands.Command,
+    ) -> None:
+        sender = self._senders.get(id(peer))
+        if sender is None:
+
+            def tell(step: Step) -> None:
+                peer.send(step)
+
+            sender = self._senders[id(peer)] = Sender(tell)
+        self._commander.take(trust.OpenedCommand(payload, command), claims, peer.path, sender)
+
+    def query(self, peer: Peer, message: wire.Query, claims: Claims) -> None:
+        self._answer(peer, message.id, self._queries.answer(message, claims))
+
+    def manage(self, peer: Peer, message: wire.Manage, claims: Claims) -> None:
+        self._answer(peer, message.id, self._management.answer(message, claims))
+
+    def _answer(self, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
+        """Answer when it is there, without holding up the link that asked."""
+        if self._reads >= READS_MAX:
+            _close(asked)
+            raise error(Code.BUSY)
+        self._reads += 1
+        self._tasks.spawn(f"answer {request_id}", self._finish(peer, request_id, asked))
+
+    async def _finish(self, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
+        try:
+            peer.send(await asked)
+        except PlugsideError as declined:
+            peer.refuse(declined, request_id)
+        except Exception:
+            log.exception("a request of %s failed", peer.address)
+            peer.refuse(error(Code.INTERNAL), request_id)
+        finally:
+            self._reads -= 1
+
+    def closed(self, peer: Peer) -> None:
+        self._gateway.bus.leave(peer)
+        self._peers.pop(id(peer), None)
+        sender = self._senders.pop(id(peer), None)
+        if sender is not None:
+            self._commander.leave(sender)
+
+
+def _close(asked: Awaitable[object]) -> None:
+    close = getattr(asked, "close", None)
+    if close is not None:
+        close()
+
+
+def _until(claims: Claims) -> str:
+    return "" if claims.role is Role.LOCAL else iso(claims.expires_ms)

@@ -1,0 +1,287 @@
+"""The box's authority: who it is, whom it believes, whom it lets in.
+
+    keys      its identity (P-256) and its own issuer (Ed25519), made at first start, never leave the folder
+    trust     the cloud's root and key set, once a cloud has taken the box in; always its own issuer
+    invites   minted here, redeemed here, with or without internet (design §10)
+    tags      keyed hashes, so that no fact holds a raw tag
+
+Files are small documents of the keystore; facts of what changed go through the gateway like all others.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+import msgspec
+
+from common import sync, trust, wire
+from common.domain import Role, iso
+from common.errors import Code, PlugsideError, Refused
+from common.facts import AuthorizationChanged
+from common.keystore import Keystore
+from common.policy import Claims
+from common.ports import Clock, Ids
+from common.trust.enrolment import BOX_CODE_LIFE_MS
+
+#: Open invites kept; the oldest unredeemed one makes room. A site has tens of drivers, not thousands.
+INVITES_MAX = 256
+#: Drivers keep what they have for so long while the cloud cannot be reached (design §10), shown and audited.
+OFFLINE_GRACE_MS = 7 * 24 * 3_600_000
+
+
+class SiteDocument(msgspec.Struct, kw_only=True):
+    """What the box is, on disk as site.json."""
+
+    site: str
+    instance: str  #: of this data folder; differs on a cloned card
+    name: str = ""
+    tag_secret: str = ""
+
+
+class TrustDocument(msgspec.Struct, kw_only=True):
+    """The cloud that took the box in, on disk as cloud.json."""
+
+    url: str
+    root: str
+    keys: trust.SignedKeySet
+    number: int
+    cloud: str  #: fingerprint of the cloud's identity
+
+
+class InviteEntry(msgspec.Struct, kw_only=True):
+    """One invite of ours, on disk in invites.json."""
+
+    record: trust.InviteRecord
+
+
+class Authority:
+    """See the module. `granted` is told of each new right, as a fact body."""
+
+    def __init__(self, store: Keystore, *, name: str, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self.identity = store.identity("identity")
+        self._issuer_key = store.issuer("issuer")
+        self._document = self._load_site(name)
+        self._cloud = store.load("cloud", TrustDocument)
+        self._invites: list[InviteEntry] = store.load("invites", list[InviteEntry]) or []
+        self._own = trust.box_issuer(self.edge_id, self._issuer_key.public, self.site)
+        self._code: trust.BoxCode | None = None
+        self.granted: Callable[[AuthorizationChanged], None] = lambda _: None
+        self.addresses: tuple[str, ...] = ()
+        self.certificates: tuple[str, ...] = ()
+        self.verifier = trust.Verifier(self._trust_set(), grace_ms=OFFLINE_GRACE_MS)
+
+    def _load_site(self, name: str) -> SiteDocument:
+        known = self._store.load("site", SiteDocument)
+        if known is None:
+            known = SiteDocument(
+                # A site outlives its box: named after the first key, kept by whoever replaces it.
+                site=f"s-{self.edge_id[:16]}",
+                instance=self._ids.uid(),
+                name=name,
+                tag_secret=self._ids.token(32).hex(),
+            )
+            self._store.save("site", known)
+        elif name and name != known.name:
+            known.name = name
+            self._store.save("site", known)
+        return known
+
+    # --- who the box is ----------------------------------------------------------------------------------
+
+    @property
+    def site(self) -> str:
+        """The site's id."""
+        return self._document.site
+
+    @property
+    def name(self) -> str:
+        """What people call the site."""
+        return self._document.name
+
+    @property
+    def edge_id(self) -> str:
+        """The fingerprint of the box's identity key."""
+        return self.identity.fingerprint
+
+    @property
+    def instance(self) -> str:
+        """Which data folder this is."""
+        return self._document.instance
+
+    @property
+    def cloud_url(self) -> str:
+        """The cloud that took the box in; empty while none has."""
+        return self._cloud.url if self._cloud else ""
+
+    def tag_ref(self, tag: str) -> str:
+        """A tag's reference: a keyed hash of its case-folded text (facts hold no raw tag)."""
+        key = bytes.fromhex(self._document.tag_secret)
+        return hmac.digest(key, tag.casefold().encode(), "sha256").hex()[:32]
+
+    # --- whom it believes --------------------------------------------------------------------------------
+
+    def _trust_set(self) -> trust.TrustSet:
+        issuers = [self._own]
+        if self._cloud is not None:
+            keys = trust.open_key_set(self._cloud.keys, self._cloud.root, at_least=self._cloud.number)
+            issuers += trust.cloud_issuers(keys)
+        return trust.TrustSet(issuers)
+
+    def claims_of(self, grant: str, now_ms: int) -> Claims:
+        """What a grant permits at this site now. Raises Refused."""
+        return self.verifier.claims(grant, now_ms, self.site)
+
+    def learn(self, statements: tuple[str, ...]) -> None:
+        """Take over a newer key set of our cloud; anything else is ignored."""
+        if self._cloud is None:
+            return
+        for statement in statements:
+            try:
+                signed = msgspec.json.decode(statement, type=trust.SignedKeySet)
+                keys = trust.open_key_set(signed, self._cloud.root, at_least=self._cloud.number)
+            except (msgspec.DecodeError, PlugsideError):
+                continue
+            if keys.number > self._cloud.number:
+                self._cloud.keys, self._cloud.number = signed, keys.number
+                self._store.save("cloud", self._cloud)
+                self.verifier.trust = self._trust_set()
+
+    # --- joining a cloud ---------------------------------------------------------------------------------
+
+    def pair(self) -> trust.BoxCode:
+        """A fresh pairing code, good for 15 minutes; an earlier one is void."""
+        self._code = trust.BoxCode(
+            secret=trust.b64(self._ids.token(16)),
+            server=self.edge_id,
+            expires_ms=(self._clock.now_ms() + BOX_CODE_LIFE_MS) // 1000 * 1000,
+            addresses=self.addresses,
+            certificates=self.certificates,
+        )
+        return self._code
+
+    def enrolment(self) -> trust.EnrolRequest | None:
+        """What to ask a cloud while a pairing code is shown; None otherwise."""
+        if self._code is None or self._clock.now_ms() >= self._code.expires_ms:
+            return None
+        return trust.request_enrolment(self.identity, self._issuer_key.public, self.site, self._code.secret)
+
+    def enrolled(self, answer: trust.EnrolAnswer, request: trust.EnrolRequest, url: str) -> None:
+        """Believe the cloud that proved to have our code. Raises RemoteFault(untrusted_peer)."""
+        assert self._code is not None, "an answer without a question"
+        bundle, keys = trust.open_enrolment(answer, request, self._code.secret)
+        self._cloud = TrustDocument(
+            url=bundle.url or url, root=bundle.root, keys=bundle.keys, number=keys.number, cloud=bundle.cloud
+        )
+        self._store.save("cloud", self._cloud)
+        self.verifier.trust = self._trust_set()
+        self._code = None
+
+    def hello(self, nonce: str, host: str, **standing: object) -> sync.TunnelHello:
+        """The tunnel's hello, signed over the cloud's challenge. `standing`: the other fields."""
+        voucher = trust.vouch(self.identity, self._issuer_key.public, self.site)
+        fields: dict[str, object] = {
+            "site": self.site,
+            "instance_id": self.instance,
+            "key": self.identity.public,
+            "issuer": voucher.issuer,
+            "vouching": voucher.signature,
+            "addresses": self.addresses,
+            "certificates": self.certificates,
+            "signature": trust.sign_tunnel(self.identity, nonce, host),
+            **standing,
+        }
+        return msgspec.convert(fields, sync.TunnelHello)
+
+    # --- letting people in -------------------------------------------------------------------------------
+
+    def invite(self, role: Role, chargers: tuple[str, ...] | None, life_ms: int) -> tuple[str, str]:
+        """Mint an invite; returns its text and the principal that it makes."""
+        principal = f"p-{self._ids.token(8).hex()}"
+        invite, record = trust.mint_invite(
+            self._ids.token(16),
+            server=self.edge_id,
+            site=self.site,
+            role=role,
+            principal=principal,
+            now_ms=self._clock.now_ms(),
+            life_ms=life_ms,
+            chargers=chargers,
+            addresses=self.addresses,
+            certificates=self.certificates,
+        )
+        self._invites.append(InviteEntry(record=record))
+        while len(self._invites) > INVITES_MAX:
+            self._invites.remove(next((e for e in self._invites if e.record.spent), self._invites[0]))
+        self._store.save("invites", self._invites)
+        return invite.to_text(), principal
+
+    def redeem(self, secret: str, key: str) -> wire.Granted:
+        """Turn an invite into a grant for the key with this thumbprint. Raises Refused(bad_invite)."""
+        wanted = trust.invite_hash(secret)
+        entry = next((e for e in self._invites if e.record.hash == wanted), None)
+        if entry is None:
+            raise Refused(Code.BAD_INVITE)
+        first = entry.record.redeemed_by is None
+        entry.record = trust.redeem(entry.record, secret, key, self._clock.now_ms())
+        self._store.save("invites", self._invites)
+        record = entry.record
+        if first:
+            self.granted(
+                AuthorizationChanged(
+                    principal=record.principal,
+                    change="granted",
+                    role=record.role,
+                    chargers=record.chargers,
+                    key=key,
+                )
+            )
+        return self.grant(record.principal, record.role, record.chargers, key)
+
+    def authenticated(self, claims: Claims) -> None:
+        """A key showed its grant: the invite that brought it in is spent."""
+        for entry in self._invites:
+            if entry.record.redeemed_by == claims.key and not entry.record.spent:
+                entry.record = trust.spend(entry.record)
+                self._store.save("invites", self._invites)
+
+    def renew(self, claims: Claims) -> wire.Granted:
+        """A fresh grant with the same rights, for one of our own making. Raises Refused(not_permitted)."""
+        if claims.issuer != self._own.id:
+            raise Refused(Code.NOT_PERMITTED, "this grant is renewed by the cloud that gave it")
+        return self.grant(claims.principal, claims.role, claims.chargers, claims.key)
+
+    def grant(self, principal: str, role: Role, chargers: tuple[str, ...] | None, key: str) -> wire.Granted:
+        """Sign a grant of this site."""
+        now_ms = self._clock.now_ms()
+        token = trust.issue_grant(
+            trust.Issuing(key=self._issuer_key, issuer=self._own),
+            site=self.site,
+            principal=principal,
+            role=role,
+            key=key,
+            grant_id=self._ids.uid(),
+            now_ms=now_ms,
+            chargers=chargers,
+        )
+        expires = iso(self.verifier.claims(token, now_ms, self.site).expires_ms)
+        access = self.access(principal, role, expires)
+        cloud = self._cloud
+        return wire.Granted(
+            grant=token, site=access, cloud=cloud.url if cloud else "", cloud_key=cloud.cloud if cloud else ""
+        )
+
+    def access(self, principal: str, role: Role, expires_at: str = "") -> wire.SiteAccess:
+        """The site as a link's welcome names it."""
+        return wire.SiteAccess(
+            site=self.site,
+            name=self.name,
+            role=role.value,
+            principal=principal,
+            expires_at=expires_at,
+            key=self.edge_id,
+            addresses=self.addresses,
+        )

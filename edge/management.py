@@ -1,0 +1,159 @@
+"""Administration of the box: pairing, invites, tags, forgetting. Asked over the app link, never repeated.
+
+Commands to chargers go through the commander; what is here concerns people and the box itself. Names and raw
+tags are put into the journal's two tables for them, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from common import wire
+from common.domain import Role, iso
+from common.errors import Code, Refused
+from common.facts import AuthorizationChanged
+from common.policy import Claims
+from common.ports import Clock
+from common.trust.invites import INVITE_LIFE_MS
+from edge.authority import Authority
+from edge.core.inputs import Note
+from edge.gateway import Gateway
+from edge.journal import people
+from edge.journal.journal import Journal
+
+_Name = Annotated[str, msgspec.Meta(max_length=80)]
+_Charger = Annotated[str, msgspec.Meta(min_length=1, max_length=48)]
+#: OCPP 1.6 idTag: 20 characters; some chargers send 22 (quirk 65), 2.x allows 36.
+_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
+_Principal = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_HOUR_MS = 3_600_000
+
+
+class _Pair(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _Invite(msgspec.Struct, forbid_unknown_fields=True):
+    role: Role = Role.DRIVER
+    chargers: tuple[_Charger, ...] | None = None
+    name: _Name = ""
+    hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = INVITE_LIFE_MS // _HOUR_MS
+
+
+class _Tagged(msgspec.Struct, forbid_unknown_fields=True):
+    tag: _Tag
+    principal: _Principal
+    chargers: tuple[_Charger, ...] | None = None
+
+
+class _Untagged(msgspec.Struct, forbid_unknown_fields=True):
+    tag: _Tag
+
+
+class _Forget(msgspec.Struct, forbid_unknown_fields=True):
+    principal: _Principal
+
+
+Plain = dict[str, Any]
+_LOCAL = frozenset({Role.LOCAL})
+_STAFF = frozenset({Role.LOCAL, Role.INSTALLER, Role.OPERATOR})
+#: Whom each role may invite: nobody makes somebody mightier than themselves.
+_MAY_INVITE = {
+    Role.LOCAL: {Role.DRIVER, Role.OPERATOR},
+    Role.INSTALLER: {Role.DRIVER, Role.OPERATOR},
+    Role.OPERATOR: {Role.DRIVER},
+}
+
+
+class Management:
+    """Answers `wire.Manage`. The table says who may ask for what, with which arguments."""
+
+    def __init__(self, authority: Authority, gateway: Gateway, journal: Journal, clock: Clock) -> None:
+        self._authority = authority
+        self._gateway = gateway
+        self._journal = journal
+        self._clock = clock
+        self._table: dict[str, tuple[type, frozenset[Role], Callable[[Any, Claims], Awaitable[Plain]]]] = {
+            "pair": (_Pair, _LOCAL, self._pair),
+            "invite": (_Invite, _STAFF, self._invite),
+            "tag_assign": (_Tagged, _STAFF, self._tag_assign),
+            "tag_remove": (_Untagged, _STAFF, self._tag_remove),
+            "forget": (_Forget, _STAFF, self._forget),
+        }
+
+    async def answer(self, message: wire.Manage, claims: Claims) -> wire.Managed:
+        """Carry one request out. Raises Refused: bad_request, not_permitted."""
+        known = self._table.get(message.name)
+        if known is None:
+            raise Refused(Code.BAD_REQUEST, f"there is no {message.name!r} here")
+        shape, roles, handler = known
+        if claims.role not in roles:
+            raise Refused(Code.NOT_PERMITTED)
+        try:
+            args: Any = msgspec.convert(message.args, shape)
+        except msgspec.ValidationError as wrong:
+            raise Refused(Code.BAD_REQUEST, str(wrong)) from None
+        return wire.Managed(id=message.id, result=await handler(args, claims))
+
+    async def _pair(self, args: _Pair, claims: Claims) -> Plain:  # noqa: ARG002
+        code = self._authority.pair()
+        return {
+            "code": code.to_text(),
+            "expires_at": iso(code.expires_ms),
+            "edge": self._authority.edge_id,
+            "site": self._authority.site,
+            "addresses": list(code.addresses),
+            "cloud": self._authority.cloud_url,
+        }
+
+    async def _invite(self, args: _Invite, claims: Claims) -> Plain:
+        if args.role not in _MAY_INVITE[claims.role]:
+            raise Refused(Code.NOT_PERMITTED, f"you may not invite an {args.role.value}")
+        for charger in args.chargers or ():
+            entry = self._gateway.state.view.chargers.get(charger)
+            if entry is None or not entry.adopted:
+                raise Refused(Code.UNKNOWN_CHARGER, charger)
+        life_ms = args.hours * _HOUR_MS
+        text, principal = self._authority.invite(args.role, args.chargers, life_ms)
+        if args.name:
+            await self._journal.submit(lambda db: people.name_person(db, principal, args.name))
+        return {
+            "invite": text,
+            "principal": principal,
+            "role": args.role.value,
+            "chargers": list(args.chargers) if args.chargers is not None else None,
+            "expires_at": iso(self._clock.now_ms() + life_ms),
+        }
+
+    async def _tag_assign(self, args: _Tagged, claims: Claims) -> Plain:  # noqa: ARG002
+        ref = self._authority.tag_ref(args.tag)
+        await self._journal.submit(lambda db: people.put_tag(db, ref, args.tag, args.principal))
+        await self._note(
+            AuthorizationChanged(
+                principal=args.principal, change="tag_assigned", tag_ref=ref, chargers=args.chargers
+            )
+        )
+        return {"tag_ref": ref, "principal": args.principal}
+
+    async def _tag_remove(self, args: _Untagged, claims: Claims) -> Plain:  # noqa: ARG002
+        ref = self._authority.tag_ref(args.tag)
+        known = self._journal.recall_tag(ref)
+        if known is None:
+            raise Refused(Code.BAD_REQUEST, "that tag is not known here")
+        await self._journal.submit(lambda db: people.put_tag(db, ref, args.tag, None))
+        await self._note(AuthorizationChanged(principal=known.principal, change="tag_removed", tag_ref=ref))
+        return {"tag_ref": ref}
+
+    async def _forget(self, args: _Forget, claims: Claims) -> Plain:  # noqa: ARG002
+        # The fact first: from then on no tag of theirs opens a session, whatever happens to the files.
+        await self._note(AuthorizationChanged(principal=args.principal, change="forgotten"))
+        known = await self._journal.forget(args.principal)
+        return {"principal": args.principal, "known": known}
+
+    async def _note(self, body: AuthorizationChanged) -> None:
+        """Journal a fact and wait until it is on disk."""
+        self._gateway.submit(Note(body=body))
+        await self._journal.probe()

@@ -1,0 +1,174 @@
+"""Queries: what is not live (history, audit, health), answered from the journal by the same policy.
+
+One place for the LAN, the local socket and the cloud's questions, so that each sees by the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from common import wire
+from common.domain import iso
+from common.errors import Code, Refused
+from common.facts import Fact
+from common.policy import Claims, is_staff, visible
+from common.reconcile import LedgerRow, ledger_page
+from edge.journal.history import PAGE_MAX, History
+from edge.journal.rows import SessionRow
+
+Plain = dict[str, Any]
+
+
+class Queries:
+    """Answers `wire.Query` for any transport. `health` and `chargers` tell of the running process."""
+
+    def __init__(
+        self, history: History, health: Callable[[], Plain], chargers: Callable[[], Iterable[Plain]]
+    ) -> None:
+        self._history = history
+        self._health = health
+        self._chargers = chargers
+        self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
+            "sessions": self._sessions,
+            "session": self._session,
+            "meter": self._meter,
+            "audit": self._audit,
+            "ledger": self._ledger,
+            "counts": self._counts,
+            "health": self._health_page,
+            "chargers": self._charger_page,
+        }
+
+    async def answer(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One page. Raises Refused: bad_request (no such query), not_permitted, unknown_session."""
+        handler = self._table.get(query.what)
+        if handler is None:
+            raise Refused(Code.BAD_REQUEST, f"there is no query {query.what!r}")
+        return await handler(query, claims)
+
+    async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Sessions, the latest first: one's own, or the site's for its staff."""
+        page = await self._history.sessions(
+            principal=None if is_staff(claims) else claims.principal,
+            charger=_text(query, "charger"),
+            before=_cursor(query),
+            limit=query.limit,
+        )
+        return _page(query, (_session_row(row) for row in page.rows), page.next)
+
+    async def _session(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One session's whole story: its facts in order."""
+        row = await self._own_session(query, claims)
+        page = await self._history.session(row.session, after=_cursor(query) or 0, limit=query.limit)
+        return _page(query, (_fact_row(f) for f in page.rows if visible(claims, f.body)), page.next)
+
+    async def _meter(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One session's samples in order of arrival."""
+        row = await self._own_session(query, claims)
+        page = await self._history.series(row.session, after=_cursor(query) or 0, limit=query.limit)
+        return _page(query, (msgspec.to_builtins(sample) for sample in page.rows), page.next)
+
+    async def _own_session(self, query: wire.Query, claims: Claims) -> SessionRow:
+        row = await self._history.session_row(_text(query, "session") or "")
+        # Somebody else's session is answered as if it did not exist.
+        if row is None or not (is_staff(claims) or row.principal == claims.principal):
+            raise Refused(Code.UNKNOWN_SESSION)
+        return row
+
+    async def _audit(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Facts in order, by kind if named."""
+        _staff(claims)
+        kinds = query.args.get("kinds", [])
+        if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+            raise Refused(Code.BAD_REQUEST, "kinds is a list of names")
+        page = await self._history.audit(kinds, after=_cursor(query) or 0, limit=query.limit)
+        return _page(query, (_fact_row(fact) for fact in page.rows), page.next)
+
+    async def _ledger(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What reconciliation compares: every session with what a bill would depend on."""
+        _staff(claims)
+        page = await self._history.sessions(before=_cursor(query), limit=query.limit)
+        return _page(query, ledger_page(_ledger_row(row) for row in page.rows), page.next)
+
+    async def _counts(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """The ledger in numbers."""
+        _staff(claims)
+        return _page(query, [msgspec.to_builtins(await self._history.counts())], None)
+
+    async def _health_page(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """How the box's parts are."""
+        _staff(claims)
+        return _page(query, [self._health()], None)
+
+    async def _charger_page(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Every charger with its connection, and who waits to be adopted."""
+        _staff(claims)
+        return _page(query, self._chargers(), None)
+
+
+def _staff(claims: Claims) -> None:
+    if not is_staff(claims):
+        raise Refused(Code.NOT_PERMITTED)
+
+
+def _text(query: wire.Query, name: str) -> str | None:
+    value = query.args.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Refused(Code.BAD_REQUEST, f"{name} is a text")
+    return value
+
+
+def _cursor(query: wire.Query) -> int | None:
+    if not query.after:
+        return None
+    if not query.after.isdigit() or len(query.after) > 18:
+        raise Refused(Code.BAD_REQUEST, "after is the `next` of the page before")
+    return int(query.after)
+
+
+def _page(query: wire.Query, rows: Iterable[Any], following: int | None) -> wire.Page:
+    assert query.limit <= PAGE_MAX, "the app session bounds a page"
+    return wire.Page(id=query.id, rows=tuple(rows), next="" if following is None else str(following))
+
+
+def _session_row(row: SessionRow) -> Plain:
+    told: Plain = msgspec.to_builtins(row) | {"state": row.state}
+    for inner in ("key", "boot", "started_seq", "ended_seq", "last_seq", "tag_ref"):
+        told.pop(inner, None)
+    return told
+
+
+def _fact_row(fact: Fact) -> Plain:
+    return {
+        "seq": fact.seq,
+        "epoch": fact.epoch,
+        "kind": fact.kind,
+        "at": fact.at,
+        "clock": fact.clock,
+        "body": msgspec.to_builtins(fact.body),
+    }
+
+
+def _ledger_row(row: SessionRow) -> LedgerRow:
+    return LedgerRow(
+        session=row.session,
+        charger=row.charger,
+        evse=row.evse,
+        connector=row.connector,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        meter_start_wh=row.meter_start_wh,
+        meter_stop_wh=row.meter_stop_wh,
+        energy_wh=row.energy_wh,
+        method=row.method,
+        provisional=row.provisional,
+        revision=row.revision,
+    )
+
+
+def stamp(at_ms: int | None) -> str:
+    """ISO text of an instant that may not have come yet."""
+    return "" if at_ms is None else iso(at_ms)

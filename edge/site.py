@@ -1,0 +1,357 @@
+"""The site: the box's composition root. It reads the settings, makes every part and runs them as rooms.
+
+    open     take the data folder, check the journal, rebuild the state, open every door
+    run      supervise the rooms until told to stop, or until journal or loop fail
+    close    in order: doors first, then what is pending to disk, then the folder
+
+Nothing else in `edge` sees a setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from common import applink
+from common.appsession import Serving
+from common.clock import SystemClock, SystemIds
+from common.domain import Path, from_iso, iso
+from common.errors import Code, LocalFault, Unavailable
+from common.keystore import Keystore
+from common.link import Link
+from common.link.tls import ServerTls
+from common.link.unix import UnixListener, listen_unix
+from common.link.websocket import WebSocketListener, listen_websocket
+from common.notify import notify, watchdog_interval_s
+from common.policy import local_presence
+from common.supervise import Supervisor
+from common.view import View
+from edge import discovery
+from edge.apps import Apps
+from edge.authority import Authority
+from edge.bus import Bus
+from edge.chargers.listener import ChargerListener
+from edge.chargers.ocpp16.dialect import Ocpp16
+from edge.commander import Commander
+from edge.core import engine
+from edge.core.engine import SiteState
+from edge.doors import ChargersDoor, Door
+from edge.gateway import Gateway
+from edge.journal.history import History
+from edge.journal.journal import Journal
+from edge.management import Management
+from edge.queries import Queries
+from edge.settings import EdgeSettings, split_endpoint
+from edge.uplink import Uplink
+
+log = logging.getLogger("plugside.site")
+
+#: How often the LAN certificate's calendar is looked at, in s. Its windows are days long.
+CERTIFICATE_EVERY_S = 3600.0
+#: For the last goodbye to apps before the process ends, in s.
+GOODBYE_S = 0.3
+
+
+class Site:
+    """One site's box. `open`, then `run`, then `close`; or `serve` for all three."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self._settings = settings
+        self.clock = SystemClock()
+        self.ids = SystemIds()
+        self.started_ms = self.clock.now_ms()
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.journal = Journal.open(settings.data, ids=self.ids)
+        try:
+            self._make()
+        except BaseException:
+            self.journal.close()
+            raise
+
+    def _make(self) -> None:
+        """Everything that needs no event loop."""
+        settings, clock, ids = self._settings, self.clock, self.ids
+        self._store = Keystore(settings.data / "keys")
+        self.authority = Authority(self._store, name=settings.site_name, clock=clock, ids=ids)
+        state = recover(self.journal, self.authority.site)
+        if state.view.at:
+            # What was written down has happened: time never goes back behind it (design §4).
+            clock.raise_floor(from_iso(state.view.at))
+        self.bus = Bus(self.authority.site)
+        self.gateway = Gateway(state, self.journal, self.bus, clock, ids)
+        self.supervisor = Supervisor(clock, ids)
+        self.history = History(self.journal.path)
+        self.commander = Commander(self.gateway, self.authority.claims_of, clock)
+        self.queries = Queries(self.history, self.health, self.chargers)
+        management = Management(self.authority, self.gateway, self.journal, clock)
+        self.apps = Apps(
+            self.gateway,
+            self.commander,
+            self.queries,
+            management,
+            self.authority,
+            self.supervisor,
+            clock,
+        )
+        self.authority.granted = self.gateway.note
+        self.uplink: Uplink | None = None
+        self._tls: ServerTls | None = None
+        self._addresses: list[str] = []
+        self._lan_port = 0
+        host, port = split_endpoint(settings.ocpp)
+        self.listener = ChargerListener(
+            self.gateway,
+            [Ocpp16(self.authority.tag_ref)],
+            host=host,
+            port=port,
+            clock=clock,
+            ids=ids,
+            adopted=self._adopted,
+            in_session=self._in_session,
+            adopt_any=settings.adopt == "any",
+        )
+
+    # --- what the charger side asks ----------------------------------------------------------------------
+
+    def _adopted(self, identity: str) -> str | None:
+        """The stored spelling of an adopted charger, matched in any case (quirk 5)."""
+        chargers = self.gateway.state.view.chargers
+        exact = chargers.get(identity)
+        if exact is not None and exact.adopted:
+            return identity
+        folded = identity.casefold()
+        return next((c.id for c in chargers.values() if c.adopted and c.id.casefold() == folded), None)
+
+    def _in_session(self, charger: str) -> bool:
+        entry = self.gateway.state.view.chargers.get(charger)
+        return entry is not None and any(place.session for place in entry.connectors.values())
+
+    # --- life --------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Start deciding and open every door. Raises LocalFault when one cannot be opened."""
+        settings = self._settings
+        await self.history.open()
+        self.gateway.start(self.listener)
+        doors = [
+            Door("local socket", self._open_local),
+            Door("LAN listener", self._open_lan),
+            Door("charger listener", self._open_chargers),
+        ]
+        self.supervisor.room("gateway", self._watch_gateway, fatal=True)
+        for door in doors:
+            await door.open()
+            self.supervisor.room(door.name, door.run)
+        self.supervisor.room("LAN certificate", self._keep_certificate)
+        if settings.interfaces:
+            self.supervisor.room("discovery", self._announce)
+        if settings.cloud:
+            self.uplink = Uplink(
+                settings.cloud,
+                self.authority,
+                self.gateway,
+                self.journal,
+                self.commander,
+                self.queries,
+                self.clock,
+                boot_id=self.ids.uid(),
+            )
+            self.supervisor.room("uplink", self.uplink.run)
+        if (interval_s := watchdog_interval_s(os.environ)) is not None:
+            self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))
+        log.info(
+            "site %s: chargers at %s, apps at %s", self.authority.site, self.ocpp_url, self.lan_addresses
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run the rooms until `stop` is set. Raises what ended journal or loop."""
+        notify("READY=1", environ=os.environ)
+        rooms = self.supervisor.spawn("rooms", self.supervisor.run())
+        stopped = self.supervisor.spawn("stop", stop.wait())
+        try:
+            await asyncio.wait({rooms, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            notify("STOPPING=1", environ=os.environ)
+            self.apps.cut_all(Code.SHUTTING_DOWN)
+            await asyncio.sleep(GOODBYE_S)
+            stopped.cancel()
+            rooms.cancel()
+            await asyncio.wait({rooms, stopped})
+        if not rooms.cancelled() and (failed := rooms.exception()) is not None:
+            raise failed
+
+    async def close(self) -> None:
+        """Write what is pending and let go of the folder."""
+        await self.listener.stop()
+        await self.gateway.stop()
+        await self.history.close()
+        self.journal.close()
+
+    async def _watch_gateway(self) -> None:
+        """Fatal: a journal that cannot commit ends the process; chargers keep what they queue."""
+        assert self.gateway.failed is not None
+        why = await self.gateway.failed
+        self.listener.disconnect(reason="nothing can be written down now; dial again")
+        self.apps.cut_all(Code.JOURNAL_UNAVAILABLE)
+        await asyncio.sleep(GOODBYE_S)
+        raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(why))
+
+    async def _feed_watchdog(self, interval_s: float) -> None:
+        """WATCHDOG=1 only if the loop ticked and the journal's thread answered."""
+        while True:
+            await self.journal.probe()
+            notify("WATCHDOG=1", environ=os.environ)
+            await asyncio.sleep(interval_s)
+
+    # --- doors -------------------------------------------------------------------------------------------
+
+    async def _open_chargers(self) -> ChargersDoor:
+        await self.listener.start()
+        return ChargersDoor(self.listener)
+
+    async def _open_lan(self) -> WebSocketListener:
+        host, port = split_endpoint(self._settings.lan)
+        self._addresses = discovery.lan_addresses(self._settings.interfaces, host)
+        tls = self._renew_certificate()
+        origins = (None, *self._settings.app_origins)
+        listener = await listen_websocket(host, port, self._serve_lan, tls=tls, origins=origins)
+        self._lan_port = listener.addresses[0][1]
+        self.authority.addresses = tuple(_host_port(a, self._lan_port) for a in self._addresses)
+        return listener
+
+    async def _open_local(self) -> UnixListener:
+        return await listen_unix(self._settings.socket_path, self._serve_local)
+
+    async def _serve_lan(self, link: Link) -> None:
+        session = applink.new_session(
+            self._serving(Path.LAN), link, self.ids, certificates=self.authority.certificates
+        )
+        await applink.serve(link, session, self.apps, clock=self.clock)
+
+    async def _serve_local(self, link: Link) -> None:
+        local = local_presence(self.authority.site)
+        session = applink.new_session(self._serving(Path.LOCAL), link, self.ids, local=local)
+        await applink.serve(link, session, self.apps, clock=self.clock)
+
+    def _serving(self, path: Path) -> Serving:
+        return Serving(
+            identity=self.authority.identity,
+            verifier=self.authority.verifier,
+            path=path,
+            site=self.authority.site,
+        )
+
+    def _renew_certificate(self) -> ServerTls:
+        """Serve the certificate that the calendar names for this time."""
+        host_name = f"plugside-{self.authority.edge_id[:8]}.local"
+        made = self._store.lan_certificates(self.clock.now_ms(), host_name, self._addresses)
+        self.authority.certificates = made.hashes
+        if self._tls is None:
+            self._tls = ServerTls(made.current.pem, made.current.hash)
+        else:
+            self._tls.use(made.current.pem, made.current.hash)
+        return self._tls
+
+    async def _keep_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_EVERY_S)
+            self._renew_certificate()
+
+    async def _announce(self) -> None:
+        await discovery.announce(self.authority.edge_id, self._lan_port, self._settings.interfaces)
+
+    # --- what it tells of itself -------------------------------------------------------------------------
+
+    @property
+    def ocpp_url(self) -> str:
+        """Where a charger dials in; its identity goes behind the slash."""
+        host, _ = split_endpoint(self._settings.ocpp)
+        address = discovery.lan_addresses((), host)[0]
+        return f"ws://{_host_port(address, self.listener.port)}/"
+
+    @property
+    def lan_addresses(self) -> str:
+        """Where apps on the LAN connect."""
+        return ", ".join(self.authority.addresses)
+
+    def health(self) -> dict[str, Any]:
+        """Every room, the journal and the tunnel, as plain data."""
+        uplink = self.uplink
+        return {
+            "site": self.authority.site,
+            "name": self.authority.name,
+            "edge": self.authority.edge_id,
+            "started_at": iso(self.started_ms),
+            "time": iso(self.clock.now_ms()),
+            "clock": self.clock.quality,
+            "epoch": self.journal.epoch,
+            "seq": self.journal.committed_seq,
+            "ocpp_url": self.ocpp_url,
+            "lan": list(self.authority.addresses),
+            "links": self.apps.links,
+            "cloud": {
+                "url": self.authority.cloud_url or self._settings.cloud,
+                "enrolled": bool(self.authority.cloud_url),
+                "connected": bool(uplink and uplink.connected),
+                "backlog": uplink.cursor.backlog if uplink else 0,
+            },
+            "refused": dict(self.listener.refusals),
+            "rooms": [msgspec.to_builtins(room) for room in self.supervisor.health()],
+        }
+
+    def chargers(self) -> Iterable[dict[str, Any]]:
+        """Every charger: as people see it, and its connection."""
+        about = {entry["charger"]: entry for entry in self.listener.describe()}
+        view = self.gateway.state.view
+        for entry in view.chargers.values():
+            if entry.adopted:
+                yield msgspec.to_builtins(entry) | {"connection": about.get(entry.id)}
+        for waiting in self.listener.waiting():
+            yield {
+                "id": waiting.charger,
+                "adopted": False,
+                "address": waiting.address,
+                "protocol": waiting.protocol,
+                "first_at": iso(waiting.first_ms),
+                "last_at": iso(waiting.last_ms),
+                "dials": waiting.dials,
+            }
+
+
+def recover(journal: Journal, site: str) -> SiteState:
+    """The state that the journal's facts add up to: the newest snapshot and everything after it."""
+
+    def readable(state: bytes) -> bool:
+        try:
+            engine.decode_state(state)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    snapshot, after = journal.recover(readable)
+    state = engine.decode_state(snapshot[1]) if snapshot else SiteState(view=View(site=site))
+    for fact in after:
+        engine.apply(state, fact)
+    state.view.epoch, state.view.seq = journal.epoch, journal.committed_seq
+    if state.view.site != site:
+        raise LocalFault(Code.FOLDER_UNUSABLE, f"this journal is of site {state.view.site}, not {site}")
+    return state
+
+
+async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:
+    """Open, run until `stop`, close. Raises LocalFault at the start, Unavailable when the journal failed."""
+    site = Site(settings)
+    try:
+        await site.open()
+        await site.run(stop)
+    finally:
+        await site.close()
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
