@@ -105,7 +105,7 @@ def _request_message(voucher: Voucher, pair: str) -> bytes:
 def check_enrolment(request: EnrolRequest, code: BoxCode, now_ms: int) -> EnrolledBox:
     """Judged by the cloud, with the code that `request.pair` names.
 
-    Raises Refused: bad_invite (another box's code, or past its end), bad_signature.
+    Raises Refused: bad_invite (another box's code, or past its end), bad_signature; RemoteFault(protocol).
     """
     issuer = check_voucher(request.voucher)
     verify_identity(

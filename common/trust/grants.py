@@ -182,14 +182,12 @@ class Verifier:
         """Everything but the end."""
         digest = sha256(token.encode(errors="surrogatepass")).digest()
         known = self._cache.get(digest)
-        if known is None:
-            known = self._verify(token)
+        if known is None or self.trust.issuer(known.kid) != known.issuer:
+            known = self._verify(token)  # new, or what is known of its issuer has changed
             while len(self._cache) >= CACHE_MAX:
                 del self._cache[next(iter(self._cache))]
             self._cache[digest] = known
         claims = known.claims
-        if self.trust.issuer(known.kid) != known.issuer:
-            raise Refused(Code.BAD_GRANT, "its issuer is no longer trusted here")
         if not self.revoked.isdisjoint(
             (revoked_grant(claims.grant), revoked_principal(claims.principal), revoked_key(claims.key))
         ):

@@ -89,7 +89,7 @@ def lines(*fields: str) -> bytes:
     """Fields as the message of a signature: one a line. Raises RemoteFault(protocol) on a field with one."""
     if any("\n" in field for field in fields):
         raise RemoteFault(Code.PROTOCOL, "a signed field holds a line break")
-    return "\n".join(fields).encode()
+    return "\n".join(fields).encode(errors="surrogatepass")
 
 
 def _covered(purpose: Purpose, message: bytes) -> bytes:
