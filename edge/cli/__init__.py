@@ -1,0 +1,1 @@
+"""`plugside-edge`: what an installer types on the box."""

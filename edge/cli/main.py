@@ -1,0 +1,142 @@
+"""`plugside-edge`: run the box, or talk to the running one over its local socket.
+
+`run` is the only command that opens the data folder; every other one is a client of the daemon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from common.cli.output import report_error, run_async
+
+from common.errors import PlugsideError
+
+Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+def _common() -> argparse.ArgumentParser:
+    """Options that stand before or behind the subcommand."""
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--data", type=Path, metavar="DIR", help="the data folder")
+    shared.add_argument("--socket", type=Path, metavar="PATH", help="the local socket (default: in --data)")
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    return shared
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    shared = _common()
+    top = argparse.ArgumentParser(
+        prog="plugside-edge",
+        description="The site box: central system for this site's chargers.",
+        parents=[shared],
+    )
+    top.add_argument("--version", action="version", version=f"plugside-edge {version('plugside')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", parents=[shared], help="run the box (the daemon)")
+    run.add_argument("--ocpp", metavar="HOST:PORT", help="where chargers dial in")
+    run.add_argument("--lan", metavar="HOST:PORT", help="where phones on the LAN connect (TLS)")
+    run.add_argument("--cloud", metavar="URL", help="the cloud; none if not given")
+    run.add_argument(
+        "--adopt", choices=["none", "any"], help="`any` takes every charger: demos and tests only"
+    )
+    run.add_argument(
+        "--interfaces", metavar="ADDR[,ADDR]", help="addresses that mDNS speaks on; none = no mDNS"
+    )
+    run.add_argument(
+        "--app-origins", metavar="URL[,URL]", help="web origins that may connect to the LAN port"
+    )
+    run.add_argument("--site-name", metavar="NAME", help="what people call this site")
+    run.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+
+    commands.add_parser(
+        "pair", parents=[shared], help="show a one-time code by which a cloud takes the box in"
+    )
+
+    invite = commands.add_parser(
+        "invite", parents=[shared], help="invite a driver or an operator, made at the box"
+    )
+    invite.add_argument("--role", choices=["driver", "operator"], default="driver")
+    invite.add_argument(
+        "--charger", action="append", metavar="ID", help="may use this one (repeat; default: all)"
+    )
+    invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
+    invite.add_argument("--hours", type=int, default=24, help="how long the invite is good (default 24)")
+
+    _add_chargers(commands, shared)
+    _add_tags(commands, shared)
+
+    ledger = commands.add_parser("ledger", parents=[shared], help="sessions and counts of this box's ledger")
+    ledger.add_argument("--limit", type=int, default=20, help="how many sessions (default 20)")
+    commands.add_parser("health", parents=[shared], help="how the box's parts are")
+    forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
+    forget.add_argument("principal", help="as `invite` and `ledger` show it")
+
+    demo = commands.add_parser(
+        "demo", parents=[shared], help="cloud, box and simulated chargers on this machine"
+    )
+    demo.add_argument("--once", action="store_true", help="one scripted session, then end")
+    demo.add_argument("--charger", metavar="URL", help="only a simulated charger that dials this URL")
+    return top
+
+
+def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
+    chargers = commands.add_parser("chargers", parents=[shared], help="list, adopt, and the URL to type")
+    actions = chargers.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[shared], help="every charger, and who waits to be adopted")
+    adopt = actions.add_parser("adopt", parents=[shared], help="take a charger into the site, or rename it")
+    adopt.add_argument("charger", metavar="ID", help="its identity, the last part of the URL that it dials")
+    adopt.add_argument("--name", default="", help='what people call it, for example "Bay 12"')
+    url = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
+    url.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
+
+
+def _add_tags(commands: Any, shared: argparse.ArgumentParser) -> None:
+    tags = commands.add_parser("tags", parents=[shared], help="whose RFID tags are whose")
+    actions = tags.add_subparsers(dest="action", required=True, metavar="ACTION")
+    assign = actions.add_parser("assign", parents=[shared], help="a tag belongs to a principal from now on")
+    assign.add_argument("tag")
+    assign.add_argument("principal")
+    assign.add_argument(
+        "--charger", action="append", metavar="ID", help="good at this one (repeat; default: all)"
+    )
+    remove = actions.add_parser("remove", parents=[shared], help="a tag is no longer good")
+    remove.add_argument("tag")
+
+
+def _handler(args: argparse.Namespace) -> Handler:
+    """The subcommand's function, imported when it is needed: `--help` should not wait for a web stack."""
+    if args.command == "run":
+        from edge.cli.run import run
+
+        return run
+    if args.command == "demo":
+        from edge.demo.run import demo
+
+        return demo
+    from edge.cli import local
+
+    name = f"{args.command}_{args.action}" if "action" in args else args.command
+    return local.HANDLERS[name]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 failed, 2 refused or wrong usage, 3 not reachable."""
+    args = parser().parse_args(argv)
+    args.json = getattr(args, "json", False)
+    try:
+        return run_async(_handler(args)(args))
+    except PlugsideError as failed:
+        return report_error(failed, as_json=args.json)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

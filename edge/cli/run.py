@@ -1,0 +1,30 @@
+"""`plugside-edge run`: the daemon, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+
+from edge import settings as edge_settings
+from edge.site import serve
+
+_GIVEN = (
+    *("ocpp", "lan", "cloud", "data", "socket", "adopt"),
+    *("interfaces", "app_origins", "site_name", "log_level"),
+)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run the box. Returns 0 after a stop that was asked for; raises what kept it from running."""
+    settings = edge_settings.load({name: getattr(args, name, None) for name in _GIVEN})
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+    return 0
