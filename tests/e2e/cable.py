@@ -1,0 +1,90 @@
+"""A network cable that a test can cut, mend and block: a TCP relay on loopback.
+
+It stands between a charger (or an app) and the box, so that a client of another author can lose its
+connection as it would in the field, without being told and without code of its own for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self
+
+
+class Cable:
+    """Relay to 127.0.0.1:`port`; dial it at 127.0.0.1:`here`. `async with` it."""
+
+    def __init__(self, port: int) -> None:
+        self.here = 0
+        self.carried = 0  #: connections that came through so far
+        self._to = port
+        self._whole = True
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.here = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await self._idle.wait()
+
+    def cut(self) -> None:
+        """Break every connection off, without a close frame, and let none through until `mend`."""
+        self._whole = False
+        self._flows.set()
+        for end in tuple(self._ends):
+            end.transport.abort()
+
+    def mend(self) -> None:
+        self._whole = True
+
+    def block(self) -> None:
+        """Keep connections up but carry nothing more, in either direction, until `unblock` or `cut`."""
+        self._flows.clear()
+
+    def unblock(self) -> None:
+        self._flows.set()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._ends.add(writer)
+        self._idle.clear()
+        try:
+            if not self._whole:
+                return
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            self._ends.add(far_writer)
+            self.carried += 1
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(reader, far_writer))
+                    both.create_task(self._pump(far_reader, writer))
+            finally:
+                self._ends.discard(far_writer)
+                far_writer.transport.abort()
+        except OSError:
+            pass  # nobody listens there: the caller sees its connection end
+        finally:
+            self._ends.discard(writer)
+            writer.transport.abort()
+            if not self._ends:
+                self._idle.set()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._flows.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()  # one direction's end is the connection's
