@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -43,7 +43,7 @@ def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Names = Annotated[str | tuple[str, ...], NoDecode, AfterValidator(_commas)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
 
 
 class EdgeSettings(BaseSettings):

@@ -81,7 +81,7 @@ class SimulatedCharger:
         self._socket: ClientConnection | None = None
         self._dial = asyncio.Event()
         self._dial.set()
-        self._on_change = on_change or (lambda: None)
+        self.on_change = on_change or (lambda: None)
 
     # --- what a person can do ----------------------------------------------------------------------------
 
@@ -134,13 +134,13 @@ class SimulatedCharger:
                 log.debug("%s: %s", self.identity, gone)
             finally:
                 self.online, self._socket = False, None
-                self._on_change()
+                self.on_change()
             await asyncio.sleep(REDIAL_S)
 
     async def _serve(self, socket: ClientConnection) -> None:
         self._socket = socket
         self.online = True
-        self._on_change()
+        self.on_change()
         async with asyncio.TaskGroup() as tasks:
             sender = tasks.create_task(self._send_queue(socket))
             try:
@@ -266,7 +266,7 @@ class SimulatedCharger:
             self._enqueue("MeterValues", self._sample(), self.transaction)
             if self.status == "Charging" and self.power_w == 0.0:
                 self._become("SuspendedEV")
-            self._on_change()
+            self.on_change()
 
     def _sample(self) -> dict[str, Any]:
         assert self.car is not None
@@ -281,7 +281,7 @@ class SimulatedCharger:
     def _become(self, status: str) -> None:
         self.status = status
         self._enqueue("StatusNotification", self._status_payload())
-        self._on_change()
+        self.on_change()
 
     def _status_payload(self) -> dict[str, Any]:
         return {"connectorId": 1, "errorCode": "NoError", "status": self.status, "timestamp": self._now()}

@@ -142,7 +142,7 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float, what
     """Wait for a condition, looked at 20 times a second. Raises LocalFault that names what did not come."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 - another process's state makes no event here
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise LocalFault(Code.INTERNAL, f"waited {timeout_s:.0f} s for {what}") from None

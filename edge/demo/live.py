@@ -1,0 +1,167 @@
+"""`plugside-edge demo`: a site to play with. Cloud and box as processes, two chargers, one driver, live state.
+
+The chargers live their day in fast motion: cars come, charge along a real curve and leave; now and then a
+charger's network drops and comes back. Ctrl-C ends everything; nothing stays running, and nothing was written
+outside the data folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from common.cli.output import connector_text
+from common.client.client import Client
+from common.client.profile import Profile
+from common.clock import SystemClock, SystemIds
+from common.ports import Ids
+from common.supervise import Supervisor
+from edge.demo.car import Car
+from edge.demo.charger import SimulatedCharger
+from edge.demo.once import adopt, enrol, join
+from edge.demo.stage import Stage
+
+#: Simulated seconds for each real one: a charge of an hour shows its curve in a minute.
+PACE = 60.0
+BAYS = {"CP1": "Bay 1", "CP2": "Bay 2"}
+#: The screen is drawn when something changed, and at least so often (s), so that ages move on.
+REDRAW_S = 1.0
+
+
+async def live(folder: Path | None) -> int:
+    """Run the demo until Ctrl-C."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="plugside-") as scratch:
+        stage = Stage(folder or Path(scratch))
+        side = Supervisor(SystemClock(), SystemIds())
+        chargers = _chargers(stage)
+        work = []
+        try:
+            print("Starting the cloud and the box …", flush=True)
+            await stage.start()
+            work = [side.spawn(charger.identity, charger.run()) for charger in chargers]
+            profile = await _people(stage)
+            work += [side.spawn(f"cars of {c.identity}", _cars(c, n)) for n, c in enumerate(chargers)]
+            await _show(stage, profile, stop)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await stage.stop()
+    print("The demo has ended; nothing is left running.")
+    return 0
+
+
+def _chargers(stage: Stage) -> list[SimulatedCharger]:
+    clock, ids = SystemClock(), SystemIds()
+    return [
+        SimulatedCharger(stage.charger_url, identity, clock=clock, ids=ids, pace=PACE, sample_s=1.0)
+        for identity in BAYS
+    ]
+
+
+async def _people(stage: Stage) -> Profile:
+    """Pair box and cloud, adopt the chargers, bring a driver in: each by the way that a site does it."""
+    print("Pairing box, cloud and a driver …", flush=True)
+    await enrol(stage)
+    for identity, name in BAYS.items():
+        await adopt(stage, identity, name)
+    return await join(stage)
+
+
+async def _cars(charger: SimulatedCharger, number: int) -> None:
+    """A day at one bay: the first car stays until its driver starts and stops it, others come and go."""
+    ids: Ids = SystemIds()
+    await asyncio.sleep(1 + number)
+    charger.plug_in(Car(soc=0.3 + 0.3 * number))
+    while True:
+        await asyncio.sleep(20 + 20 * ids.jitter())
+        if ids.jitter() < 0.4:
+            await charger.cut_link()  # the network drops; the charger keeps what it has to say
+            await asyncio.sleep(3 + 4 * ids.jitter())
+            charger.mend_link()
+        elif charger.transaction is None and charger.status == "Finishing":
+            charger.unplug()
+            await asyncio.sleep(4)
+            charger.plug_in(Car(soc=0.2 + 0.5 * ids.jitter()))
+
+
+async def _show(stage: Stage, profile: Profile, stop: asyncio.Event) -> None:
+    """Render pushed state until `stop`."""
+    site = profile.sites[0].site
+    console = Console()
+    async with Client(profile, clock=SystemClock(), ids=SystemIds(), interfaces=("127.0.0.1",)) as client:
+        console.print(_hints(stage, profile))
+        changed = client.changes()
+        with _screen(console) as screen:
+            while not stop.is_set():
+                picture = _picture(client, site)
+                if screen is not None:
+                    screen.update(picture)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REDRAW_S):
+                        await _either(anext(changed), stop.wait())
+
+
+@contextlib.contextmanager
+def _screen(console: Console):  # type: ignore[no-untyped-def]
+    """A live region on a terminal; nothing when the output is piped."""
+    if not console.is_terminal:
+        yield None
+        return
+    with Live(console=console, auto_refresh=False, transient=False) as screen:
+        yield screen
+
+
+def _hints(stage: Stage, profile: Profile) -> Text:
+    tool = Path(sys.executable).with_name("plugside")
+    driver = f"{tool} --home {profile.folder}"
+    box = f"{tool}-edge --socket {stage.edge.control}"
+    cloud = f"{tool}-cloud --socket {stage.cloud.control}"
+    lines = [
+        "\nTry, in another terminal:",
+        f"  {driver} status",
+        f"  {driver} start CP1        # LAN first, the cloud when it must",
+        f"  {driver} --via cloud stop CP1",
+        f"  {driver} sessions",
+        f"  {box} chargers list",
+        f"  {box} ledger",
+        f"  {cloud} reconcile Demo",
+        "\nCtrl-C ends the demo.\n",
+    ]
+    return Text("\n".join(lines))
+
+
+def _picture(client: Client, site: str) -> Group:
+    view = client.view(site)
+    table = Table(title="Live, as the driver's app sees it", title_justify="left", expand=False)
+    for heading in ("Charger", "State", "Link"):
+        table.add_column(heading)
+    for charger in view.chargers.values():
+        place = charger.connectors.get(1)
+        session = view.sessions.get(place.session) if place and place.session else None
+        state = connector_text(place, session) if place else "not reported yet"
+        table.add_row(charger.name or charger.id, state, "connected" if charger.online else "dropped off")
+    return Group(table)
+
+
+async def _either(*awaitables) -> None:  # type: ignore[no-untyped-def]
+    tasks = [asyncio.ensure_future(one) for one in awaitables]  # noqa: TID251 - both are awaited or cancelled here
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
