@@ -235,7 +235,9 @@ def _sampled(view: View, fact: facts.Fact, body: facts.MeterSampled) -> None:
 
 def _show(session: SessionView, sample: MeterSample) -> None:
     session.sampled_at = sample.at or session.sampled_at
-    if sample.energy_wh is not None and session.meter_start_wh is not None:
+    # Inlet and body are the charger's own side of the socket (quirk 79): never a session's energy.
+    outlet = sample.location in ("outlet", "cable")
+    if sample.energy_wh is not None and session.meter_start_wh is not None and outlet:
         session.energy_wh = max(0.0, sample.energy_wh - session.meter_start_wh)
         session.method = EnergyMethod.SAMPLES
     if sample.power_w is not None:

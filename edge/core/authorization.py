@@ -1,0 +1,69 @@
+"""Who a tag stands for: a start of the app's (minted tag), a card that an operator assigned, or nobody.
+
+Nothing is ever accepted because nothing was configured. A session of somebody unknown is recorded all the
+same, with its own transaction id (quirk 51): what the charger then does with "invalid" is its own setting.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from common import facts
+from edge.core import inputs
+from edge.core.state import UNKNOWN_TAGS_MAX, SiteState, Tag
+
+#: A tag that nobody knows is told this often at most: somebody taps it again and again.
+TELL_AGAIN_MS = 60_000
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a tag is good on a charger, whose it is, and the start command that it stands for."""
+
+    status: str
+    principal: str | None = None
+    command: str | None = None
+
+
+_INVALID = Verdict("invalid")
+
+
+def judge(state: SiteState, charger: str, tag_ref: str | None, minted: str) -> Verdict:
+    """A tag's verdict. A minted tag is good for ever: its command was judged when it was given, and a start
+    may come late (design §7). Only the charger that it was minted for can use it.
+    """
+    station = state.look(charger)
+    intent = station.minted.get(minted) if minted else None
+    if intent is not None:
+        return Verdict("accepted", intent.principal, intent.command)
+    tag = state.tags.get(tag_ref) if tag_ref else None
+    if tag is None or (tag.chargers is not None and charger not in tag.chargers):
+        return _INVALID
+    return Verdict("accepted", tag.principal)
+
+
+def asked(state: SiteState, given: inputs.AuthorizeAsked, now_ms: int) -> inputs.Decision:
+    """A tag was shown. One that nobody knows is told to operators, so that they can assign it."""
+    verdict = judge(state, given.charger, given.tag_ref, given.minted)
+    reply = inputs.AuthorizeReply(verdict.status)
+    told_ms = state.unknown_tags.get(given.tag_ref, 0)
+    if verdict.status == "accepted" or not given.tag_ref or now_ms < told_ms + TELL_AGAIN_MS:
+        return inputs.Decision(reply=reply)
+    noted = facts.AuthorizationChanged(change="unknown_tag", tag_ref=given.tag_ref, charger=given.charger)
+    return inputs.Decision(facts=(noted,), reply=reply)
+
+
+def changed(state: SiteState, body: facts.AuthorizationChanged, at_ms: int) -> None:
+    """Apply. The number of assigned tags is that of the cards an operator handed out."""
+    if body.change == "tag_assigned" and body.tag_ref and body.principal is not None:
+        state.tags[body.tag_ref] = Tag(body.principal, body.chargers)
+        state.unknown_tags.pop(body.tag_ref, None)
+    elif body.change == "tag_removed":
+        state.tags.pop(body.tag_ref, None)
+    elif body.change == "forgotten" and body.principal is not None:
+        for tag_ref in [ref for ref, tag in state.tags.items() if tag.principal == body.principal]:
+            del state.tags[tag_ref]
+    elif body.change == "unknown_tag":
+        state.unknown_tags.pop(body.tag_ref, None)
+        state.unknown_tags[body.tag_ref] = at_ms
+        if len(state.unknown_tags) > UNKNOWN_TAGS_MAX:
+            del state.unknown_tags[next(iter(state.unknown_tags))]

@@ -1,0 +1,91 @@
+"""Calls: an order in the words of a request to the charger, written down before it leaves (design §5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from common import commands, facts
+from common.commands import CLASSES, Name, Repeat
+from common.errors import Code
+from edge.core import inputs, outcomes
+from edge.core.identity import minted_tag
+from edge.core.inputs import Request
+from edge.core.state import Draft, Order, SiteState
+
+#: First pause before a command is sent again; it doubles up to the longest.
+RESEND_MS: Final = 5_000
+RESEND_MAX_MS: Final = 300_000
+
+_PRIORITIES: Final[dict[str, int]] = {
+    Name.STOP: inputs.PRIORITY_STOP,
+    Name.START: inputs.PRIORITY_START,
+    Name.UNLOCK: inputs.PRIORITY_START,
+    Name.RESET: inputs.PRIORITY_START,
+    # Somebody waits for these two; the others are upkeep and wait until no car charges.
+    Name.AVAILABILITY: inputs.PRIORITY_START,
+    Name.MESSAGE: inputs.PRIORITY_START,
+}
+
+
+def send(state: SiteState, draft: Draft, order: Order, now_ms: int) -> None:
+    """Write down that the call leaves, and let it leave."""
+    action = _action(state, order)
+    if action is None:  # the session left without its stops being settled: cannot be, must not loop
+        outcomes.settle(draft, order, "failed", Code.UNKNOWN_SESSION)
+        return
+    attempt = order.attempt + 1
+    expires_ms = order.expires_ms
+    if not at_most_once(order):
+        # What still waits when the next attempt is due would only be sent twice.
+        expires_ms = min(expires_ms, now_ms + pause_ms(attempt))
+    draft.facts.append(
+        facts.CommandSent(command=order.id, charger=order.charger, principal=order.principal, attempt=attempt)
+    )
+    draft.requests.append(
+        Request(
+            id=f"{order.id}.{attempt}",
+            charger=order.charger,
+            action=action,
+            command=order.id,
+            priority=_PRIORITIES.get(order.name, inputs.PRIORITY_HOUSEKEEPING),
+            expires_ms=expires_ms,
+            urgent=CLASSES[Name(order.name)].urgent,
+        )
+    )
+
+
+def at_most_once(order: Order) -> bool:
+    """Whether the order's call may be made once only."""
+    return CLASSES[Name(order.name)].repeat is Repeat.AT_MOST_ONCE
+
+
+def pause_ms(attempt: int) -> int:
+    """How long after this attempt the next one follows."""
+    return min(RESEND_MS << min(attempt - 1, 16), RESEND_MAX_MS)
+
+
+def _action(state: SiteState, order: Order) -> inputs.Action | None:
+    args = commands.arguments(Name(order.name), order.args)
+    evse, connector = order.evse or 0, order.connector or 1
+    match args:
+        case commands.Start():
+            return inputs.StartCharge(evse, connector, minted_tag(order.id))
+        case commands.Stop():
+            session = state.look(order.charger).sessions.get(args.session)
+            return inputs.StopCharge(session.transaction) if session is not None else None
+        case commands.Unlock():
+            return inputs.UnlockConnector(evse, connector)
+        case commands.Reset():
+            return inputs.ResetStation(args.hard)
+        case commands.SetAvailability():
+            return inputs.ChangeAvailability(evse, connector, args.operative)
+        case commands.Configure():
+            return inputs.SetVariable(args.key, args.value)
+        case commands.ReadConfiguration():
+            return inputs.GetVariables(args.keys)
+        case commands.ClearCache():
+            return inputs.ClearAuthorizationCache()
+        case commands.Message():
+            return inputs.VendorMessage(args.vendor, args.message, args.data)
+        case commands.Adopt():
+            return None

@@ -1,0 +1,210 @@
+"""The core's front: `decide` what follows from an input, `apply` what is true, `deadline` of what comes next.
+
+    input ──▶ decide ──▶ facts ──▶ apply ──▶ state          (and requests, a reply, a command's progress)
+
+`decide` reads the state and never changes it; `apply` knows the fact only, never the input. So the journal's
+facts, or a snapshot and the facts after it, rebuild the state exactly. All is synchronous and pure: time and
+ids are arguments. No input from a charger makes anything here raise.
+
+For each input the gateway calls `needs_recall` (and attaches what the journal knows), `decide`, `apply` for
+each fact in order, `advance`; and it feeds a Tick when `deadline` is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from common import facts, view
+from common.domain import from_iso
+from common.ports import Ids
+from edge.core import (
+    authorization,
+    connector,
+    inputs,
+    intents,
+    ledger,
+    metering,
+    orders,
+    orphans,
+    sessions,
+    station,
+    stops,
+)
+from edge.core.inputs import Decision, Input
+from edge.core.state import NEVER, Draft, SiteState
+
+__all__ = [
+    "SiteState",
+    "advance",
+    "apply",
+    "deadline",
+    "decide",
+    "decode_state",
+    "encode_state",
+    "needs_recall",
+    "recall_key",
+]
+
+
+# --- deciding ----------------------------------------------------------------------------------------------
+
+
+def decide(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
+    """What follows from an input at site time `now_ms`. Never changes `state`; refusals are decisions too."""
+    decision = _DECIDERS[type(given)](state, given, now_ms, ids)
+    if now_ms >= state.wake_ms:
+        # Questions to chargers leave no fact, so whatever comes first after their time carries them.
+        asked = station.questions(state, now_ms, ids).requests
+        if asked:
+            decision = msgspec.structs.replace(decision, requests=(*decision.requests, *asked))
+    return decision
+
+
+def _unreadable(state: SiteState, given: inputs.Unreadable, now_ms: int, ids: Ids) -> Decision:
+    draft = Draft()
+    reason = f"{given.what}: {given.reason}"
+    known = state.look(given.charger)
+    orphans.record(draft, known, given.charger, "unreadable", reason, raw=given.raw)
+    return draft.decision(inputs.Acknowledged())
+
+
+def _ticked(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
+    draft = Draft()
+    connector.due(state, draft, now_ms)
+    sessions.due(state, draft, now_ms)
+    orders.due(state, draft, now_ms, draft.settled())
+    return draft.decision()
+
+
+_DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision]]] = {
+    inputs.MeterReported: lambda state, given, _now, _ids: metering.measured(state, given),
+    inputs.StatusReported: connector.reported,
+    inputs.AuthorizeAsked: lambda state, given, now, _ids: authorization.asked(state, given, now),
+    inputs.TransactionStarted: ledger.begun,
+    inputs.TransactionEnded: lambda state, given, now, _ids: stops.finished(state, given, now),
+    inputs.CommandReceived: lambda state, given, now, _ids: intents.received(state, given, now),
+    inputs.CallEnded: lambda state, given, _now, _ids: orders.answered(state, given),
+    inputs.StationConnected: lambda state, given, now, _ids: station.connected(state, given, now),
+    inputs.StationDisconnected: lambda state, given, _now, _ids: station.disconnected(state, given),
+    inputs.StationWaiting: lambda state, given, now, _ids: station.waiting(state, given, now),
+    inputs.Booted: lambda state, given, _now, _ids: station.booted(state, given),
+    inputs.Unreadable: _unreadable,
+    inputs.Note: lambda state, given, now, _ids: station.noted(state, given, now),
+    inputs.Started: lambda state, _given, _now, _ids: station.restarted(state),
+    inputs.Tick: _ticked,
+}
+
+
+# --- what memory does not have -----------------------------------------------------------------------------
+
+
+def needs_recall(state: SiteState, given: Input) -> bool:
+    """Whether the journal should be asked before `decide`, because memory cannot know. Cheap when not."""
+    match given:
+        case inputs.MeterReported():
+            return given.recalled is None and metering.asks_journal(state.look(given.charger), given)
+        case inputs.CommandReceived():
+            return given.recalled is None and given.id not in state.orders
+        case inputs.TransactionStarted():
+            return given.recalled is None and not ledger.remembers(state, given)
+        case inputs.TransactionEnded():
+            known = sessions.by_transaction(state.look(given.charger), given.transaction)
+            return given.recalled is None and known is None
+    return False
+
+
+def recall_key(state: SiteState, given: Input) -> str:
+    """What to ask the journal by: a start's deduplication key, else the transaction or command id."""
+    match given:
+        case inputs.TransactionStarted():
+            return ledger.start_key(state, given)
+        case inputs.TransactionEnded() | inputs.MeterReported():
+            return given.transaction or ""
+        case inputs.CommandReceived():
+            return given.id
+    return ""
+
+
+# --- applying ----------------------------------------------------------------------------------------------
+
+
+def apply(state: SiteState, fact: facts.Fact) -> SiteState:
+    """Bring the state up to a fact, in place. Depends on the fact alone; unknown kinds move the view only."""
+    view.apply(state.view, fact)
+    applier = _APPLIERS.get(type(fact.body))
+    if applier is not None:
+        applier(state, fact.body, from_iso(fact.at))
+    return state
+
+
+def _changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> None:
+    stepped = connector.changed(state, body, at_ms)
+    sessions.connector_stepped(state, body, stepped, at_ms)
+
+
+_APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] = {
+    facts.MeterSampled: sessions.sampled,
+    facts.ConnectorChanged: _changed,
+    facts.SessionStarted: sessions.started,
+    facts.SessionEnded: sessions.ended,
+    facts.SessionRevised: sessions.revised,
+    facts.OrphanRecorded: orphans.recorded,
+    facts.CommandAccepted: orders.accepted,
+    facts.CommandSent: orders.sent,
+    facts.CommandConfirmed: orders.confirmed,
+    facts.CommandSettled: orders.settled,
+    facts.AuthorizationChanged: authorization.changed,
+    facts.ChargerSeen: station.seen,
+    facts.ChargerAdopted: station.adopted,
+    facts.ChargerBooted: station.started_anew,
+    facts.ChargerLost: station.lost,
+}
+
+
+# --- time --------------------------------------------------------------------------------------------------
+
+
+def advance(state: SiteState, now_ms: int) -> None:
+    """Time was looked at: to be called after each decision and its facts."""
+    state.seen_ms = max(state.seen_ms, now_ms)
+    if now_ms >= state.wake_ms:
+        state.wake_ms = next_due(state)
+
+
+def deadline(state: SiteState) -> int | None:
+    """When a Tick is wanted next, in site time; None = nothing is pending. Never late, sometimes early."""
+    return state.wake_ms if state.wake_ms < NEVER else None
+
+
+def next_due(state: SiteState) -> int:
+    """The exact next instant at which something is due, by looking at everything; `NEVER` if nothing is."""
+    earliest = NEVER
+    for charger, known in state.stations.items():
+        for at_ms in (
+            *connector.timers(state, known),
+            *sessions.timers(known),
+            *orders.timers(state, charger),
+        ):
+            earliest = min(earliest, at_ms)
+    return earliest
+
+
+# --- snapshots ---------------------------------------------------------------------------------------------
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(SiteState)
+
+
+def encode_state(state: SiteState) -> bytes:
+    """The state as bytes, for a snapshot. Equal states give equal bytes."""
+    return _encoder.encode(msgspec.structs.replace(state, wake_ms=NEVER))
+
+
+def decode_state(encoded: bytes) -> SiteState:
+    """The state behind `encode_state`. Raises msgspec.DecodeError when the bytes are not one."""
+    state = _decoder.decode(encoded)
+    state.wake_ms = next_due(state)
+    return state

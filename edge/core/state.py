@@ -1,0 +1,211 @@
+"""What the core remembers: the view, and beside it what people do not see but decisions rest on.
+
+`SiteState` is built by `engine.apply` from facts alone, so the journal's facts, or a snapshot and the facts
+after it, always give the same state. Nothing here is decided; every size is bounded where it grows.
+
+Times are UTC milliseconds (`*_ms`), 0 = not set. `seen_ms` and `wake_ms` are no part of the truth: they say
+up to when time was looked at, and when it should be looked at next.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from common.domain import ConnectorState
+from common.facts import Body, CommandSettled
+from common.view import View
+from edge.core.inputs import CommandReply, Decision, Reply, Request
+from edge.core.meter import Registers, Seen
+
+NEVER = 2**62
+
+#: Ended sessions remembered for each charger: what a charger still repeats after an outage is a few messages
+#: back. Older ones come back through `recalled`.
+ENDED_SESSIONS_MAX = 8
+#: Settled commands remembered for repeats; older ones come back through `recalled`.
+SETTLED_ORDERS_MAX = 256
+#: A settled command with a larger result is not kept in memory at all, in bytes of JSON.
+SETTLED_RESULT_MAX_BYTES = 1024
+#: Minted tags remembered for each charger. A charger that is offline gets no new ones, so however long it
+#: queues a start, the tag is still there.
+MINTED_MAX = 64
+#: Orphans remembered for each charger, so that a repeated message is not recorded twice.
+ORPHANS_MAX = 32
+#: Tags nobody knows, remembered so that each is told once a minute.
+UNKNOWN_TAGS_MAX = 256
+#: Connector numbers a charger may use. The largest that exist have a few dozen outlets on one identity.
+EVSES_MAX = 128
+
+
+class Place(msgspec.Struct, omit_defaults=True):
+    """One connector's machine (`edge.core.connector`); number 0 is the station itself.
+
+    `state` is the held state, UNKNOWN until the first report of a connection. `observed` with `suspect_ms` is
+    a report that does not follow from it, and since when it is being confirmed.
+    """
+
+    connector: int = 1
+    state: ConnectorState = ConnectorState.UNKNOWN
+    observed: ConnectorState | None = None
+    suspect_ms: int = 0
+    error_code: str = ""
+    info: str = ""
+    session: str | None = None  #: the open session
+    charging_ms: int = 0  #: since when it charges without one
+
+
+class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One session while it is open, and for a while after."""
+
+    id: str
+    evse: int
+    connector: int = 1
+    transaction: str
+    principal: str | None = None
+    command: str | None = None
+    tag_ref: str | None = None
+    key: str = ""
+    weak: bool = False
+    boot: int = 0
+    authorization: str = "accepted"
+    started_at: str = ""
+    meter_start_wh: float | None = None
+    heard_ms: int = 0  #: last word about it
+    closing_ms: int = 0  #: when the missing-stop timer closes it; 0 = not running
+    available: bool = False  #: its connector was reported Available since it began
+    cited: bool = False  #: a message named its transaction, so the charger has our reply to the start
+    registers: Registers = msgspec.field(default_factory=Registers)
+    seen: Seen = {}
+    successor: str | None = None  #: the session that superseded it
+    ended: bool = False
+    provisional: bool = False
+    revision: int = 0
+    ended_at: str = ""
+    meter_stop_wh: float | None = None
+
+
+class Minted(msgspec.Struct, omit_defaults=True):
+    """Whose start a minted tag stands for."""
+
+    command: str
+    principal: str | None = None
+    accepted_ms: int = 0
+    session: str | None = None  #: the latest session that began with it
+
+
+class Station(msgspec.Struct, omit_defaults=True):
+    """One charger, as far as decisions need it."""
+
+    adopted_ms: int = 0
+    waiting_ms: int = 0  #: when it last dialled without being adopted
+    connected_ms: int = 0  #: 0 = offline
+    ask_ms: int = 0  #: when to ask for statuses if none came
+    ready_ms: int = 0  #: from when calls that may wait are sent again
+    stamp: str = ""  #: the last second the charger's clock told, and when we heard it
+    stamp_ms: int = 0
+    frozen: bool = False  #: its clock told the same second twice, far apart
+    places: dict[int, Place] = {}
+    sessions: dict[str, Session] = {}
+    minted: dict[str, Minted] = {}
+    orders: list[str] = []
+    orphans: list[str] = []
+
+    @property
+    def online(self) -> bool:
+        return self.connected_ms > 0
+
+    def place(self, evse: int) -> Place:
+        """The connector's machine, made if it is new. For `apply` only."""
+        known = self.places.get(evse)
+        if known is None:
+            known = self.places[evse] = Place()
+        return known
+
+    def open_on(self, evse: int) -> Session | None:
+        """The open session on a connector."""
+        place = self.places.get(evse)
+        return self.sessions.get(place.session) if place is not None and place.session else None
+
+
+class Order(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A command on its way, or settled and remembered. `state`: accepted | sent | settled."""
+
+    id: str
+    name: str = ""
+    charger: str = ""
+    evse: int | None = None
+    connector: int | None = None
+    principal: str | None = None
+    fingerprint: str = ""
+    session: str | None = None
+    args: dict[str, object] = {}
+    accepted_ms: int = 0
+    expires_ms: int = 0
+    sent_ms: int = 0
+    attempt: int = 0
+    state: str = "accepted"
+    answer: str = ""
+    answered_ms: int = 0
+    outcome: str = ""
+    code: str = ""
+    detail: str = ""
+    result: dict[str, object] = {}
+
+
+class Tag(msgspec.Struct, omit_defaults=True):
+    """Whose a card or fob is, and where it is good (None = everywhere)."""
+
+    principal: str
+    chargers: tuple[str, ...] | None = None
+
+
+class SiteState(msgspec.Struct):
+    """A whole site. Made with `SiteState(view=View(site=...))`, changed by `engine.apply` only."""
+
+    view: View
+    stations: dict[str, Station] = {}
+    orders: dict[str, Order] = {}
+    settled: list[str] = []
+    tags: dict[str, Tag] = {}
+    unknown_tags: dict[str, int] = {}
+    seen_ms: int = 0
+    wake_ms: int = NEVER
+
+    def station(self, charger: str) -> Station:
+        """The charger's entry, made if it is new. For `apply` only."""
+        known = self.stations.get(charger)
+        if known is None:
+            known = self.stations[charger] = Station()
+        return known
+
+    def look(self, charger: str) -> Station:
+        """The charger's entry to read; an empty one for a stranger. For `decide`."""
+        return self.stations.get(charger) or Station()
+
+    def boots(self, charger: str) -> int:
+        """How often the charger has booted."""
+        known = self.view.chargers.get(charger)
+        return known.boots if known is not None else 0
+
+    def arm(self, at_ms: int) -> None:
+        """Something may be due at `at_ms`."""
+        if at_ms < self.wake_ms:
+            self.wake_ms = at_ms
+
+
+class Draft:
+    """A decision while it is put together."""
+
+    __slots__ = ("facts", "progress", "requests")
+
+    def __init__(self) -> None:
+        self.facts: list[Body] = []
+        self.requests: list[Request] = []
+        self.progress: list[CommandReply] = []
+
+    def settled(self) -> set[str]:
+        """The commands that end in this decision."""
+        return {fact.command for fact in self.facts if isinstance(fact, CommandSettled)}
+
+    def decision(self, reply: Reply | None = None) -> Decision:
+        return Decision(tuple(self.facts), reply, tuple(self.requests), tuple(self.progress))
