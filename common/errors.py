@@ -219,5 +219,7 @@ def from_wire(code: str, message: str, hint: str) -> PlugsideError:
     except ValueError:
         return RemoteFault(Code.PROTOCOL, f"{code}: {message}", hint=hint)
     built = error(known, hint=hint)
-    built.message = message or built.message
+    if message:
+        built.message = message
+        built.args = (f"{message} {built.hint}",)
     return built

@@ -1,0 +1,1 @@
+"""Command lines: `plugside`, and what the three of them share (`output`)."""

@@ -1,0 +1,108 @@
+"""What all three command lines say things with: results on stdout, errors on stderr, one exit code each.
+
+Nothing heavy is imported before it is needed: a terminal's tables come from rich, a pipe's are plain text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from common.errors import PlugsideError
+
+T = TypeVar("T")
+
+#: Exit codes, the same for every command (128 + SIGINT is the shell's own).
+DONE, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine, on uvloop where it is installed. Ctrl-C raises KeyboardInterrupt."""
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, for programs: indented on a terminal, one line in a pipe."""
+    indent = 2 if sys.stdout.isatty() else None
+    print(json.dumps(_plain(value), indent=indent, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+def report_error(failed: PlugsideError, *, as_json: bool = False) -> int:
+    """Say what happened and what to do next. Returns the exit code.
+
+    as_json: the same as an object on stdout, where a program looks.
+    """
+    if as_json:
+        print_json({"error": {"code": failed.code.value, "message": failed.message, "hint": failed.hint}})
+    print(failed.message, file=sys.stderr)
+    if failed.hint:
+        print(failed.hint, file=sys.stderr)
+    return exit_code(failed)
+
+
+def exit_code(failed: PlugsideError) -> int:
+    """1 failed or outcome unknown · 2 refused, or used wrongly · 3 cannot be reached."""
+    from common.errors import Code, Refused, Unavailable
+
+    if isinstance(failed, Refused) or failed.code in {Code.BAD_SETTINGS, Code.NOT_PAIRED}:
+        return REFUSED
+    if isinstance(failed, Unavailable) or failed.code is Code.NOT_RUNNING:
+        return UNREACHABLE
+    return FAILED
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, out: TextIO | None = None) -> None:
+    """Rows under headers: drawn on a terminal, columns parted by two blanks elsewhere."""
+    out = out or sys.stdout
+    # What a charger or a person named may hold anything; a terminal must not be steered by it.
+    clean = [[printable(cell) for cell in row] for row in rows]
+    if out.isatty():
+        _drawn(headers, clean, out)
+        return
+    widths = [max(len(cell) for cell in column) for column in zip(headers, *clean, strict=True)]
+    for row in (headers, *clean):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip(), file=out)
+
+
+def _drawn(headers: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*headers, box=SIMPLE, pad_edge=False)
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    Console(file=out).print(drawn)
+
+
+def printable(text: str) -> str:
+    """Text that others chose, without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def print_qr(text: str) -> None:
+    """A QR code, for a camera in front of a terminal; nothing in a pipe."""
+    if not sys.stdout.isatty():
+        return
+    import segno
+
+    segno.make(text, error="l").terminal(compact=True)
