@@ -131,7 +131,7 @@ class Keystore:
         """The listener's certificates for this time: the one to serve, and `ahead` more, made beforehand.
 
         dns_name, addresses: for the SAN of those that are made now; one that is there is kept as it is,
-        because phones have its hash. Windows that have passed are removed.
+        because phones have its hash. Those that have run out are removed.
         """
         window = (now_ms - SETTLE_MS) // WINDOW_MS
         subject_alternatives = tuple(addresses)
@@ -140,7 +140,8 @@ class Keystore:
         ]
         for file in self.folder.glob("lan-*.pem"):
             number = file.stem.removeprefix("lan-")
-            if number.isdigit() and int(number) < window:
+            # Not before its end: a clock that is set back must find the certificate that phones know.
+            if number.isdigit() and int(number) * WINDOW_MS + CERTIFICATE_LIFE_MS < now_ms:
                 file.unlink(missing_ok=True)
         return LanCertificates(
             current=certificates[0],

@@ -7,9 +7,9 @@ place and mode, before a byte is read. JSON never holds a raw line break, so a l
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
+import stat
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
@@ -170,7 +170,8 @@ def _remove_stale(file: FilePath) -> None:
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                file.unlink()
+            if not stat.S_ISSOCK(file.lstat().st_mode):
+                raise LocalFault(Code.FOLDER_UNUSABLE, f"{file} is there, and is no socket") from None
+            file.unlink(missing_ok=True)
             return
     raise LocalFault(Code.FOLDER_IN_USE, f"another process serves {file}")
