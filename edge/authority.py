@@ -72,6 +72,7 @@ class Authority:
         self.granted: Callable[[AuthorizationChanged], None] = lambda _: None
         self.addresses: tuple[str, ...] = ()
         self.certificates: tuple[str, ...] = ()
+        self.asks = ""  #: the cloud that is asked to take the box in; empty = none is
         self.verifier = trust.Verifier(self._trust_set(), grace_ms=OFFLINE_GRACE_MS)
 
     def _load_site(self, name: str) -> SiteDocument:

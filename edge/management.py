@@ -107,6 +107,7 @@ class Management:
             "site": self._authority.site,
             "addresses": list(code.addresses),
             "cloud": self._authority.cloud_url,
+            "asks": self._authority.asks,
         }
 
     async def _invite(self, args: _Invite, claims: Claims) -> Plain:

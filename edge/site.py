@@ -99,6 +99,7 @@ class Site:
             clock,
         )
         self.authority.granted = self.gateway.note
+        self.authority.asks = settings.cloud
         self.uplink: Uplink | None = None
         self._tls: ServerTls | None = None
         self._addresses: list[str] = []

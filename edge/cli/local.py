@@ -43,8 +43,12 @@ async def pair(args: argparse.Namespace) -> int:
     print(code["code"])
     print(f"\nGood until {code['expires_at']}. In the cloud, type:")
     print(f'  plugside-cloud site add "Site name" {code["code"]}')
-    if not code["cloud"]:
-        print("This box keeps asking the cloud it was started with (--cloud URL) until then.")
+    if code["cloud"]:
+        print(f"This box belongs to {code['cloud']} already; the code moves it to another cloud.")
+    elif code["asks"]:
+        print(f"Until then this box keeps asking {code['asks']}.")
+    else:
+        print("This box was started without a cloud: start it with `run --cloud URL`, then pair.")
     return 0
 
 
