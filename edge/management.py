@@ -99,6 +99,12 @@ class Management:
         return wire.Managed(id=message.id, result=await handler(args, claims))
 
     async def _pair(self, args: _Pair, claims: Claims) -> Plain:  # noqa: ARG002
+        if self._authority.cloud_url:
+            raise Refused(
+                Code.NOT_PERMITTED,
+                f"this box belongs to {self._authority.cloud_url} already",
+                hint="To take it away from there, stop it and remove keys/cloud.json from its data folder.",
+            )
         code = self._authority.pair()
         return {
             "code": code.to_text(),
@@ -106,7 +112,6 @@ class Management:
             "edge": self._authority.edge_id,
             "site": self._authority.site,
             "addresses": list(code.addresses),
-            "cloud": self._authority.cloud_url,
             "asks": self._authority.asks,
         }
 

@@ -43,9 +43,7 @@ async def pair(args: argparse.Namespace) -> int:
     print(code["code"])
     print(f"\nGood until {code['expires_at']}. In the cloud, type:")
     print(f'  plugside-cloud site add "Site name" {code["code"]}')
-    if code["cloud"]:
-        print(f"This box belongs to {code['cloud']} already; the code moves it to another cloud.")
-    elif code["asks"]:
+    if code["asks"]:
         print(f"Until then this box keeps asking {code['asks']}.")
     else:
         print("This box was started without a cloud: start it with `run --cloud URL`, then pair.")
