@@ -140,9 +140,10 @@ class Site:
         await self.history.open()
         self.gateway.start(self.listener)
         doors = [
-            Door("local socket", self._open_local),
             Door("LAN listener", self._open_lan),
             Door("charger listener", self._open_chargers),
+            # The last one: whoever waits for this socket then finds every door open.
+            Door("local socket", self._open_local),
         ]
         self.supervisor.room("gateway", self._watch_gateway, fatal=True)
         for door in doors:

@@ -50,7 +50,11 @@ class Daemon:
                 # Ctrl-C is for the demo; it stops its daemons itself, in order.
                 start_new_session=True,
             )
-        await until(lambda: self._answers(), READY_TIMEOUT_S, f"{self.name} to come up")
+        try:
+            await until(lambda: self._answers(), READY_TIMEOUT_S, f"{self.name} to come up")
+        except BaseException:
+            await self.kill()
+            raise
 
     async def _answers(self) -> bool:
         assert self._process is not None
@@ -65,6 +69,11 @@ class Daemon:
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-600:].strip()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, by its own id."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def kill(self) -> None:
         """kill -9: what a power cut is to a process."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from types import TracebackType
 from typing import Self
 
@@ -20,8 +21,8 @@ class Cable:
         self.carried = 0  #: connections that came through so far
         self._to = port
         self._whole = True
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._there, self._back = asyncio.Event(), asyncio.Event()
+        self.unblock()
         self._idle = asyncio.Event()
         self._idle.set()
         self._ends: set[asyncio.StreamWriter] = set()
@@ -43,19 +44,22 @@ class Cable:
     def cut(self) -> None:
         """Break every connection off, without a close frame, and let none through until `mend`."""
         self._whole = False
-        self._flows.set()
+        self.unblock()
         for end in tuple(self._ends):
             end.transport.abort()
 
     def mend(self) -> None:
         self._whole = True
 
-    def block(self) -> None:
-        """Keep connections up but carry nothing more, in either direction, until `unblock` or `cut`."""
-        self._flows.clear()
+    def block(self, *, replies_only: bool = False) -> None:
+        """Keep connections up but carry nothing more (or nothing more back), until `unblock` or `cut`."""
+        self._back.clear()
+        if not replies_only:
+            self._there.clear()
 
     def unblock(self) -> None:
-        self._flows.set()
+        self._there.set()
+        self._back.set()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ends.add(writer)
@@ -63,13 +67,13 @@ class Cable:
         try:
             if not self._whole:
                 return
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            far_reader, far_writer = await self._dial()
             self._ends.add(far_writer)
             self.carried += 1
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(reader, far_writer))
-                    both.create_task(self._pump(far_reader, writer))
+                    both.create_task(self._pump(reader, far_writer, self._there))
+                    both.create_task(self._pump(far_reader, writer, self._back))
             finally:
                 self._ends.discard(far_writer)
                 far_writer.transport.abort()
@@ -81,10 +85,24 @@ class Cable:
             if not self._ends:
                 self._idle.set()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        # Small buffers: the kernel's own would hide for megabytes that nobody reads at the other end.
+        plug = socket.socket()
+        plug.setblocking(False)
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        try:
+            await asyncio.get_running_loop().sock_connect(plug, ("127.0.0.1", self._to))
+        except OSError:
+            plug.close()
+            raise
+        return await asyncio.open_connection(sock=plug, limit=4096)
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                await self._flows.wait()
+                await flows.wait()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()  # one direction's end is the connection's

@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from ocpp.v16.enums import (
     TriggerMessageStatus,
 )
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 from common.clock import SystemClock, SystemIds
@@ -369,6 +370,15 @@ class WireCharger:
 
     def asked_for(self, action: str) -> list[Event]:
         return [payload for name, payload in self.asked if name == action]
+
+
+async def knock(url: str, identity: str) -> int:
+    """Dial as a charger would and hang up; returns the HTTP status of the handshake."""
+    try:
+        async with connect(f"{url}/{identity}", subprotocols=[Subprotocol("ocpp1.6")], proxy=None):
+            return HTTPStatus.SWITCHING_PROTOCOLS
+    except InvalidStatus as refused:
+        return refused.response.status_code
 
 
 @asynccontextmanager

@@ -1,0 +1,206 @@
+"""A whole place for a test: box and cloud as processes, the three command lines, people paired the real way.
+
+The processes come from the demo's own stage; every command is typed as a person would, in a process of its
+own, and read as JSON. Nothing here reaches into a database or signs what the real programs would not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from common.client.local import local
+from common.commands import Name
+from common.domain import Target
+from edge.demo.stage import Daemon, Stage
+from tests.e2e.chargers import PATIENCE_S, knock
+from tests.e2e.phone import Phone
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Ran:
+    """A finished command line."""
+
+    def __init__(self, argv: tuple[str, ...], code: int, out: str, err: str) -> None:
+        self.argv, self.code, self.text, self.err = argv, code, out, err
+
+    @property
+    def json(self) -> Any:
+        """Its answer. Fails with all that was said when it is not JSON."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise AssertionError(f"{self} said no JSON") from None
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The error it answered with, as code, message and hint."""
+        assert self.code != 0, f"{self} did not fail"
+        told: dict[str, str] = self.json["error"]
+        return told
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.argv)} (exit {self.code})\n{self.text}{self.err}"
+
+
+async def typed(module: str, *arguments: str, env: dict[str, str] | None = None) -> Ran:
+    """Run one command line to its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        out, err = await process.communicate()
+        raise AssertionError(f"{module} {arguments} did not end: {out.decode()}{err.decode()}") from None
+    assert process.returncode is not None
+    return Ran((module, *arguments), process.returncode, out.decode(), err.decode())
+
+
+class Place:
+    """Box and cloud on loopback, in one folder. `async with place(folder)` starts and ends them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stage = Stage(folder)
+        self.folder = folder
+        self.ocpp_port = int(self.stage.ocpp.rpartition(":")[2])
+        self.lan_port = int(self.stage.lan.rpartition(":")[2])
+
+    @property
+    def box(self) -> Daemon:
+        return self.stage.edge
+
+    @property
+    def cloud(self) -> Daemon:
+        return self.stage.cloud
+
+    @property
+    def url(self) -> str:
+        """Where chargers dial in; the identity comes behind a slash."""
+        return self.stage.charger_url
+
+    # --- command lines -----------------------------------------------------------------------------------
+
+    async def edge(self, *arguments: str) -> Ran:
+        return await typed("edge.cli.main", "--socket", str(self.box.control), "--json", *arguments)
+
+    async def at_cloud(self, *arguments: str) -> Ran:
+        return await typed("cloud.cli.main", "--socket", str(self.cloud.control), "--json", *arguments)
+
+    async def told(self, ran: Awaitable[Ran]) -> Any:
+        """The answer of a command line that must succeed."""
+        done = await ran
+        assert done.code == 0, str(done)
+        return done.json
+
+    # --- people ------------------------------------------------------------------------------------------
+
+    async def adopt(self, *chargers: str) -> None:
+        """Let these chargers knock, be refused, and be adopted by the installer."""
+        async with local(self.box.control) as link:
+            for charger in chargers:
+                assert await knock(self.url, charger) == HTTPStatus.NOT_FOUND
+                await link.command(Name.ADOPT, Target(charger), {"name": f"Bay {charger}"}).settled()
+
+    async def tag(self, tag: str, principal: str) -> None:
+        """A tag belongs to this principal from now on."""
+        async with local(self.box.control) as link:
+            await link.manage("tag_assign", {"tag": tag, "principal": principal, "chargers": None})
+
+    async def take_in(self) -> None:
+        """The box shows a code, the operator types it into the cloud: both know each other afterwards."""
+        code = await self.told(self.edge("pair"))
+        await self.told(self.at_cloud("site", "add", "Home", code["code"]))
+        await self.until(self._joined, "the box to be connected to its cloud")
+
+    async def _joined(self) -> bool:
+        return bool((await self.health())["cloud"]["connected"])
+
+    async def invite(self, *chargers: str, role: str = "driver", by_cloud: bool = False) -> dict[str, Any]:
+        """An invite, made at the box or in the cloud."""
+        rights = [part for charger in chargers for part in ("--charger", charger)]
+        made = (
+            self.at_cloud("invite", "Home", "--role", role, *rights)
+            if by_cloud
+            else self.edge("invite", "--role", role, *rights)
+        )
+        told: dict[str, Any] = await self.told(made)
+        return told
+
+    async def phone(self, *chargers: str, role: str = "driver", by_cloud: bool = False) -> Phone:
+        """A device that joined by an invite. No charger named = all of them."""
+        made = await self.invite(*chargers, role=role, by_cloud=by_cloud)
+        return await Phone(role).join(made["invite"])
+
+    # --- what is written down ----------------------------------------------------------------------------
+
+    async def asked(self, what: str, **args: Any) -> list[Any]:
+        """All rows of a query to the box, asked over its local socket as its command line does."""
+        async with local(self.box.control) as link:
+            return await link.query(what, args)
+
+    async def health(self) -> dict[str, Any]:
+        (told,) = await self.asked("health")
+        assert isinstance(told, dict)
+        return told
+
+    async def sessions(self, charger: str = "") -> list[dict[str, Any]]:
+        """The box's sessions, the oldest first."""
+        rows = await self.asked("sessions")
+        return [row for row in reversed(rows) if charger in ("", row["charger"])]
+
+    async def facts(self) -> int:
+        """How many facts the box has written down."""
+        seq: int = (await self.health())["seq"]
+        return seq
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Wait for what another process will do; fails with the ends of both logs."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not await condition():  # noqa: ASYNC110 - another process's state makes no event here
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"waited in vain for {what}\n{self.logs()}") from None
+
+    def logs(self) -> str:
+        """The ends of both logs, for a failure's message."""
+        ends = []
+        for name in ("edge.log", "cloud.log"):
+            log = self.folder / name
+            if log.exists():
+                ends.append(f"--- {name}\n{log.read_text(errors='replace')[-2500:]}")
+        return "\n".join(ends)
+
+
+@asynccontextmanager
+async def place(folder: Path, *, cloud: bool = False) -> AsyncIterator[Place]:
+    """A running box, and with `cloud` one that has taken it in. Everything has ended afterwards."""
+    here = Place(folder)
+    try:
+        if cloud:
+            await here.cloud.start()
+        await here.box.start()
+        if cloud:
+            await here.take_in()
+        yield here
+    finally:
+        await here.stage.stop()
