@@ -43,23 +43,24 @@ def test_an_invite_survives_its_text() -> None:
     assert Invite.from_text(f"  {text}\n") == invite
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "hello",
-        "plugside1_",
-        "plugside1_AAAA",
-        "plugsidebox1_" + minted()[0].to_text().removeprefix("plugside1_"),
-        minted()[0].to_text()[:-5],
-        minted()[0].to_text() + "A" * 3000,
-        "plugside1_" + b64(b"[" * 1400),
-        "plugside1_" + b64(msgspec.json.encode(["c2hvcnQ", "x", 1])),
-    ],
-)
-def test_a_text_that_is_no_invite_is_refused_with_what_to_do(text: str) -> None:
+TEXT = minted()[0].to_text()
+NO_INVITES = {
+    "nothing": "",
+    "a word": "hello",
+    "a prefix": "plugside1_",
+    "too little": "plugside1_AAAA",
+    "a box's code": "plugsidebox1_" + TEXT.removeprefix("plugside1_"),
+    "cut short": TEXT[:-5],
+    "too long": TEXT + "A" * 3000,
+    "deep": "plugside1_" + b64(b"[" * 1400),
+    "a short secret": "plugside1_" + b64(msgspec.json.encode(["c2hvcnQ", "x", 1])),
+}
+
+
+@pytest.mark.parametrize("case", list(NO_INVITES))
+def test_a_text_that_is_no_invite_is_refused_with_what_to_do(case: str) -> None:
     with pytest.raises(Refused) as raised:
-        Invite.from_text(text)
+        Invite.from_text(NO_INVITES[case])
     assert raised.value.code is Code.BAD_INVITE
     assert raised.value.detail
 
