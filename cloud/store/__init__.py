@@ -1,0 +1,1 @@
+"""The cloud's store: one protocol (`ports`), one implementation on SQL (`sql`), plain rows in between."""

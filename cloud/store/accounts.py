@@ -1,0 +1,134 @@
+"""The accounts part of the SQL store: sites, invites, devices, names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cloud.store import codec, schema
+from cloud.store.engine import Database
+from cloud.store.rows import DeviceRow, PairingRow, SiteRow
+from common.errors import Code, Refused
+from common.trust import InviteRecord, revoked_principal
+
+
+class AccountPart:
+    """`cloud.store.ports.AccountStore` on SQL."""
+
+    _db: Database
+
+    # --- sites ---------------------------------------------------------------------------------------------
+
+    async def add_pairing(self, row: PairingRow) -> None:
+        async with self._db.write() as tx:
+            await tx.execute(self._db.upsert(schema.pairing), msgspec.structs.asdict(row))
+
+    async def pairing(self, pair: str, now_ms: int) -> PairingRow | None:
+        table = schema.pairing
+        query = select(table).where(table.c.pair == pair, table.c.expires_ms > now_ms)
+        async with self._db.read() as tx:
+            row = (await tx.execute(query)).first()
+        return None if row is None else PairingRow(**row._mapping)
+
+    async def put_site(self, row: SiteRow) -> None:
+        # What belongs to the ledger stays: another box takes up where the site's records are.
+        keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello")
+        try:
+            async with self._db.write() as tx:
+                await tx.execute(self._db.upsert(schema.site, keep=keep), codec.site_values(row))
+        except IntegrityError:
+            raise Refused(
+                Code.BAD_REQUEST, f"another site is called {row.name}", hint="Choose another name."
+            ) from None
+
+    async def site(self, name_or_id: str) -> SiteRow | None:
+        table = schema.site
+        query = select(table).where(or_(table.c.id == name_or_id, table.c.name == name_or_id))
+        async with self._db.read() as tx:
+            rows = [codec.site_row(row) for row in await tx.execute(query)]
+        # A site may be called like another one's id; the id is what nobody chose.
+        return next((row for row in rows if row.id == name_or_id), rows[0] if rows else None)
+
+    async def sites(self) -> list[SiteRow]:
+        async with self._db.read() as tx:
+            rows = await tx.execute(select(schema.site).order_by(schema.site.c.name))
+            return [codec.site_row(row) for row in rows]
+
+    # --- rights --------------------------------------------------------------------------------------------
+
+    async def add_invite(self, record: InviteRecord, name: str) -> None:
+        async with self._db.write() as tx:
+            await tx.execute(self._db.insert(schema.invite), codec.invite_values(record))
+            if name:
+                row = {"principal": record.principal, "name": name}
+                await tx.execute(self._db.upsert(schema.name), row)
+
+    async def redeem(
+        self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int
+    ) -> InviteRecord:
+        table = schema.invite
+        async with self._db.write() as tx:
+            query = select(table).where(table.c.hash == hash_)
+            row = (await tx.execute(query.with_for_update())).first()
+            if row is None:
+                raise Refused(Code.BAD_INVITE)
+            record = change(codec.invite_row(row))
+            assert record.redeemed_by is not None, "a change that returns has redeemed"
+            changed = {"redeemed_by": record.redeemed_by, "spent": record.spent}
+            await tx.execute(update(table).where(table.c.hash == hash_).values(**changed))
+            device = DeviceRow(
+                site=record.site,
+                key=record.redeemed_by,
+                principal=record.principal,
+                role=record.role,
+                chargers=record.chargers,
+                added_ms=now_ms,
+            )
+            await tx.execute(self._db.upsert(schema.device), codec.device_values(device))
+        return record
+
+    async def spend_invites(self, site: str, key: str) -> None:
+        table = schema.invite
+        unspent = (table.c.site == site) & (table.c.redeemed_by == key) & table.c.spent.is_(False)
+        async with self._db.read() as tx:
+            if (await tx.execute(select(table.c.hash).where(unspent))).first() is None:
+                return
+        async with self._db.write() as tx:
+            await tx.execute(update(table).where(unspent).values(spent=True))
+
+    async def device(self, site: str, key: str) -> DeviceRow | None:
+        table = schema.device
+        query = select(table).where(table.c.site == site, table.c.key == key)
+        async with self._db.read() as tx:
+            row = (await tx.execute(query)).first()
+        return None if row is None else codec.device_row(row)
+
+    async def devices(self, site: str) -> list[DeviceRow]:
+        table = schema.device
+        query = select(table).where(table.c.site == site).order_by(table.c.added_ms, table.c.key)
+        async with self._db.read() as tx:
+            return [codec.device_row(row) for row in await tx.execute(query)]
+
+    async def names(self, principals: Iterable[str]) -> dict[str, str]:
+        table = schema.name
+        query = select(table.c.principal, table.c.name).where(table.c.principal.in_(set(principals)))
+        async with self._db.read() as tx:
+            return {row.principal: row.name for row in await tx.execute(query)}
+
+    async def forget(self, principal: str, now_ms: int) -> int:
+        gone = 0
+        async with self._db.write() as tx:
+            for table in (schema.name, schema.device, schema.token, schema.invite):
+                result: Any = await tx.execute(delete(table).where(table.c.principal == principal))
+                gone += result.rowcount
+            entry = {"entry": revoked_principal(principal), "at_ms": now_ms}
+            await tx.execute(self._db.upsert(schema.revocation), entry)
+        return gone
+
+    async def revoked(self) -> frozenset[str]:
+        async with self._db.read() as tx:
+            return frozenset((await tx.scalars(select(schema.revocation.c.entry))).all())

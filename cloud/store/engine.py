@@ -1,0 +1,114 @@
+"""Opens the database: engines, pragmas, transactions. The only file that knows which database it is.
+
+SQLite has one writing connection, which also checkpoints (reliability.md §0, 6), and readers that cannot
+write. PostgreSQL needs one pool. `write()` and `read()` are transactions; inside them the SQL is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from cloud.store.migrate import upgrade
+from common.errors import Code, Unavailable
+
+#: How long a transaction waits for a connection. Longer than the slowest batch; then the store is `busy`.
+WAIT_S = 10.0
+READERS = 4
+
+#: synchronous=FULL: the ack of a batch promises the disk. wal_autocheckpoint on the writer only.
+_SQLITE_WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
+_SQLITE_READER = ("query_only=ON", "trusted_schema=OFF", "wal_autocheckpoint=0")
+
+
+class Database:
+    """Engines of one database. `writer` and `reader` are the same for a server database."""
+
+    def __init__(self, url: str) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        if self.is_sqlite:
+            self.writer = _sqlite_engine(url, _SQLITE_WRITER, size=1, begin="BEGIN IMMEDIATE")
+            self.reader = _sqlite_engine(url, _SQLITE_READER, size=READERS, begin="BEGIN")
+        else:
+            self.writer = self.reader = create_async_engine(url, pool_timeout=WAIT_S)
+
+    async def open(self) -> None:
+        """Bring the schema up to date. Raises what the database raises: without it nothing can run."""
+        async with self.writer.connect() as connection:
+            await connection.run_sync(upgrade)
+            await connection.commit()
+
+    async def close(self) -> None:
+        """Close every connection; the last one of SQLite checkpoints."""
+        await self.reader.dispose()
+        if self.writer is not self.reader:
+            await self.writer.dispose()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One writing transaction: committed at the end of the block, gone if the block raises."""
+        try:
+            async with self.writer.begin() as connection:
+                yield connection
+        except PoolTimeout:
+            raise Unavailable(Code.BUSY, "the database is busy") from None
+        except OperationalError as trouble:
+            raise Unavailable(Code.BUSY, f"the database cannot write: {trouble.orig}") from trouble
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One reading transaction: everything in it is of one moment."""
+        try:
+            async with self.reader.connect() as connection:
+                yield connection
+        except PoolTimeout:
+            raise Unavailable(Code.BUSY, "the database is busy") from None
+        except OperationalError as trouble:
+            raise Unavailable(Code.BUSY, f"the database cannot be read: {trouble.orig}") from trouble
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert that can be given `on_conflict_do_…`; both databases spell it alike."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def upsert(self, table: Table, *, keep: Sequence[str] = ()) -> Any:
+        """Insert, or overwrite the row of the same primary key, except for the columns in `keep`."""
+        statement: Any = self.insert(table)
+        keys = {column.name for column in table.primary_key}
+        changed = {
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if column.name not in keys and column.name not in keep
+        }
+        return statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed)
+
+
+def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=WAIT_S)
+
+    # The driver would open transactions by itself, too late and without IMMEDIATE; so we open them.
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+async def ping(database: Database) -> None:
+    """One round trip to the database and back."""
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))

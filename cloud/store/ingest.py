@@ -1,0 +1,215 @@
+"""Applies one batch of records in one transaction (design §9): everything of it, once, or nothing.
+
+    lock the site ─▶ fence ─▶ check against the mark ─▶ write what is new ─▶ move the mark ─▶ commit ─▶ ack
+
+Poison (a record that can never be read or written) goes to quarantine in the same transaction, so one bad
+record never holds up the rest. Kinds of a newer box are stored raw. Whatever else goes wrong, the transaction
+is gone and no ack is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud.store import codec, schema
+from cloud.store.engine import Database
+from cloud.store.projection import device_of, merged, meter_rows, session_after, session_of
+from cloud.store.rows import MeterRow, ViewCopy
+from common import facts, sync
+from common.errors import Code, Refused
+
+#: What a record itself can be to blame for. The statement's own failures (disk, lock) are another class.
+_RECORDS_FAULT = (DataError, IntegrityError, StatementError, OverflowError, UnicodeEncodeError)
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A new record and the fact in it; None for a tombstone."""
+
+    record: sync.Record
+    fact: facts.Fact | None
+
+
+class Ingest:
+    """One batch on its way into one open transaction."""
+
+    def __init__(self, database: Database, tx: AsyncConnection, site: str, now_ms: int) -> None:
+        self._db = database
+        self._tx = tx
+        self._site = site
+        self._now_ms = now_ms
+        self._poisoned: list[sync.Poison] = []
+
+    async def apply(self, link: int, batch: sync.Batch, copy: ViewCopy | None) -> sync.Ack | sync.Nack:
+        """Judge and write; the caller commits. Raises Refused(shutting_down) on an overtaken link."""
+        mark = await self._locked_mark(link, batch.epoch)
+        verdict = sync.check(mark, batch)
+        if isinstance(verdict, sync.Decline):
+            return sync.nack(link, batch.epoch, verdict)
+        if isinstance(verdict, sync.Apply):
+            await self._write(batch.epoch, verdict.records)
+            await self._quarantine(batch.epoch)
+            state = {"site": self._site, **msgspec.structs.asdict(verdict.mark)}
+            await self._tx.execute(self._db.upsert(schema.sync_state), state)
+        if copy is not None:
+            await write_view(self._db, self._tx, self._site, copy)
+        seen = update(schema.site).where(schema.site.c.id == self._site).values(seen_ms=self._now_ms)
+        await self._tx.execute(seen)
+        return sync.ack(link, verdict.mark, quarantined=[p.record.seq for p in self._poisoned])
+
+    async def _locked_mark(self, link: int, epoch: str) -> sync.Mark:
+        site = schema.site
+        fence = select(site.c.link_epoch).where(site.c.id == self._site).with_for_update()
+        if (await self._tx.scalar(fence)) != link:
+            raise Refused(Code.SHUTTING_DOWN, "this site has connected again since")
+        return await read_mark(self._tx, self._site, epoch) or sync.first_mark(epoch)
+
+    async def _write(self, epoch: str, records: Sequence[sync.Record]) -> None:
+        items = [item for record in records if (item := self._opened(epoch, record))]
+        fresh = await self._unknown(epoch, items)
+        if not fresh:
+            return
+        try:
+            async with self._tx.begin_nested():
+                await self._write_items(epoch, fresh)
+        except _RECORDS_FAULT:
+            for item in fresh:
+                await self._write_one(epoch, item)
+
+    async def _write_one(self, epoch: str, item: Item) -> None:
+        """After the whole failed: find out which record it was, each in its own savepoint."""
+        try:
+            async with self._tx.begin_nested():
+                await self._write_items(epoch, [item])
+        except _RECORDS_FAULT as fault:
+            reason = getattr(fault, "orig", None) or fault
+            self._poisoned.append(sync.Poison(item.record, f"the database does not take it: {reason}"))
+
+    def _opened(self, epoch: str, record: sync.Record) -> Item | None:
+        opened = sync.open_record(epoch, record)
+        if isinstance(opened, sync.Poison):
+            self._poisoned.append(opened)
+            return None
+        return Item(record, opened)
+
+    async def _unknown(self, epoch: str, items: Sequence[Item]) -> list[Item]:
+        """What is not here yet, under whatever epoch; what is here only moves to its new place."""
+        fact = schema.fact
+        uids = [item.record.uid for item in items]
+        query = select(fact.c.uid, fact.c.inner, fact.c.record.is_(None)).where(
+            fact.c.site == self._site, fact.c.uid.in_(uids)
+        )
+        known = {uid: (inner, empty) for uid, inner, empty in await self._tx.execute(query)}
+        fresh: dict[str, Item] = {}
+        moved: list[dict[str, Any]] = []
+        for item in items:
+            record = item.record
+            before = fresh.get(record.uid)
+            inner, empty = known.get(record.uid, (before.record.inner if before else None, False))
+            if inner is None:
+                fresh[record.uid] = item
+            elif inner != record.inner:
+                self._poisoned.append(sync.Poison(record, "its uid stands for other content"))
+            elif empty and item.fact is not None:
+                fresh[record.uid] = item  # a tombstone that is told in full after all
+            else:
+                moved.append({"b_uid": record.uid, "epoch": epoch, "seq": record.seq})
+        if moved:
+            move = update(fact).where(fact.c.site == self._site, fact.c.uid == bindparam("b_uid"))
+            await self._tx.execute(move.values(epoch=bindparam("epoch"), seq=bindparam("seq")), moved)
+        return list(fresh.values())
+
+    async def _write_items(self, epoch: str, items: Sequence[Item]) -> None:
+        await self._tx.execute(
+            self._db.upsert(schema.fact),
+            [codec.fact_values(self._site, epoch, item.record, item.fact) for item in items],
+        )
+        told = [item.fact for item in items if item.fact is not None]
+        await self._write_sessions([fact for fact in told if session_of(fact)])
+        await self._write_samples([row for fact in told for row in meter_rows(fact)])
+        for fact in told:
+            device = device_of(self._site, fact, self._now_ms)
+            if device is not None:
+                insert: Any = self._db.insert(schema.device)
+                await self._tx.execute(insert.on_conflict_do_nothing(), codec.device_values(device))
+
+    async def _write_sessions(self, told: Sequence[facts.Fact]) -> None:
+        if not told:
+            return
+        table = schema.session
+        uids = {session_of(fact) for fact in told}
+        query = select(table).where(table.c.site == self._site, table.c.session.in_(uids))
+        rows = {row.session: codec.session_row(row) for row in await self._tx.execute(query)}
+        for fact in told:
+            uid = session_of(fact)
+            assert uid is not None
+            rows[uid] = session_after(rows.get(uid), fact)
+        values = [codec.session_values(self._site, row) for row in rows.values()]
+        await self._tx.execute(self._db.upsert(table), values)
+
+    async def _write_samples(self, told: Sequence[MeterRow]) -> None:
+        if not told:
+            return
+        table = schema.meter
+        keys = {(row.session, row.at, row.context) for row in told}
+        query = select(table).where(
+            table.c.site == self._site,
+            tuple_(table.c.session, table.c.at, table.c.context).in_(sorted(keys)),
+        )
+        before = {_key(row): row for row in map(codec.meter_row, await self._tx.execute(query))}
+        rows = dict(before)
+        for row in told:
+            known = rows.get(_key(row))
+            rows[_key(row)] = row if known is None else merged(known, row)
+        changed = [row for key, row in sorted(rows.items()) if before.get(key) != row]
+        if changed:
+            values = [codec.meter_values(self._site, row) for row in changed]
+            await self._tx.execute(self._db.upsert(table), values)
+
+    async def _quarantine(self, epoch: str) -> None:
+        if not self._poisoned:
+            return
+        rows = [
+            {
+                "site": self._site,
+                "epoch": epoch,
+                "seq": poison.record.seq,
+                "uid": poison.record.uid,
+                "reason": poison.reason[:500],
+                "salt": poison.record.salt,
+                "inner": poison.record.inner,
+                "raw": poison.record.record or b"",
+                "at_ms": self._now_ms,
+            }
+            for poison in self._poisoned
+        ]
+        await self._tx.execute(self._db.upsert(schema.quarantine), rows)
+
+
+def _key(row: MeterRow) -> tuple[str, str, str]:
+    return row.session, row.at, row.context
+
+
+async def read_mark(tx: AsyncConnection, site: str, epoch: str) -> sync.Mark | None:
+    """The stored mark of an epoch, locked for this transaction."""
+    state = schema.sync_state
+    query = select(state.c.hwm, state.c.chain).where(state.c.site == site, state.c.epoch == epoch)
+    found = (await tx.execute(query.with_for_update())).first()
+    return None if found is None else sync.Mark(epoch, found.hwm, found.chain)
+
+
+async def write_view(database: Database, tx: AsyncConnection, site: str, copy: ViewCopy) -> None:
+    """Remember a site's state, unless a newer one is known already."""
+    table = schema.view
+    statement: Any = database.insert(table)
+    values = {"site": site, **msgspec.structs.asdict(copy)}
+    fresh = {name: statement.excluded[name] for name in ("epoch", "seq", "at_ms", "view")}
+    newer = table.c.at_ms <= statement.excluded.at_ms
+    await tx.execute(
+        statement.on_conflict_do_update(index_elements=["site"], set_=fresh, where=newer), values
+    )

@@ -1,0 +1,244 @@
+"""The ledger part of the SQL store: links, batches, and what people read of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, func, select, tuple_, update
+
+from cloud.store import codec, schema
+from cloud.store.engine import Database
+from cloud.store.ingest import Ingest, read_mark, write_view
+from cloud.store.projection import AUDIT_KINDS, SESSION_KINDS
+from cloud.store.rows import (
+    ChainState,
+    FactRow,
+    HelloNote,
+    MeterRow,
+    Opened,
+    Page,
+    SessionRow,
+    ViewCopy,
+)
+from common import chain, facts, sync
+from common.errors import Code, Refused, RemoteFault
+from common.policy import Claims, is_staff
+from common.reconcile import LedgerRow
+
+#: Rows that one step of a walk over a whole ledger reads.
+_STEP = 2000
+#: Between the parts of a page's cursor; no time, uid or session uid holds one.
+_BAR = "|"
+
+
+class LedgerPart:
+    """`cloud.store.ports.LedgerStore` on SQL."""
+
+    _db: Database
+
+    # --- the tunnel's side ---------------------------------------------------------------------------------
+
+    async def open_link(self, site: str, epoch: str, instance: str, note: HelloNote, now_ms: int) -> Opened:
+        table = schema.site
+        async with self._db.write() as tx:
+            query = select(table.c.link_epoch, table.c.epoch, table.c.instance).where(table.c.id == site)
+            known = (await tx.execute(query.with_for_update())).first()
+            if known is None:
+                raise Refused(Code.UNKNOWN_SITE)
+            if known.instance and known.instance != instance:
+                raise RemoteFault(
+                    Code.UNTRUSTED_PEER,
+                    "this site's box runs on another data folder; this one is a copy",
+                    hint="If the box was replaced, run `plugside-edge pair` on it and add its site again.",
+                )
+            mark = await read_mark(tx, site, epoch)
+            superseded = mark is not None and epoch != known.epoch
+            if mark is None:
+                mark = sync.first_mark(epoch)
+                state = {"site": site, **msgspec.structs.asdict(mark)}
+                await tx.execute(self._db.upsert(schema.sync_state), state)
+            link = known.link_epoch + 1
+            values = {
+                "link_epoch": link,
+                "epoch": known.epoch if superseded else epoch,
+                "instance": instance,
+                "hello": codec.to_json(note),
+                "seen_ms": now_ms,
+            }
+            await tx.execute(update(table).where(table.c.id == site).values(**values))
+        return Opened(link=link, mark=mark, superseded=superseded)
+
+    async def ingest(
+        self, site: str, link: int, batch: sync.Batch, copy: ViewCopy | None, now_ms: int
+    ) -> sync.Ack | sync.Nack:
+        async with self._db.write() as tx:
+            return await Ingest(self._db, tx, site, now_ms).apply(link, batch, copy)
+
+    async def keep_view(self, site: str, copy: ViewCopy) -> None:
+        async with self._db.write() as tx:
+            await write_view(self._db, tx, site, copy)
+
+    async def last_view(self, site: str) -> ViewCopy | None:
+        table = schema.view
+        async with self._db.read() as tx:
+            row = (await tx.execute(select(table).where(table.c.site == site))).first()
+        if row is None:
+            return None
+        return ViewCopy(epoch=row.epoch, seq=row.seq, at_ms=row.at_ms, view=row.view)
+
+    # --- what people read ----------------------------------------------------------------------------------
+
+    async def sessions(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[SessionRow]:
+        table = schema.session
+        query = select(table).where(*_sessions_of(claims))
+        if after:
+            query = query.where(tuple_(table.c.first_at, table.c.session) < _cursor(after, 2))
+        query = query.order_by(table.c.first_at.desc(), table.c.session.desc()).limit(limit + 1)
+        async with self._db.read() as tx:
+            rows = [codec.session_row(row) for row in await tx.execute(query)]
+        more = _BAR.join((rows[limit - 1].first_at, rows[limit - 1].session)) if len(rows) > limit else ""
+        return Page(rows=tuple(rows[:limit]), next=more)
+
+    async def session(self, claims: Claims, session: str) -> SessionRow | None:
+        table = schema.session
+        query = select(table).where(*_sessions_of(claims), table.c.session == session)
+        async with self._db.read() as tx:
+            row = (await tx.execute(query)).first()
+        return None if row is None else codec.session_row(row)
+
+    async def samples(
+        self, claims: Claims, session: str, *, after: str = "", limit: int = 100
+    ) -> Page[MeterRow]:
+        if await self.session(claims, session) is None:
+            return Page(rows=())
+        table = schema.meter
+        query = select(table).where(table.c.site == claims.site, table.c.session == session)
+        if after:
+            query = query.where(tuple_(table.c.at, table.c.context) > _cursor(after, 2))
+        query = query.order_by(table.c.at, table.c.context).limit(limit + 1)
+        async with self._db.read() as tx:
+            rows = [codec.meter_row(row) for row in await tx.execute(query)]
+        more = _BAR.join((rows[limit - 1].at, rows[limit - 1].context)) if len(rows) > limit else ""
+        return Page(rows=tuple(rows[:limit]), next=more)
+
+    async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
+        table = schema.fact
+        query = select(table.c.uid, table.c.epoch, table.c.seq, table.c.at, table.c.record).where(
+            table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS), table.c.record.is_not(None)
+        )
+        if not is_staff(claims):
+            query = query.where(table.c.principal == claims.principal)
+        if after:
+            query = query.where(tuple_(table.c.at, table.c.uid) < _cursor(after, 2))
+        query = query.order_by(table.c.at.desc(), table.c.uid.desc()).limit(limit + 1)
+        async with self._db.read() as tx:
+            found = (await tx.execute(query)).all()
+        rows = tuple(
+            FactRow(uid=row.uid, epoch=row.epoch, seq=row.seq, record=msgspec.Raw(row.record))
+            for row in found[:limit]
+        )
+        more = _BAR.join((found[limit - 1].at, found[limit - 1].uid)) if len(found) > limit else ""
+        return Page(rows=rows, next=more)
+
+    # --- reconciliation ------------------------------------------------------------------------------------
+
+    async def ledger(self, site: str) -> dict[str, LedgerRow]:
+        table = schema.session
+        async with self._db.read() as tx:
+            rows = await tx.execute(select(table).where(table.c.site == site))
+            return {row.session: _ledger_row(codec.session_row(row)) for row in rows}
+
+    async def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
+        table = schema.fact
+        uid = ""
+        while True:
+            query = (
+                select(table.c.uid, table.c.epoch, table.c.seq, table.c.record)
+                .where(
+                    table.c.site == site,
+                    table.c.kind.in_(SESSION_KINDS),
+                    table.c.record.is_not(None),
+                    table.c.uid > uid,
+                )
+                .order_by(table.c.uid)
+                .limit(_STEP)
+            )
+            async with self._db.read() as tx:
+                rows = (await tx.execute(query)).all()
+            for row in rows:
+                yield facts.read(row.epoch, row.seq, row.record)
+            if len(rows) < _STEP:
+                return
+            uid = rows[-1].uid
+
+    async def chain_state(self, site: str) -> ChainState:
+        async with self._db.read() as tx:
+            query = select(schema.site.c.epoch, schema.site.c.hello).where(schema.site.c.id == site)
+            known = (await tx.execute(query)).one()
+            state = schema.sync_state
+            end = (
+                await tx.execute(select(state).where(state.c.site == site, state.c.epoch == known.epoch))
+            ).first()
+            held = select(func.count()).select_from(schema.quarantine)
+            quarantined = await tx.scalar(held.where(schema.quarantine.c.site == site))
+            reached, broken = chain.seed(known.epoch), 0
+            hwm = end.hwm if end else 0
+            async for seq, uid, inner in self._places(tx, site, known.epoch, hwm):
+                if inner is None:
+                    broken = seq
+                    break
+                reached = chain.link(reached, seq, uid, inner)
+        if end is not None and not broken and reached != end.chain:
+            broken = hwm
+        return ChainState(
+            epoch=known.epoch,
+            hwm=hwm,
+            intact=not broken,
+            first_break=broken,
+            quarantined=quarantined or 0,
+            last_seq=codec.hello_in(known.hello).last_seq,
+        )
+
+    async def _places(
+        self, tx: Any, site: str, epoch: str, hwm: int
+    ) -> AsyncIterator[tuple[int, str, bytes | None]]:
+        """What stands at each seq of an epoch: a fact or a quarantined record; `inner` None where nothing."""
+        expected = 1
+        while expected <= hwm:
+            found: dict[int, tuple[str, bytes]] = {}
+            for table in (schema.fact, schema.quarantine):
+                query = select(table.c.seq, table.c.uid, table.c.inner).where(
+                    table.c.site == site,
+                    table.c.epoch == epoch,
+                    table.c.seq >= expected,
+                    table.c.seq < expected + _STEP,
+                )
+                found.update({row.seq: (row.uid, row.inner) for row in await tx.execute(query)})
+            for seq in range(expected, min(expected + _STEP, hwm + 1)):
+                uid, inner = found.get(seq, ("", None))
+                yield seq, uid, inner
+                if inner is None:
+                    return
+            expected += _STEP
+
+
+def _sessions_of(claims: Claims) -> list[ColumnElement[bool]]:
+    """The sessions that these claims may see: all for staff, a driver's own for the driver."""
+    table = schema.session
+    mine = [table.c.site == claims.site]
+    if not is_staff(claims):
+        mine.append(table.c.principal == claims.principal)
+    return mine
+
+
+def _cursor(after: str, parts: int) -> tuple[str, ...]:
+    found = tuple(after.split(_BAR))
+    if len(found) != parts:
+        raise Refused(Code.BAD_REQUEST, "`after` is the `next` of the page before")
+    return found
+
+
+def _ledger_row(row: SessionRow) -> LedgerRow:
+    return LedgerRow(**{name: getattr(row, name) for name in LedgerRow.__struct_fields__})

@@ -1,0 +1,138 @@
+"""The store as the rest of the cloud knows it. One contract suite (tests/store) holds for every database.
+
+Each method is one transaction. A write that raises has changed nothing. Writes are committed, synced to disk,
+when they return: an answer that promises something is sent after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from cloud.store.rows import (
+    ActRow,
+    ChainState,
+    CommandRow,
+    DeviceRow,
+    FactRow,
+    HelloNote,
+    MeterRow,
+    Opened,
+    Page,
+    PairingRow,
+    SessionRow,
+    SiteRow,
+    TokenRow,
+    ViewCopy,
+)
+from common import facts, sync
+from common.policy import Claims
+from common.reconcile import LedgerRow
+from common.trust import InviteRecord
+
+
+class LedgerStore(Protocol):
+    """What sites tell."""
+
+    async def open_link(self, site: str, epoch: str, instance: str, note: HelloNote, now_ms: int) -> Opened:
+        """A box has said hello: fence every earlier link, tell where its epoch stands.
+
+        Raises Refused(unknown_site); RemoteFault(untrusted_peer) for another instance of the same box.
+        """
+
+    async def ingest(
+        self, site: str, link: int, batch: sync.Batch, copy: ViewCopy | None, now_ms: int
+    ) -> sync.Ack | sync.Nack:
+        """Apply one batch once. Raises Refused(shutting_down) when the link is not the site's current one."""
+
+    async def keep_view(self, site: str, copy: ViewCopy) -> None:
+        """Remember the site's state; an older one never replaces a newer."""
+
+    async def last_view(self, site: str) -> ViewCopy | None: ...
+
+    async def sessions(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[SessionRow]:
+        """Sessions that these claims may see, newest first."""
+
+    async def session(self, claims: Claims, session: str) -> SessionRow | None: ...
+
+    async def samples(
+        self, claims: Claims, session: str, *, after: str = "", limit: int = 100
+    ) -> Page[MeterRow]:
+        """A session's meter, oldest first; empty for a session that these claims may not see."""
+
+    async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
+        """Who did what, newest first: commands, rights, security."""
+
+    async def ledger(self, site: str) -> dict[str, LedgerRow]:
+        """All sessions as rows to reconcile."""
+
+    def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
+        """The stored facts that sessions are made from, in no order that means anything."""
+
+    async def chain_state(self, site: str) -> ChainState:
+        """Walk the chain of the site's current epoch over what is stored."""
+
+
+class AccountStore(Protocol):
+    """Sites, keys, rights, names."""
+
+    async def add_pairing(self, row: PairingRow) -> None: ...
+
+    async def pairing(self, pair: str, now_ms: int) -> PairingRow | None: ...
+
+    async def put_site(self, row: SiteRow) -> None:
+        """Add a site, or give it another box; its ledger stays. Raises Refused(bad_request): name taken."""
+
+    async def site(self, name_or_id: str) -> SiteRow | None: ...
+
+    async def sites(self) -> list[SiteRow]: ...
+
+    async def add_invite(self, record: InviteRecord, name: str) -> None: ...
+
+    async def redeem(
+        self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int
+    ) -> InviteRecord:
+        """Change an invite and enter its device, as one. Raises Refused(bad_invite), and as `change` does."""
+
+    async def spend_invites(self, site: str, key: str) -> None:
+        """The key has used its grant: invites that brought it in are spent."""
+
+    async def device(self, site: str, key: str) -> DeviceRow | None: ...
+
+    async def devices(self, site: str) -> list[DeviceRow]: ...
+
+    async def names(self, principals: set[str]) -> dict[str, str]: ...
+
+    async def forget(self, principal: str, now_ms: int) -> int:
+        """Delete name, devices and tokens of a principal and revoke it. Returns how many rows went."""
+
+    async def revoked(self) -> frozenset[str]: ...
+
+
+class WorkStore(Protocol):
+    """Commands on their way, tokens, acts."""
+
+    async def ask_command(self, row: CommandRow) -> CommandRow:
+        """Write the command down. Returns the row that stands under its id: this one, or an earlier one."""
+
+    async def step_command(self, row: CommandRow, state: str, answer: str) -> None:
+        """A step forward of exactly this command (same fingerprint); a state never goes back."""
+
+    async def add_token(self, row: TokenRow, now_ms: int) -> None: ...
+
+    async def token(self, hash_: str, now_ms: int) -> TokenRow | None: ...
+
+    async def note(self, row: ActRow) -> None: ...
+
+    async def acts(self, *, after: str = "", limit: int = 100) -> Page[ActRow]: ...
+
+
+class Store(LedgerStore, AccountStore, WorkStore, Protocol):
+    """All of it."""
+
+    incarnation: str  #: changes when this database was made anew
+
+    async def alive(self) -> None:
+        """Answer from the database; raises when it does not."""
+
+    async def close(self) -> None: ...

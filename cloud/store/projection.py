@@ -1,0 +1,131 @@
+"""What a fact means for the cloud's tables, without SQL. Pure.
+
+Tables are a function of the set of facts: a fact folded in twice, or in another batch, changes nothing. The
+ledger part of a session is `common.reconcile.fold`, the same that the box answers with; this adds what only
+people look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from cloud.store.rows import DeviceRow, MeterRow, SessionRow
+from common import facts
+from common.domain import MeterSample, Role
+from common.facts import Fact
+from common.reconcile import fold
+
+replace = msgspec.structs.replace
+
+SESSION_KINDS = (facts.SessionStarted.KIND, facts.SessionEnded.KIND, facts.SessionRevised.KIND)
+#: What an operator reads to see who did what.
+AUDIT_KINDS = (
+    facts.CommandAccepted.KIND,
+    facts.CommandConfirmed.KIND,
+    facts.CommandSettled.KIND,
+    facts.AuthorizationChanged.KIND,
+    facts.ChargerAdopted.KIND,
+    facts.ClockStepped.KIND,
+    facts.SecurityNoted.KIND,
+    facts.OrphanRecorded.KIND,
+)
+
+
+def session_of(fact: Fact) -> str | None:
+    """The session whose row this fact changes."""
+    body = fact.body
+    if isinstance(body, facts.SessionStarted | facts.SessionEnded | facts.SessionRevised):
+        return body.session
+    return None
+
+
+def session_after(row: SessionRow | None, fact: Fact) -> SessionRow:
+    """A session's row after one of its facts (`session_of`)."""
+    body: Any = fact.body
+    begun = row or SessionRow(session=body.session, charger=body.charger, evse=0, first_at=fact.at)
+    after = fold(begun, body)
+    assert isinstance(after, SessionRow), "fold keeps the kind of row it is given"
+    first_at = min(begun.first_at, fact.at)
+    flags = tuple(sorted({*begun.flags, *body.flags}))
+    if isinstance(body, facts.SessionStarted):
+        return replace(
+            after,
+            first_at=first_at,
+            flags=flags,
+            transaction=body.transaction,
+            principal=body.principal,
+            tag_ref=body.tag_ref,
+            command=body.command,
+            authorization=body.authorization,
+            received_at=body.received_at,
+        )
+    principal = begun.principal or body.principal
+    if isinstance(body, facts.SessionEnded):
+        reason = begun.reason if begun.revision else body.reason
+        return replace(
+            after,
+            first_at=first_at,
+            flags=flags,
+            principal=principal,
+            reason=reason,
+            stopped_by=body.stopped_by,
+        )
+    if body.revision < begun.revision:
+        return replace(after, first_at=first_at, flags=flags, principal=principal)
+    return replace(
+        after,
+        first_at=first_at,
+        flags=flags,
+        principal=principal,
+        obtained=body.obtained,
+        reason=body.reason or begun.reason,
+    )
+
+
+def meter_rows(fact: Fact) -> Iterable[MeterRow]:
+    """The samples of a session that a fact brings; a sample without a time has the fact's."""
+    body = fact.body
+    if isinstance(body, facts.MeterSampled) and body.session is not None:
+        for sample in body.samples:
+            yield MeterRow(
+                session=body.session,
+                at=sample.at or fact.at,
+                context=sample.context,
+                late=body.late,
+                sample=sample,
+            )
+
+
+_UNTOLD = MeterSample()
+
+
+def merged(known: MeterRow, more: MeterRow) -> MeterRow:
+    """One row of two with the same key: what is known stands, what it lacks is filled in (2.x splits one
+    moment over several messages)."""
+    fields = {
+        name: getattr(more.sample, name)
+        for name in MeterSample.__struct_fields__
+        if getattr(known.sample, name) == getattr(_UNTOLD, name)
+    }
+    return replace(known, late=known.late and more.late, sample=replace(known.sample, **fields))
+
+
+def device_of(site: str, fact: Fact, now_ms: int) -> DeviceRow | None:
+    """The key that a box let in by itself. Drivers alone are taken over without being asked (design §8)."""
+    body = fact.body
+    if not isinstance(body, facts.AuthorizationChanged) or body.change != "granted":
+        return None
+    if body.role is not Role.DRIVER or not body.key or not body.principal:
+        return None
+    return DeviceRow(
+        site=site,
+        key=body.key,
+        principal=body.principal,
+        role=body.role,
+        chargers=body.chargers,
+        source="edge",
+        added_ms=now_ms,
+    )

@@ -1,0 +1,172 @@
+"""What the store hands out and takes in: plain data, no SQL."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from common import sync
+from common.domain import MeterSample, Role
+from common.reconcile import LedgerRow
+
+T = TypeVar("T")
+
+
+class HelloNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What the last hello of a box said about itself."""
+
+    last_seq: int = 0
+    boot_id: str = ""
+    wall: str = ""
+    clock: str = ""
+    addresses: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    software: str = ""
+
+
+class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One site and its box."""
+
+    id: str
+    name: str
+    box: str  #: identity fingerprint of the box
+    public: str
+    issuer: str  #: public key of the box's own issuer
+    instance: str = ""
+    link_epoch: int = 0
+    epoch: str = ""
+    hello: HelloNote = HelloNote()
+    seen_ms: int = 0
+    added_ms: int = 0
+
+
+class PairingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A box's code that waits for the box."""
+
+    pair: str
+    code: str
+    name: str
+    expires_ms: int
+
+
+class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One key with a right at one site."""
+
+    site: str
+    key: str
+    principal: str
+    role: Role
+    chargers: tuple[str, ...] | None = None
+    source: str = "cloud"
+    added_ms: int = 0
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A link's beginning: its fence, and where the epoch stands."""
+
+    link: int
+    mark: sync.Mark
+    superseded: bool
+
+
+class ViewCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """A site's state as last seen. `view`: MessagePack of `common.view.View`."""
+
+    epoch: str
+    seq: int
+    at_ms: int
+    view: bytes
+
+
+class SessionRow(LedgerRow, frozen=True, omit_defaults=True, kw_only=True):
+    """One session with all that the cloud knows of it. Pseudonyms and tag references only."""
+
+    first_at: str = ""
+    transaction: str = ""
+    principal: str | None = None
+    tag_ref: str | None = None
+    command: str | None = None
+    authorization: str = "accepted"
+    received_at: str = ""
+    obtained: str = "measured"  #: measured | estimated | operator
+    reason: str = ""
+    stopped_by: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+class MeterRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One moment of a session's meter."""
+
+    session: str
+    at: str
+    context: str
+    late: bool = False
+    sample: MeterSample
+
+
+class FactRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored fact for people who look back. `record`: its exact bytes."""
+
+    uid: str
+    epoch: str
+    seq: int
+    record: msgspec.Raw
+
+
+class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that came through this cloud."""
+
+    site: str
+    id: str
+    fingerprint: str
+    principal: str
+    name: str
+    asked_ms: int
+    expires_ms: int
+    state: str = "asked"
+    answer: str = ""
+
+
+class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer token, by its hash: it reads, as its principal would, and nothing else."""
+
+    hash: str
+    site: str
+    principal: str
+    role: Role
+    chargers: tuple[str, ...] | None
+    expires_ms: int
+
+
+class ActRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that this cloud did for somebody."""
+
+    id: str
+    at_ms: int
+    site: str
+    actor: str
+    what: str
+    detail: str = ""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some rows; `next` continues after them, empty at the end."""
+
+    rows: tuple[T, ...]
+    next: str = ""
+
+
+class ChainState(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the facts of a site's current epoch are all there, by their chain."""
+
+    epoch: str
+    hwm: int
+    intact: bool
+    first_break: int = 0  #: seq at which the chain stops to fit; 0 = nowhere
+    quarantined: int = 0
+    last_seq: int = 0  #: what the box said it had, at its last hello
+
+    def told(self) -> dict[str, Any]:
+        """For `compared` in a report."""
+        return msgspec.structs.asdict(self)

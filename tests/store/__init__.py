@@ -1,0 +1,1 @@
+"""The store's contract: one suite, for every database that implements it."""
