@@ -158,6 +158,11 @@ class Calls:
         self.pump()
 
 
+def not_connected(request: Request) -> CallEnded:
+    """Return the end of a request whose charger is not there."""
+    return _call_ended(request, Answer("not_sent", "the charger is not connected"))
+
+
 def _call_ended(request: Request, answer: Answer) -> CallEnded:
     return CallEnded(
         charger=request.charger,

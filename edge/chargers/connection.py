@@ -1,18 +1,28 @@
 """The WebSocket connection that `listener` accepts: `websockets`' own, with what a charger's needs besides.
 
-Three things happen below the WebSocket: TCP_NODELAY is set whatever made the socket, every byte that arrives
-is a sign of life (quirk 12: pongs and pings count, which the application never sees), and connections are
-counted and paced before their first byte is read.
+What happens below the WebSocket's messages: TCP_NODELAY is set whatever made the socket, every byte that
+arrives is a sign of life (quirk 12: pongs and pings count, which the application never sees), silent peers
+are pinged, and connections are counted and paced before their first byte is read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import Server, ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
+
+#: Pings that are waited for at once: a charger that never pongs must not cost memory for each.
+_PINGS_MAX: Final = 3
+#: How long a ping may wait for a write buffer that is full.
+_PING_S: Final = 2
+#: A close frame's reason has 123 bytes (RFC 6455 §5.5).
+_REASON_MAX: Final = 123
 
 
 class Door(Protocol):
@@ -62,3 +72,57 @@ class ChargerConnection(ServerConnection):
         if self._entered:
             self._entered = False
             self._door.left(self)
+
+    async def silence(
+        self, until: asyncio.Future[Any], *, ping_after_s: float, gone_after_s: float, unponged_s: float
+    ) -> float | None:
+        """Return how long the peer was silent once it has to be taken for gone; None if `until` comes first.
+
+        Pings when nothing was heard for `ping_after_s`. A peer that has ponged before is gone after
+        `gone_after_s`; one that never did may just not answer pings, and is gone after `unponged_s`.
+        """
+        pings: list[asyncio.Future[float]] = []
+        pinged = ponged = False
+        while not (await asyncio.wait((until,), timeout=ping_after_s))[0]:
+            silent_s = self.loop.time() - self.heard_at
+            waiting = [ping for ping in pings if not ping.done()]
+            ponged, pings = ponged or len(waiting) < len(pings), waiting
+            if silent_s >= (gone_after_s if ponged else unponged_s):
+                return silent_s
+            # once in any case: to know, when it falls silent, whether it would pong
+            if len(pings) < _PINGS_MAX and (silent_s >= ping_after_s or not pinged):
+                pinged = True
+                with contextlib.suppress(TimeoutError, ConnectionClosed):
+                    pings.append(await self._pong_of_a_ping())
+        return None
+
+    async def answers_ping(self, within_s: float) -> bool:
+        """Return whether the peer is heard within this time when pinged."""
+        before = self.heard_at
+        try:
+            async with asyncio.timeout(within_s):
+                await (await self._pong_of_a_ping())
+        except (TimeoutError, ConnectionClosed):
+            return self.heard_at > before
+        return True
+
+    async def _pong_of_a_ping(self) -> asyncio.Future[float]:
+        async with asyncio.timeout(_PING_S):
+            pong = await self.ping()
+        assert isinstance(pong, asyncio.Future)
+        return pong
+
+    async def end(self, code: int, reason: str, *, within_s: float) -> None:
+        """Close, by force if the peer does not agree in time."""
+        try:
+            # websockets bounds the closing handshake, but not the wait for a full write buffer before it
+            async with asyncio.timeout(within_s):
+                await self.close(code, reason[:_REASON_MAX])
+        except TimeoutError:
+            self.transport.abort()
+
+    def why_closed(self) -> str:
+        """Return how the connection ended, for a person."""
+        if self.close_code in (None, CloseCode.ABNORMAL_CLOSURE):
+            return "the connection broke off"
+        return f"closed with code {self.close_code}" + (f": {self.close_reason}" if self.close_reason else "")

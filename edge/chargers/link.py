@@ -13,12 +13,11 @@ says. Writing never waits either: frames go straight into the transport; a charg
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -70,14 +69,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     gone_after_s: float = 90
     #: One that never pongs (quirk 12) is known by its heartbeats alone: this many may be missed (quirk 13).
     heartbeats_missed: int = 3
+    #: How long a peer may take to agree to a close. Dead ones never do.
+    close_s: float = 2
 
 
 #: Frames that a reader handles before it lets others have the loop: about a millisecond.
 _BURST: Final = 16
-#: Pings that are waited for at once: a charger that never pongs must not cost memory for each.
-_PINGS_MAX: Final = 3
-#: A close frame's reason has 123 bytes (RFC 6455 §5.5).
-_REASON_MAX: Final = 123
 
 # The action of a call whose JSON is broken further on, so that a broken transaction message can be kept.
 _BROKEN_CALL = re.compile(rb'\s*\[\s*2\s*,\s*(?:"[^"]*"|-?[0-9]+)\s*,\s*"([A-Za-z]{1,64})"')
@@ -150,9 +147,9 @@ class ChargerLink:
         self._over = False
 
     @property
-    def address(self) -> str:
-        """The peer's address."""
-        return self._ws.peer
+    def ws(self) -> ChargerConnection:
+        """The connection itself."""
+        return self._ws
 
     @property
     def heard_ms(self) -> int:
@@ -180,9 +177,7 @@ class ChargerLink:
                     keeper.cancel()
         finally:
             self.detach()
-        if self._end.done() and not self._end.cancelled():
-            return self._end.result()[1]
-        return _why(self._ws)
+        return self._end.result()[1] if self._end.done() else self._ws.why_closed()
 
     def cut(self, code: int, reason: str) -> None:
         """Begin to close the connection; nothing that it still sends is taken."""
@@ -194,16 +189,6 @@ class ChargerLink:
         if not self._over:
             self._over = True
             self._calls.close()
-
-    async def answers_ping(self, within_s: float) -> bool:
-        """Return whether the charger is heard within this time when pinged. Safe to cancel."""
-        before = self._ws.heard_at
-        try:
-            async with asyncio.timeout(within_s):
-                await (await self._ws.ping())
-        except (TimeoutError, ConnectionClosed):
-            return self._ws.heard_at > before
-        return True
 
     async def _read(self) -> None:
         handled = 0
@@ -220,29 +205,20 @@ class ChargerLink:
             return
 
     async def _keep(self) -> None:
-        """Ping a silent charger, give up on a dead one, and close when told to."""
-        pings: list[Awaitable[float]] = []
-        pinged = ponged = False
-        while not self._end.done():
-            await asyncio.wait((self._end,), timeout=self._limits.ping_after_s)
-            silent_s = self._loop.time() - self._ws.heard_at
-            waiting = [ping for ping in pings if isinstance(ping, asyncio.Future) and not ping.done()]
-            ponged = ponged or len(waiting) < len(pings)
-            pings = [*waiting]
-            patience_s = self._limits.gone_after_s
-            if not ponged:
-                patience_s = max(patience_s, self._limits.heartbeats_missed * self.dialect.heartbeat_s)
-            if silent_s >= patience_s:
-                self.cut(CloseCode.POLICY_VIOLATION, f"silent for {silent_s:.0f} s")
-            elif len(pings) < _PINGS_MAX and (silent_s >= self._limits.ping_after_s or not pinged):
-                pinged = True  # once in any case: to know, when it falls silent, whether it would pong
-                # a full write buffer would hold the ping up, and with it what this task is for
-                with contextlib.suppress(TimeoutError, ConnectionClosed):
-                    async with asyncio.timeout(self._limits.ping_after_s):
-                        pings.append(await self._ws.ping())
+        """Watch over the connection until it is to end, then close it."""
+        limits = self._limits
+        unponged_s = max(limits.gone_after_s, limits.heartbeats_missed * self.dialect.heartbeat_s)
+        silent_s = await self._ws.silence(
+            self._end,
+            ping_after_s=limits.ping_after_s,
+            gone_after_s=limits.gone_after_s,
+            unponged_s=unponged_s,
+        )
+        if silent_s is not None:
+            self.cut(CloseCode.POLICY_VIOLATION, f"silent for {silent_s:.0f} s")
         code, reason = self._end.result()
         log.info("%s: closing its connection: %s", self.charger, reason)
-        await self._ws.close(code, reason[:_REASON_MAX])
+        await self._ws.end(code, reason, within_s=limits.close_s)
 
     # ---------------------------------------------------------------------------------------- what comes in
 
@@ -374,8 +350,6 @@ class ChargerLink:
         self._calls.pump()
 
     def _write(self, frame: bytes) -> None:
-        if self._over or self._end.done():
-            return
         # without a task and without waiting: a coroutine for each reply would double what a message costs
         broadcast((self._ws,), frame.decode())
         if self._ws.transport.get_write_buffer_size() > self._limits.unread_max_bytes:
@@ -386,11 +360,3 @@ def _fingerprint(message_id: MessageId, action: str, payload: bytes | msgspec.Ra
     digest = hashlib.blake2b(f"{message_id!r} {action} ".encode("utf-8", "replace"), digest_size=16)
     digest.update(payload)
     return digest.digest()
-
-
-def _why(ws: ChargerConnection) -> str:
-    """Return how a connection ended, for a person."""
-    code, reason = ws.close_code, ws.close_reason
-    if code is None or code == CloseCode.ABNORMAL_CLOSURE:
-        return "the connection broke off"
-    return f"closed with code {code}" + (f": {reason}" if reason else "")

@@ -39,13 +39,13 @@ from edge.chargers.admission import (
     identity_of,
     password_fits,
 )
+from edge.chargers.calls import not_connected
 from edge.chargers.connection import ChargerConnection
 from edge.chargers.dialect import Dialect
 from edge.chargers.link import ChargerLink
 from edge.chargers.ports import Gateway
 from edge.chargers.standing import Standing
 from edge.core.inputs import (
-    CallEnded,
     Input,
     Note,
     Request,
@@ -202,14 +202,7 @@ class ChargerListener:
         if present is not None:
             present.send(request)
             return
-        ended = CallEnded(
-            charger=request.charger,
-            request=request.id,
-            command=request.command,
-            answer="not_sent",
-            detail="the charger is not connected",
-        )
-        asyncio.get_running_loop().call_soon(self._submit, ended)
+        asyncio.get_running_loop().call_soon(self._submit, not_connected(request))
 
     def disconnect(
         self, charger: str | None = None, *, code: int = CloseCode.INTERNAL_ERROR, reason: str
@@ -231,7 +224,7 @@ class ChargerListener:
         about["connected"] = present is not None
         if present is not None:
             about |= {
-                "address": present.address,
+                "address": present.ws.peer,
                 "protocol": present.dialect.subprotocol,
                 "since_ms": present.since_ms,
                 "last_seen_ms": present.heard_ms,
@@ -327,7 +320,7 @@ class ChargerListener:
         present = self._links.get(charger)
         if present is None:
             return True
-        if present.address != address and not proven and await present.answers_ping(self._limits.probe_s):
+        if present.ws.peer != address and not proven and await present.ws.answers_ping(self._limits.probe_s):
             return False  # it is alive, and nothing shows that the newcomer is more it than it is
         return self._swaps[charger].admit(address, self._mono_ms())
 
