@@ -1,0 +1,197 @@
+"""History in pages, off the loop: what apps and operators query, on a read-only aiosqlite connection.
+
+Every read is one statement, so it sees one moment of the journal, and it is bounded, so that no reader keeps
+the log from being emptied. Who may see what is the caller's business (`common.policy`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import aiosqlite
+
+from common import facts
+from common.errors import Code, Unavailable
+from common.facts import Fact, MeterSampled
+from edge.journal.folder import reader_pragmas, reader_uri
+from edge.journal.projection import METER_KIND
+from edge.journal.rows import SESSION_COLUMNS, Counts, MeterRow, Page, SessionRow, session_row
+
+#: Most rows in one page; a page of the largest facts is 8 MiB, of usual ones a quarter of one.
+PAGE_MAX = 500
+#: Facts that one read of a meter series looks through: samples of all sessions lie in one order, so a
+#: session's are found by going through its time. About 20 ms of one core.
+SCAN_MAX = 20_000
+
+_EPOCH = "(SELECT value FROM meta WHERE name = 'journal.epoch')"
+_SESSIONS = f"SELECT {', '.join(SESSION_COLUMNS)} FROM session"  # noqa: S608 - our own names
+_FACTS = f"SELECT {_EPOCH}, seq, record FROM fact WHERE record IS NOT NULL AND subject IS NOT NULL"  # noqa: S608
+_STORY = (
+    f"{_FACTS} AND seq > :after AND subject IN"  # noqa: S608 - our own names
+    " (SELECT :session UNION SELECT id FROM command WHERE session = :session) ORDER BY seq LIMIT :limit"
+)
+_METERS = (
+    f"SELECT {_EPOCH}, seq, record FROM fact WHERE seq BETWEEN :low AND :high"  # noqa: S608
+    f" AND kind = '{METER_KIND}' AND instr(record, :session) ORDER BY seq LIMIT :limit"
+)
+_COUNTS = f"""SELECT {_EPOCH},
+    (SELECT coalesce(min(seq), 1) FROM fact), (SELECT coalesce(max(seq), 0) FROM fact),
+    coalesce(sum(NOT ended), 0), coalesce(sum(ended AND provisional), 0),
+    coalesce(sum(ended AND NOT provisional AND revision = 0), 0),
+    coalesce(sum(ended AND NOT provisional AND revision > 0), 0),
+    coalesce(sum(energy_wh) FILTER (WHERE ended), 0.0),
+    (SELECT count(*) FROM fact WHERE kind = 'orphan_recorded' AND subject IS NOT NULL),
+    (SELECT count(*) FROM command), (SELECT count(*) FROM command WHERE state <> 'settled')
+    FROM session"""  # noqa: S608 - our own names
+
+
+class History:
+    """A reader of one journal. Use as `async with History(path) as history`, or `open` and `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: aiosqlite.Connection | None = None
+
+    async def open(self) -> None:
+        """Connect. The journal's file exists already: the daemon has opened it."""
+        self._db = await aiosqlite.connect(reader_uri(self._path), uri=True, isolation_level=None)
+        for statement in reader_pragmas():
+            await self._db.execute_fetchall(statement)
+
+    async def close(self) -> None:
+        """Let go of the file; a closed reader may be closed again."""
+        db, self._db = self._db, None
+        if db is not None:
+            await db.close()
+
+    async def __aenter__(self) -> History:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _all(self, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        if self._db is None:
+            raise Unavailable(Code.SHUTTING_DOWN)
+        try:
+            return [tuple(row) for row in await self._db.execute_fetchall(sql, values)]
+        except sqlite3.Error as failed:
+            raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(failed)) from failed
+
+    # --- sessions --------------------------------------------------------------------------------------
+
+    async def sessions(
+        self,
+        *,
+        principal: str | None = None,
+        charger: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Page[SessionRow]:
+        """Sessions, the latest first; of one principal and at one charger if given. `before`: `next`."""
+        size = _size(limit)
+        where = ["started_seq < :before"] if before is not None else []
+        where += ["principal = :principal"] if principal is not None else []
+        where += ["charger = :charger"] if charger is not None else []
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        found = await self._all(
+            f"{_SESSIONS}{condition} ORDER BY started_seq DESC LIMIT :limit",
+            {"before": before, "principal": principal, "charger": charger, "limit": size + 1},
+        )
+        rows = tuple(session_row(values) for values in found[:size])
+        return Page(rows, rows[-1].started_seq if len(found) > size else None)
+
+    async def session_row(self, session: str) -> SessionRow | None:
+        """One session as its facts leave it."""
+        found = await self._all(f"{_SESSIONS} WHERE session = :session", {"session": session})
+        return session_row(found[0]) if found else None
+
+    async def session(self, session: str, *, after: int = 0, limit: int = 100) -> Page[Fact]:
+        """A session's whole story in order: its facts and those of its commands, all but the samples."""
+        size = _size(limit)
+        return _page(await self._all(_STORY, {"session": session, "after": after, "limit": size + 1}), size)
+
+    async def series(self, session: str, *, after: int = 0, limit: int = 500) -> Page[MeterRow]:
+        """A session's samples in order of arrival. A page may be empty and still have a `next`.
+
+        limit: facts; each has the samples of one message.
+        """
+        row = await self.session_row(session)
+        if row is None:
+            return Page(())
+        size = _size(limit)
+        low = max(after + 1, row.started_seq)
+        end = row.last_seq if row.ended else await self._last_seq()
+        high = min(end, low + SCAN_MAX - 1)
+        # SQLite looks for the uid's bytes; whether they stand in the right place is seen below.
+        values = {"session": session.encode(), "low": low, "high": high, "limit": size}
+        found = await self._all(_METERS, values)
+        rows: list[MeterRow] = []
+        for epoch, seq, record in found:
+            fact = facts.read(epoch, seq, record)
+            if isinstance(fact.body, MeterSampled) and fact.body.session == session:
+                rows += (MeterRow(seq, fact.at, fact.body.late, sample) for sample in fact.body.samples)
+        seen = found[-1][1] if len(found) == size else high
+        return Page(tuple(rows), seen if seen < end else None)
+
+    async def _last_seq(self) -> int:
+        ((last,),) = await self._all("SELECT coalesce(max(seq), 0) FROM fact", {})
+        return int(last)
+
+    # --- the whole ledger ------------------------------------------------------------------------------
+
+    async def audit(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        after: int = 0,
+        up_to: int | None = None,
+        limit: int = 100,
+    ) -> Page[Fact]:
+        """Facts in order, of these kinds if any are named, all but samples. after, up_to: a range of seq."""
+        size = _size(limit)
+        values: dict[str, Any] = {"after": after, "limit": size + 1}
+        values |= {f"kind{number}": kind for number, kind in enumerate(kinds)}
+        condition = " AND seq > :after"
+        if kinds:
+            condition += f" AND kind IN ({', '.join(f':kind{number}' for number in range(len(kinds)))})"
+        if up_to is not None:
+            condition += " AND seq <= :up_to"
+            values["up_to"] = up_to
+        return _page(await self._all(f"{_FACTS}{condition} ORDER BY seq LIMIT :limit", values), size)
+
+    async def counts(self) -> Counts:
+        """The ledger in numbers, all of one moment."""
+        ((epoch, first, last, *sessions, orphans, commands, unsettled),) = await self._all(_COUNTS, {})
+        is_open, provisional, ended, revised, energy_wh = sessions
+        return Counts(
+            epoch=epoch,
+            first_seq=first,
+            last_seq=last,
+            facts=last - first + 1,
+            open=is_open,
+            provisional=provisional,
+            ended=ended,
+            revised=revised,
+            orphans=orphans,
+            commands=commands,
+            unsettled=unsettled,
+            energy_wh=energy_wh,
+        )
+
+
+def _size(limit: int) -> int:
+    return max(1, min(limit, PAGE_MAX))
+
+
+def _page(found: list[tuple[Any, ...]], size: int) -> Page[Fact]:
+    """A page of facts from one row more than it holds."""
+    rows = tuple(facts.read(*values) for values in found[:size])
+    return Page(rows, rows[-1].seq if len(found) > size else None)

@@ -1,0 +1,82 @@
+"""Snapshots, and how a process finds its state again: the newest readable snapshot and the facts after it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from common import facts
+from common.errors import Code, LocalFault
+from common.facts import Fact
+from common.ports import Ids
+from edge.journal import folder, marks, rotation
+from edge.journal.rotation import Head
+
+log = logging.getLogger("plugside.journal")
+
+#: Snapshots kept: the newest, and the one before in case the newest cannot be read.
+SNAPSHOTS = 2
+
+
+def head(db: sqlite3.Connection, ids: Ids) -> Head:
+    """Where the journal ends; a new one begins its first epoch here. Raises ChainBroken, sqlite3.Error."""
+    epoch = rotation.read_epoch(db)
+    _, last = marks.bounds(db)
+    if not epoch and not last:
+        epoch = rotation.next_epoch("", ids)
+        rotation.write_epoch(db, epoch)
+    value = marks.chain_at(db, epoch, last)
+    if not epoch or value is None:
+        raise marks.ChainBroken(last, "has no chain before it")
+    return Head(epoch, last, value)
+
+
+def add_snapshot(db: sqlite3.Connection, seq: int, state: bytes) -> None:
+    """Keep the state after fact `seq`, inside the caller's transaction; the oldest beyond two goes."""
+    checksum = sha256(state).digest()
+    db.execute("INSERT INTO snapshot (seq, sum, state) VALUES (?, ?, ?)", (seq, checksum, state))
+    db.execute(
+        "DELETE FROM snapshot WHERE id NOT IN (SELECT id FROM snapshot ORDER BY id DESC LIMIT ?)",
+        (SNAPSHOTS,),
+    )
+
+
+def newest_snapshot(
+    db: sqlite3.Connection, path: Path, readable: Callable[[bytes], bool]
+) -> tuple[int, bytes] | None:
+    """The newest snapshot that is whole and `readable`. LocalFault when there is none and one is needed."""
+    try:
+        first, _ = marks.bounds(db)
+        rows = db.execute("SELECT seq, sum, state FROM snapshot ORDER BY id DESC").fetchall()
+    except sqlite3.Error as failed:
+        raise folder.unusable(path, failed) from failed
+    for seq, checksum, state in rows:
+        if sha256(state).digest() == checksum and readable(state):
+            return seq, state
+        log.warning("the snapshot at %d cannot be read; going back to the one before", seq)
+    if first > 1:
+        raise LocalFault(
+            Code.FOLDER_UNUSABLE,
+            f"{path}: no state snapshot can be read, and facts before {first} are not kept",
+            hint="Restore the latest backup.",
+        )
+    return None
+
+
+def facts_after(db: sqlite3.Connection, path: Path, epoch: str, seq: int) -> Iterator[Fact]:
+    """The facts behind `seq` in order, each held against its hash and the chain; erased ones are left out.
+
+    Raises LocalFault where something is missing or is not what was written.
+    """
+    try:
+        _, last = marks.bounds(db)
+        for stored in marks.verified(db, epoch, seq, up_to=last):
+            if stored.record is not None:
+                yield facts.read(epoch, stored.seq, stored.record)
+    except (sqlite3.Error, marks.ChainBroken, msgspec.MsgspecError) as found:
+        raise folder.unusable(path, found) from found
