@@ -287,7 +287,7 @@ async def test_security_events_are_noted_but_a_flood_of_them_is_not() -> None:
         for _ in range(3):
             assert (await charger.call("SecurityEventNotification", event))[2] == {}
         notes = site.memory.of(core.Note)
-        assert [note.body.detail for note in notes] == ["TamperDetectionActivated"]  # type: ignore[attr-defined]
+        assert [note.body.detail for note in notes] == ["TamperDetectionActivated"]
 
 
 async def test_every_action_that_a_charger_may_send_is_answered() -> None:

@@ -198,7 +198,7 @@ async def test_a_half_open_connection_does_not_lock_its_charger_out() -> None:
 async def dialling_from(address: str, site: Site, path: str = "CP1") -> Any:
     async with connect(
         site.url(path), proxy=None, subprotocols=["ocpp1.6"], local_addr=(address, 0), ping_interval=None
-    ) as ws:  # type: ignore[call-arg]
+    ) as ws:
         yield ws
 
 
@@ -223,9 +223,9 @@ async def test_two_boxes_with_one_identity_do_not_evict_each_other_for_ever() ->
         site.memory.passwords["CP1"] = b"secret"
         settings = {"additional_headers": basic("CP1", b"secret"), "proxy": None, "ping_interval": None}
         addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3", "127.0.0.2"]
-        sockets = [await connect(site.url(), local_addr=(one, 0), **settings) for one in addresses]  # type: ignore[arg-type]
+        sockets = [await connect(site.url(), local_addr=(one, 0), **settings) for one in addresses]
         with pytest.raises(InvalidStatus, match="409"):
-            await connect(site.url(), local_addr=("127.0.0.3", 0), **settings)  # type: ignore[arg-type]
+            await connect(site.url(), local_addr=("127.0.0.3", 0), **settings)
         assert site.about()["address"] == "127.0.0.2"
         for ws in sockets:
             await ws.close()
@@ -313,7 +313,7 @@ async def test_frames_leave_at_once_whatever_made_the_listening_socket() -> None
     def make(protocol: Any, server: Server, **settings: Any) -> ChargerConnection:
         return ChargerConnection(protocol, server, door=_OpenDoor(), **settings)
 
-    async with serve(attend, sock=listening, create_connection=make) as server:  # type: ignore[arg-type]
+    async with serve(attend, sock=listening, create_connection=make) as server:
         port = server.sockets[0].getsockname()[1]
         async with connect(f"ws://127.0.0.1:{port}", proxy=None):
             assert await found == 1

@@ -304,7 +304,7 @@ def test_every_request_ends_exactly_once_and_no_deadline_lies_in_the_past(
     for step in script:
         match step:
             case ("offer", action, int(priority), int(ttl_ms)):
-                one = request(action, priority, ttl_ms=ttl_ms, at=desk.now)  # type: ignore[arg-type]
+                one = request(action, priority, ttl_ms=ttl_ms, at=desk.now)
                 offered.append(one)
                 desk.offer(one)
             case ("wait", int(ms)):
