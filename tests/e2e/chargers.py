@@ -32,6 +32,7 @@ from ocpp.v16.enums import (
 )
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from common.clock import SystemClock, SystemIds
@@ -396,5 +397,6 @@ async def wire(url: str, identity: str) -> AsyncIterator[WireCharger]:
         try:
             yield charger
         finally:
-            await socket.close()
+            if socket.state is not State.CLOSED:
+                await socket.close()
             await reading
