@@ -193,6 +193,20 @@ class PackageCharger:
         self._queue: deque[Callable[[], Any]] = deque()
         self._then: deque[Callable[[Any], None]] = deque()
         self._work = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.online = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything it had to say was answered."""
+        return not self._queue
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until an answer or the loss of the link makes the condition true."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
 
     async def __aenter__(self) -> PackageCharger:
         self._life = asyncio.get_running_loop().create_task(self._live())
@@ -210,6 +224,8 @@ class PackageCharger:
                     self._url, subprotocols=[Subprotocol("ocpp1.6")], compression=None, proxy=None
                 ) as socket:
                     await self._serve(socket)
+            self.online = False
+            self._changed.set()
             await asyncio.sleep(0.1)
 
     async def _serve(self, socket: ClientConnection) -> None:
@@ -230,11 +246,14 @@ class PackageCharger:
         await role.call(call.BootNotification("Package", "Role", charge_point_serial_number=self.identity))
         await role.call(self._status(self._state()))
         self.boots += 1
+        self.online = True
+        self._changed.set()
         while True:
             while self._queue:
                 answer = await role.call(self._queue[0](), suppress=False)
                 self._queue.popleft()  # answered: only now does it leave
                 self._then.popleft()(answer)
+                self._changed.set()
             self._work.clear()
             await self._work.wait()
 

@@ -167,6 +167,12 @@ class Place:
         rows = await self.asked("sessions")
         return [row for row in reversed(rows) if charger in ("", row["charger"])]
 
+    async def in_cloud(self, charger: str = "") -> list[dict[str, Any]]:
+        """The sessions as the cloud has them, the oldest first."""
+        async with local(self.cloud.control) as link:
+            rows = await link.query("sessions", {"site": "Home"})
+        return [row for row in reversed(rows) if charger in ("", row["charger"])]
+
     async def facts(self) -> int:
         """How many facts the box has written down."""
         seq: int = (await self.health())["seq"]
