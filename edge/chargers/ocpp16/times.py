@@ -92,6 +92,13 @@ def parse(text: str) -> Instant:
 
 def canonical(text: str) -> str:
     """Return the time as UTC with milliseconds and `Z` if the text tells an instant, else the text itself."""
+    if _is_plain(text) and text[11:13] != "24":
+        try:
+            datetime.fromisoformat(text)  # such an hour, such a day
+        except ValueError:
+            pass
+        else:
+            return text if len(text) == 24 else f"{text[:-1]}.000Z"
     instant = parse(text)
     if instant.utc is None or not instant.has_zone:
         return text
