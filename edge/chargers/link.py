@@ -13,7 +13,6 @@ says. Writing never waits either: frames go straight into the transport; a charg
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 from collections import OrderedDict
@@ -80,6 +79,9 @@ _BURST: Final = 16
 _BROKEN_CALL = re.compile(rb'\s*\[\s*2\s*,\s*(?:"[^"]*"|-?[0-9]+)\s*,\s*"([A-Za-z]{1,64})"')
 
 
+_Key = tuple[MessageId, str, int]
+
+
 class _Reply:
     """The `ReplyTo` of one call."""
 
@@ -89,7 +91,7 @@ class _Reply:
         self,
         link: ChargerLink,
         message_id: MessageId,
-        key: bytes | None,
+        key: _Key | None,
         render: Callable[[Reply], bytes],
         *,
         boots: bool,
@@ -141,7 +143,7 @@ class ChargerLink:
             limits=limits.outbox,
         )
         self._unanswered = 0
-        self._answers: OrderedDict[bytes, bytes | None] = OrderedDict()  # None: the answer is on its way
+        self._answers: OrderedDict[_Key, bytes | None] = OrderedDict()  # None: the answer is on its way
         self._notes = Throttle(every_ms=60_000, keys_max=32)
         self._end: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._over = False
@@ -237,9 +239,10 @@ class ChargerLink:
     def _call(self, call: Call) -> None:
         try:
             found = self.dialect.inbound(self.charger, call.action, call.payload, self._clock.now_ms())
-        except Exception:
+        except Exception as fault:
             # our fault: kept and acknowledged like any message that could not be read
-            log.exception("%s: its %s could not be translated; please report this", self.charger, call.action)
+            if self.standing.violated(f"{call.action[:32]} fault {type(fault).__name__}"):
+                log.exception("%s: %s broke the dialect; please report this", self.charger, call.action[:32])
             found = self.dialect.unreadable(self.charger, call.action, bytes(call.payload), "internal")
         self._take(call.message_id, call.action, call.payload, found)
 
@@ -261,7 +264,7 @@ class ChargerLink:
         self, message_id: MessageId, action: str, payload: bytes | msgspec.Raw, found: ToCore
     ) -> None:
         """Hand a call to the core, unless it is the repeat of one (quirk 22)."""
-        key = _fingerprint(message_id, action, payload) if found.repeatable else None
+        key = _repeat_key(message_id, action, payload) if found.repeatable else None
         if key is not None and key in self._answers:
             self.standing.repeats += 1
             stored = self._answers[key]
@@ -340,7 +343,7 @@ class ChargerLink:
             self.standing.closed_for_deafness = True
             self.cut(CloseCode.POLICY_VIOLATION, "calls are not answered")
 
-    def _replied(self, message_id: MessageId, key: bytes | None, payload: bytes, boots: bool) -> None:
+    def _replied(self, message_id: MessageId, key: _Key | None, payload: bytes, boots: bool) -> None:
         self._unanswered -= 1
         if key is not None and key in self._answers:
             self._answers[key] = payload
@@ -356,7 +359,6 @@ class ChargerLink:
             self.cut(CloseCode.POLICY_VIOLATION, "does not read what it is sent")
 
 
-def _fingerprint(message_id: MessageId, action: str, payload: bytes | msgspec.Raw) -> bytes:
-    digest = hashlib.blake2b(f"{message_id!r} {action} ".encode("utf-8", "replace"), digest_size=16)
-    digest.update(payload)
-    return digest.digest()
+def _repeat_key(message_id: MessageId, action: str, payload: bytes | msgspec.Raw) -> _Key:
+    """Return what tells a repeat. Python's hash of bytes is 64 bits under a key of this process."""
+    return message_id, action, hash(bytes(payload))
