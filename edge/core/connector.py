@@ -33,7 +33,7 @@ from common.domain import AXES, ConnectorState, iso
 from common.ports import Ids
 from edge.core import inputs, orders
 from edge.core.orphans import record
-from edge.core.state import EVSES_MAX, Draft, Place, SiteState, Station
+from edge.core.state import EVSES_MAX, Draft, Place, SiteState, Station, connector_number
 
 _S = ConnectorState
 
@@ -133,7 +133,7 @@ def reported(state: SiteState, given: inputs.StatusReported, now_ms: int, ids: I
     if not 0 <= given.evse <= EVSES_MAX or given.state is _S.UNKNOWN:
         record(draft, station, given.charger, "unreadable", "status: no such connector or state", given=given)
         return draft.decision(_ACKNOWLEDGED)
-    place = station.places.get(given.evse) or Place(given.connector)
+    place = station.places.get(given.evse) or Place()
     step = _judged(given, place)
     if step is None:
         return draft.decision(_ACKNOWLEDGED)
@@ -260,7 +260,7 @@ def _told(
     return facts.ConnectorChanged(
         charger=given.charger,
         evse=given.evse,
-        connector=given.connector,
+        connector=connector_number(given.connector),
         state=state,
         plug=AXES[state].plug,
         via=via,

@@ -23,6 +23,7 @@ from common.ports import Ids
 from edge.core import (
     authorization,
     connector,
+    identity,
     inputs,
     intents,
     ledger,
@@ -122,7 +123,7 @@ def recall_key(state: SiteState, given: Input) -> str:
         case inputs.TransactionStarted():
             return ledger.start_key(state, given)
         case inputs.TransactionEnded() | inputs.MeterReported():
-            return given.transaction or ""
+            return identity.transaction_id(given.transaction or "")
         case inputs.CommandReceived():
             return given.id
     return ""

@@ -20,6 +20,8 @@ BELIEVED_FROM_MS = 1_577_836_800_000  # 2020-01-01
 AHEAD_MS = 24 * 3600 * 1000
 #: A time without zone is kept as it was sent; the longest real form has 35 characters.
 STAMP_CHARS_MAX = 64
+#: Transaction ids: 36 characters in 2.x, the longest integer in 1.6 below 20.
+TRANSACTION_CHARS_MAX = 64
 
 
 def canonical(stamp: Stamp) -> str:
@@ -58,6 +60,11 @@ def bounded(text: str, limit: int) -> str:
     return f"{text[: limit - 33]}~{_digest(text)}"
 
 
+def transaction_id(told: str) -> str:
+    """A transaction id as we keep it: any integer or text as it came (quirk 57), a monstrous one bounded."""
+    return bounded(told, TRANSACTION_CHARS_MAX)
+
+
 def start_key(
     charger: str, evse: int, tag_ref: str | None, meter_start_wh: float | None, started: str
 ) -> str:
@@ -72,7 +79,7 @@ def transaction_key(charger: str, transaction: str) -> str:
 
 def stop_key(charger: str, transaction: str) -> str:
     """Where the reply to a stop is kept."""
-    return _digest("stop", charger, transaction)
+    return _digest("stop", charger, transaction_id(transaction))
 
 
 def session_uid(site: str, charger: str, *content: str, salt: str = "") -> str:

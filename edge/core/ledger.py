@@ -28,12 +28,12 @@ from common.domain import ConnectorState, iso
 from common.ports import Ids
 from edge.core import authorization, connector, identity, inputs, meter, orders, sessions
 from edge.core.orphans import record
-from edge.core.state import EVSES_MAX, Draft, Session, SiteState, Station
+from edge.core.state import EVSES_MAX, Draft, Session, SiteState, Station, connector_number
 
 #: A session that began this long before its charger was adopted belongs to the charger's earlier life.
 IMPORTED_MS: Final = 300_000
-#: Looks for an unused id so often before it counts on from the last one; ids are random 31-bit numbers.
-TRANSACTION_TRIES: Final = 8
+#: The bits of a transaction id that count; the eleven above them are random.
+COUNTED_BITS: Final = 2**20 - 1
 
 #: States of a connector that a start speaks for.
 _STARTED: Final = frozenset(
@@ -45,6 +45,7 @@ class _Claim(msgspec.Struct, frozen=True):
     """What a start says of itself, in comparable form."""
 
     evse: int
+    own: str | None  #: the id that a 2.x station brings; None: we give one
     key: str
     started: str
     at_ms: int | None
@@ -61,9 +62,9 @@ def begun(state: SiteState, given: inputs.TransactionStarted, now_ms: int, ids: 
         return _unplaced(station, given, claim, ids)
     earlier = _same_key(station, given, claim)
     if earlier is not None:
-        if given.transaction is not None and earlier.started_at not in ("", claim.started) and earlier.ended:
+        if claim.own is not None and earlier.started_at not in ("", claim.started) and earlier.ended:
             return _reused(station, given, earlier)
-        if given.transaction is not None or _is_replay(state, given.charger, claim, earlier):
+        if claim.own is not None or _is_replay(state, given.charger, claim, earlier):
             return _replayed(earlier)
     draft = Draft()
     superseded, flags = _make_room(state, draft, station, given, claim, now_ms)
@@ -72,13 +73,13 @@ def begun(state: SiteState, given: inputs.TransactionStarted, now_ms: int, ids: 
     verdict = authorization.judge(state, given.charger, given.tag_ref, given.minted)
     flags += _flags(station, given, claim, verdict, superseded, now_ms)
     session = _uid(state, station, given, claim, ids)
-    transaction = given.transaction or _new_transaction(station, ids)
+    transaction = claim.own or _new_transaction(station, ids)
     draft.facts.append(
         facts.SessionStarted(
             session=session,
             charger=given.charger,
             evse=evse,
-            connector=given.connector,
+            connector=connector_number(given.connector),
             transaction=transaction,
             principal=verdict.principal,
             tag_ref=given.tag_ref,
@@ -125,12 +126,13 @@ def _claim(station: Station, given: inputs.TransactionStarted, evse: int, now_ms
     started = identity.canonical(given.started)
     at_ms = identity.moment(given.started)
     meter_start_wh = meter.finite(given.meter_start_wh)
-    if given.transaction is not None:
-        key, weak = identity.transaction_key(given.charger, given.transaction), False
+    own = identity.transaction_id(given.transaction) if given.transaction else None
+    if own is not None:
+        key, weak = identity.transaction_key(given.charger, own), False
     else:
         key = identity.start_key(given.charger, evse, given.tag_ref, meter_start_wh, started)
         weak = station.frozen or not identity.believable(at_ms, now_ms)
-    return _Claim(evse, key, started, at_ms, meter_start_wh, weak)
+    return _Claim(evse, own, key, started, at_ms, meter_start_wh, weak)
 
 
 def _same_key(station: Station, given: inputs.TransactionStarted, claim: _Claim) -> Session | None:
@@ -169,7 +171,7 @@ def _make_room(
     previous = station.open_on(claim.evse)
     if previous is None:
         return None, ()
-    if given.transaction is None and _restamped(previous, given, claim):
+    if claim.own is None and _restamped(previous, given, claim):
         sessions.supersede(state, draft, given.charger, previous, now_ms)
         return previous.id, ()
     sessions.close_provisionally(
@@ -210,8 +212,8 @@ def _uid(
 ) -> str:
     """Named by content, so that a box installed anew names it the same; salted where content cannot tell."""
     site, charger = state.view.site, given.charger
-    if given.transaction is not None:
-        return identity.session_uid(site, charger, given.transaction)
+    if claim.own is not None:
+        return identity.session_uid(site, charger, claim.own)
     content = identity.session_content(claim.evse, claim.started, claim.meter_start_wh)
     uid = identity.session_uid(site, charger, *content)
     taken = uid in station.sessions or (given.recalled is not None and given.recalled.session == uid)
@@ -221,15 +223,17 @@ def _uid(
 
 
 def _new_transaction(station: Station, ids: Ids) -> str:
-    """A fresh id for 1.6, whatever the authorization (quirk 51); never one that this charger has."""
-    used = {session.transaction for session in station.sessions.values()}
+    """A fresh id for 1.6, whatever the authorization (quirk 51): random, and never one that was given before.
+
+    Memory does not hold a charger's whole past, so the low bits count on from the last id: two ids of a
+    charger differ for the first 2^20 sessions, whatever the random bits above them are.
+    """
     number = ids.transaction()
-    for _ in range(TRANSACTION_TRIES):
-        if str(number) not in used:
-            break
-        number = ids.transaction()
-    while str(number) in used:
-        number = number % (2**31 - 1) + 1
+    if station.last_transaction:
+        number = (number & ~COUNTED_BITS) | ((station.last_transaction + 1) & COUNTED_BITS)
+    used = {session.transaction for session in station.sessions.values()}
+    while number == 0 or str(number) in used:
+        number = (number & ~COUNTED_BITS) | ((number + 1) & COUNTED_BITS)
     return str(number)
 
 
@@ -260,7 +264,7 @@ def _unplaced(station: Station, given: inputs.TransactionStarted, claim: _Claim,
     """A start on a connector that cannot be: an orphan, answered like any start."""
     draft = Draft()
     new = record(draft, station, given.charger, "start", "no such connector", given=given)
-    transaction = given.transaction or _new_transaction(station, ids)
+    transaction = claim.own or _new_transaction(station, ids)
     reply = inputs.StartReply(transaction, "invalid", claim.key, replay=not new)
     return draft.decision(reply)
 

@@ -126,7 +126,7 @@ def follow(registers: Registers, samples: Sequence[MeterSample]) -> None:
     ordered = samples if len(samples) == 1 else sorted(samples, key=lambda sample: sample.at or "\x7f")
     for sample in ordered:
         now_wh = sample.energy_wh
-        if now_wh is None or now_wh < 0 or sample.location not in IN_SESSION:
+        if now_wh is None or not 0 <= now_wh <= REGISTER_MAX_WH or sample.location not in IN_SESSION:
             continue
         if sample.at is not None:
             if sample.at < registers.last_at:

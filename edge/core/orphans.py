@@ -12,8 +12,6 @@ from edge.core.state import ORPHANS_MAX, Draft, SiteState, Station
 RAW_CHARS_MAX = 8 * 1024
 RAW_BYTES_MAX = 12 * 1024
 REASON_CHARS_MAX = 200
-#: Transaction ids: 36 characters in 2.x, the longest integer in 1.6 below 20.
-TRANSACTION_CHARS_MAX = 64
 
 _encode = msgspec.json.encode
 
@@ -37,7 +35,7 @@ def record(
     """
     if given is not None:
         raw = _written(given)
-    transaction = identity.bounded(transaction, TRANSACTION_CHARS_MAX)
+    transaction = identity.transaction_id(transaction)
     reason, raw = reason[:REASON_CHARS_MAX], _cut(raw)
     digest = identity.orphan_digest(what, reason, evse, transaction, raw)
     if digest in station.orphans:

@@ -19,8 +19,7 @@ from typing import Final
 from common import facts
 from common.domain import AXES, ConnectorState, EnergyMethod, MeterSample, iso
 from edge.core import identity, inputs, meter, orders
-from edge.core.orphans import TRANSACTION_CHARS_MAX
-from edge.core.state import ENDED_SESSIONS_MAX, Draft, Session, SiteState, Station
+from edge.core.state import ENDED_SESSIONS_MAX, Draft, Session, SiteState, Station, connector_number
 
 SILENCE_MS: Final = 24 * 3600 * 1000
 AFTER_BOOT_MS: Final = 60_000
@@ -34,6 +33,7 @@ FROZEN_MS: Final = 60_000
 
 def by_transaction(station: Station, transaction: str) -> Session | None:
     """The newest session with this id, or the one that superseded it."""
+    transaction = identity.transaction_id(transaction)
     for session in reversed(station.sessions.values()):
         if session.transaction == transaction:
             while session.successor is not None and session.successor in station.sessions:
@@ -102,8 +102,8 @@ def unattached(
         facts.MeterSampled(
             charger=charger,
             evse=evse,
-            connector=number,
-            transaction=identity.bounded(transaction, TRANSACTION_CHARS_MAX),
+            connector=connector_number(number),
+            transaction=identity.transaction_id(transaction),
             samples=group,
         )
         for group in meter.taken({}, samples)
@@ -251,6 +251,8 @@ def started(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
         meter_start_wh=body.meter_start_wh,
         heard_ms=at_ms,
     )
+    if body.transaction.isascii() and body.transaction.isdigit() and len(body.transaction) <= 10:
+        station.last_transaction = int(body.transaction)
     before = station.sessions.get(body.supersedes) if body.supersedes else None
     if before is not None:
         before.successor = body.session

@@ -37,6 +37,11 @@ UNKNOWN_TAGS_MAX = 256
 EVSES_MAX = 128
 
 
+def connector_number(told: int) -> int:
+    """A connector's number within its EVSE; what cannot be one is the first."""
+    return told if 1 <= told <= EVSES_MAX else 1
+
+
 class Place(msgspec.Struct, omit_defaults=True):
     """One connector's machine (`edge.core.connector`); number 0 is the station itself.
 
@@ -101,6 +106,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     connected_ms: int = 0  #: 0 = offline
     ask_ms: int = 0  #: when to ask for statuses if none came
     ready_ms: int = 0  #: from when calls that may wait are sent again
+    last_transaction: int = 0  #: the last id that was given, for 1.6
     stamp: str = ""  #: the last second the charger's clock told, and when we heard it
     stamp_ms: int = 0
     frozen: bool = False  #: its clock told the same second twice, far apart

@@ -71,7 +71,7 @@ def _stopped_again(
     )
     if new:
         groups = meter.taken({}, given.samples)
-        draft.facts += sessions.samples_of(given.charger, session, groups, given.transaction)
+        draft.facts += sessions.samples_of(given.charger, session, groups, session.transaction)
     return draft.decision(inputs.StopReply(replay.status))
 
 

@@ -1,0 +1,155 @@
+"""Chargers that come, boot, go, wait to be adopted, and a box that restarts."""
+
+from __future__ import annotations
+
+from common import facts
+from common.commands import Name, Reset, Stop
+from edge.core import inputs
+from edge.core.inputs import TriggerStatus
+from edge.core.station import WAITING_AGAIN_MS, WAITING_MAX
+from tests.core.world import (
+    AVAILABLE,
+    CHARGING,
+    MINUTE,
+    SECOND,
+    Site,
+    kinds,
+    operator,
+)
+
+
+def waiting(charger: str) -> inputs.StationWaiting:
+    return inputs.StationWaiting(charger=charger, address="10.0.0.9", protocol="ocpp1.6")
+
+
+def test_a_connection_a_boot_and_a_loss() -> None:
+    site = Site()
+    assert kinds(site.connect()) == ["charger_seen"]
+    decision = site.boot()
+    assert (kinds(decision), decision.reply) == (["charger_booted"], inputs.BootReply("accepted"))
+    shown = site.state.view.chargers["CP1"]
+    assert (shown.online, shown.adopted, shown.boots, shown.vendor) == (True, True, 1, "ACME")
+    site.lose()
+    assert (shown.online, shown.lost_reason) == (False, "gone")
+    site.check()
+
+
+def test_a_charger_that_says_nothing_after_connecting_is_asked_once() -> None:
+    site = Site()
+    site.connect()
+    asked = [request.action for decision in site.wait(MINUTE * 10) for request in decision.requests]
+    assert asked == [TriggerStatus(None)]
+
+
+def test_a_charger_that_booted_is_asked_only_when_it_stays_silent() -> None:
+    site = Site()
+    site.connect()
+    site.wait(2 * SECOND)
+    site.boot()
+    assert site.wait(29 * SECOND) == []
+    assert [r.action for d in site.wait(2 * SECOND) for r in d.requests] == [TriggerStatus(None)]
+
+
+def test_a_charger_that_reports_is_not_asked() -> None:
+    site = Site().ready()
+    assert site.wait(10 * MINUTE) == []
+
+
+def test_a_charger_that_left_is_not_asked() -> None:
+    site = Site()
+    site.connect()
+    site.lose()
+    assert site.wait(10 * MINUTE) == []
+
+
+def test_texts_of_any_length_fit_a_fact() -> None:
+    site = Site()
+    site.connect()
+    site.feed(inputs.Booted(charger="CP1", vendor="v" * 30_000, model="m" * 30_000, firmware="\x00" * 9000))
+    site.status(AVAILABLE, info="i" * 30_000, error_code="e" * 30_000, reported_at="t" * 30_000)
+    site.check()
+
+
+def test_a_stranger_waits_until_it_is_adopted() -> None:
+    site = Site()
+    (seen,) = site.feed(waiting("CP9")).facts
+    assert isinstance(seen, facts.ChargerSeen)
+    assert not seen.adopted
+    shown = site.state.view.chargers["CP9"]
+    assert (shown.adopted, shown.online) == (False, False)
+    assert site.feed(waiting("CP9")).facts == (), "it dials every few seconds"
+    site.now += WAITING_AGAIN_MS
+    assert kinds(site.feed(waiting("CP9"))) == ["charger_seen"]
+
+
+def test_a_late_word_about_waiting_does_not_let_an_adopted_charger_go() -> None:
+    site = Site().ready()
+    assert site.feed(waiting("CP1")).facts == ()
+    assert site.state.view.chargers["CP1"].adopted
+
+
+def test_the_queue_is_bounded_and_keeps_those_who_still_dial() -> None:
+    site = Site()
+    for number in range(WAITING_MAX):
+        site.feed(waiting(f"OLD{number}"))
+    assert site.feed(waiting("NEW")).facts == ()
+    site.now += WAITING_AGAIN_MS
+    for number in range(1, WAITING_MAX):
+        site.feed(waiting(f"OLD{number}"))
+    assert kinds(site.feed(waiting("NEW"))) == ["charger_adopted", "charger_seen"]
+    assert "OLD0" not in site.state.view.chargers
+    assert {"NEW", "OLD1"} <= set(site.state.view.chargers)
+    assert len(site.state.stations) == WAITING_MAX
+    site.check()
+
+
+def test_after_a_restart_nobody_is_connected() -> None:
+    site = Site().ready()
+    site.ready("CP2")
+    site.lose("CP2")
+    assert kinds(site.feed(inputs.Started())) == ["charger_lost"]
+    assert site.last(facts.ChargerLost) == facts.ChargerLost(charger="CP1", reason="restart")
+    assert site.feed(inputs.Started()).facts == ()
+    site.check()
+
+
+def test_a_note_is_a_fact() -> None:
+    site = Site()
+    body = facts.SecurityNoted(what="wrong_password", charger="CP1")
+    assert site.feed(inputs.Note(body=body)).facts == (body,)
+
+
+def test_a_charger_that_is_let_go_leaves_nothing_open() -> None:
+    site = Site().ready()
+    site.begin()
+    site.command(Name.STOP, Stop(site.open_sessions()[0]), claims=operator())
+    site.status(CHARGING)
+    site.command(Name.RESET, id="cmd-2", claims=operator(), args=Reset())
+    decision = site.feed(inputs.Note(body=facts.ChargerAdopted(charger="CP1", removed=True)))
+    assert kinds(decision) == ["session_ended", "command_settled", "command_settled", "charger_adopted"]
+    assert {order.state for order in site.state.orders.values()} == {"settled"}
+    assert "CP1" not in site.state.stations
+    assert site.wait(MINUTE * 10) == []
+    site.check()
+
+
+def test_an_unreadable_message_is_kept_once_and_acknowledged() -> None:
+    site = Site().ready()
+    given = inputs.Unreadable(charger="CP1", what="start", reason="meterStart:type", raw='{"a":' + '"' * 9000)
+    decision = site.feed(given)
+    assert (kinds(decision), decision.reply) == (["orphan_recorded"], inputs.Acknowledged())
+    orphan = site.last(facts.OrphanRecorded)
+    assert (orphan.what, orphan.reason) == ("unreadable", "start: meterStart:type")
+    assert len(orphan.raw) > 4000
+    assert site.feed(given).facts == ()
+    site.check()
+
+
+def test_messages_of_a_charger_that_never_connected_are_taken_all_the_same() -> None:
+    site = Site()
+    site.status(AVAILABLE)
+    transaction = site.begun()
+    site.meter(site.sample(1100.0), transaction=transaction)
+    site.end(transaction)
+    assert site.last(facts.SessionEnded).energy_wh == 4000.0
+    site.check()
