@@ -9,6 +9,7 @@ INTERPRETER = $(or $(PYTHON),$(shell command -v python3 || command -v python),$(
 	Plugside needs Python 3.11 or newer, 64-bit: install one, or name one: make PYTHON=/path/to/python3.11))
 BIN := .venv/bin
 ARGS ?=
+SEED ?= 1
 # As many workers as there are processors, at most 4: the end-to-end tests start processes of their own.
 WORKERS ?= --numprocesses=logical --maxprocesses=4 --dist=loadgroup
 # One resolution for all: requirements-dev.txt first, the others bound to it. No file names an index.
@@ -16,7 +17,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--custom-compile-command "make requirements" $(ARGS) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup requirements clean .venv
+.PHONY: help demo test check bench sim setup requirements clean .venv
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -36,6 +37,9 @@ check: .venv ## format, lint, types, import contracts
 
 bench: .venv ## the measured budgets, side by side with their floors
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+sim: .venv ## live one seeded history of the simulated world: make sim SEED=7; many: ARGS="--seeds 1000"
+	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
 
 setup: .venv ## .venv, and what the tests need from the system and from npm
 	@$(BIN)/python -m tests.needs

@@ -84,9 +84,12 @@ class Gateway:
 
     # --- life ------------------------------------------------------------------------------------------
 
-    def start(self, requests: Requests) -> None:
-        """Begin deciding on the running loop; `requests` is where calls to chargers leave."""
-        self._loop = asyncio.get_running_loop()
+    def start(self, requests: Requests, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Begin deciding, on the running loop unless another is given (the simulation's).
+
+        requests: where calls to chargers leave.
+        """
+        self._loop = loop or asyncio.get_running_loop()
         self.failed = self._loop.create_future()
         self._requests = requests
         self._journal.start(self._loop, self._committed, self._commit_failed)

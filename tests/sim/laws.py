@@ -1,0 +1,86 @@
+"""What must hold at the end of every history (reliability.md §5; the numbers are its invariants)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from common import facts, reconcile
+from tests.sim.world import World
+
+
+def problems(world: World) -> list[str]:
+    """Every law that this history breaks, in words; empty when all hold."""
+    found = [*_sessions(world), *_replies(world), *_commands(world), *_cloud(world), *_order(world)]
+    if world.box.gateway.failed is not None and world.box.gateway.failed.done():
+        found.append("the gateway failed")
+    return found
+
+
+def _sessions(world: World) -> list[str]:
+    """3, 4: one real charge is one session with exactly its energy; none is invented, none is left open."""
+    found = []
+    rows = list(world.ledger().values())
+    by_start = Counter((row.charger, row.meter_start_wh, row.meter_stop_wh) for row in rows)
+    real = Counter((name, float(c.start_wh), float(c.stop_wh or 0)) for name, c in world.charges)
+    for key, count in (real - by_start).items():
+        found.append(f"{count} charge(s) {key} have no session of their own")
+    for key, count in (by_start - real).items():
+        found.append(f"{count} session(s) {key} were never charged")
+    for row in rows:
+        if not row.ended_at or row.provisional:
+            found.append(f"session {row.session} has no true end")
+        elif row.energy_wh != (row.meter_stop_wh or 0) - (row.meter_start_wh or 0):
+            found.append(f"session {row.session} claims {row.energy_wh} Wh")
+    return found
+
+
+def _replies(world: World) -> list[str]:
+    """6, 7: the same start gets the same bytes for ever; no transaction id is given twice."""
+    found = [
+        f"{name}: a start was answered in two ways" for name, c in world.charges if len(set(c.replies)) > 1
+    ]
+    given = Counter((name, c.number) for name, c in world.charges if c.number is not None)
+    return found + [f"{key} was given {count} times" for key, count in given.items() if count > 1]
+
+
+def _commands(world: World) -> list[str]:
+    """12, 14: at most one call a start; every accepted command has exactly one end, and all paths hear it."""
+    found = []
+    ends = Counter(f.body.command for f in world.disk.facts if isinstance(f.body, facts.CommandSettled))
+    for command_id, ordered in world.orders.items():
+        calls = world.starts_on_wire(command_id)
+        if calls > 1:
+            found.append(f"start {command_id} was sent {calls} times")
+        told = {step.outcome for step in ordered.stages if step.stage == "settled"}
+        if len(told) > 1:
+            found.append(f"{command_id} was told as {told}")
+        if ends[command_id] > 1:
+            found.append(f"{command_id} was settled {ends[command_id]} times")
+    accepted = {f.body.command for f in world.disk.facts if isinstance(f.body, facts.CommandAccepted)}
+    return found + [f"{command_id} never ended" for command_id in accepted if not ends[command_id]]
+
+
+def _cloud(world: World) -> list[str]:
+    """2, 24: after healing the cloud has every fact, once, and the ledgers agree."""
+    here, there = world.ledger(), world.cloud_ledger()
+    report = reconcile.compare(here, there, side="box", other="cloud")
+    found = []
+    if len(world.cloud_facts) != len(world.disk.facts):
+        found.append(f"{len(world.disk.facts)} facts at the box, {len(world.cloud_facts)} in the cloud")
+    if report.lost or report.doubled or report.differing:
+        found.append(f"reconciliation: {report}")
+    return found
+
+
+def _order(world: World) -> list[str]:
+    """8: a connector never has two open sessions."""
+    found, running = [], {}
+    for fact in world.disk.facts:
+        body = fact.body
+        if isinstance(body, facts.SessionStarted):
+            if body.charger in running:
+                found.append(f"{body.session} began on {body.charger} while {running[body.charger]} was open")
+            running[body.charger] = body.session
+        elif isinstance(body, facts.SessionEnded) and running.get(body.charger) == body.session:
+            del running[body.charger]
+    return found
