@@ -12,7 +12,7 @@ from common.appsession import ClientSession, Closed, Positions, ServerSession
 from common.appsession.client import State
 from common.domain import Path
 from common.errors import Code, LocalFault, PlugsideError
-from common.trust import b64
+from common.trust import Purpose, Transcript, b64
 from common.view import View
 from tests.applink.talk import BINDING, WELCOME, Talk, client, codes, server, serving
 from tests.trust.cast import BOX, CLOUD, NOW_MS, SITE, STRANGER, flipped, grant
@@ -99,6 +99,30 @@ def test_a_twin_that_passes_everything_on_gets_nothing() -> None:
     # The twin shows the client one certificate of the box's list, and talks to the box over another.
     other = server(binding="22" * 32)
     assert against(client(binding=BINDING), other) is Code.UNTRUSTED_PEER
+
+
+def test_the_certificate_in_use_is_one_that_the_box_names() -> None:
+    # Bound to it at both ends, but not in the list: phones that pin the list would not come in again.
+    assert against(client(), server(certificates=("22" * 32,))) is Code.UNTRUSTED_PEER
+
+
+def test_a_server_goes_by_the_name_of_its_own_key() -> None:
+    # On the local socket no name is pinned; the one that is told must still be the key's own.
+    local = client(path=Path.LOCAL, server=None, key=None, grants=(), binding="")
+    proof = proof_for(local, server(serving=serving(Path.LOCAL), binding=""))
+    transcript = Transcript(
+        offered=wire.VERSIONS,
+        version=1,
+        client_nonce=b64(b"c" * 32),
+        server_nonce=proof.nonce,
+        server=STRANGER.fingerprint,
+        path=Path.LOCAL,
+        certificates=proof.certificates,
+        binding="",
+    )
+    signature = BOX.sign(Purpose.SERVER_PROOF, transcript.proof(proof.time, proof.clock))
+    posing = msgspec.structs.replace(proof, server=STRANGER.fingerprint, signature=signature)
+    assert lets_nothing_go(local, posing) is Code.UNTRUSTED_PEER
 
 
 def test_a_proof_of_another_link_is_worthless() -> None:

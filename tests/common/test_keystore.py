@@ -84,8 +84,9 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(store: Keystore, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere.pem"
-    elsewhere.write_text("secret")
+    # A good key with a good mode, but in a place that somebody else may rule.
+    Keystore(tmp_path / "elsewhere").identity()
+    elsewhere = tmp_path / "elsewhere" / "identity.pem"
     (store.folder / "identity.pem").symlink_to(elsewhere)
     with pytest.raises(LocalFault) as raised:
         store.identity()
