@@ -63,6 +63,7 @@ class Connection:
         self._answers = Answers()
         self._commands: dict[str, tuple[Callable[[StageMessage], None], Callable[[PlugsideError], None]]] = {}
         self._renewing = asyncio.Lock()
+        self._doubted = False
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -189,7 +190,7 @@ class Connection:
             args=dict(args or {}),
             expires_at=iso(self.server_time_ms() + ttl_ms),
         )
-        stages = Stages(command.id, self._clock.mono_ms)
+        stages = Stages(command.id)
         message = wire.SendCommand(
             id=command.id, site=command.site, envelope=commands.encode(command).decode()
         )
@@ -235,6 +236,20 @@ class Connection:
         waiting = self._answers.expect_pong()
         self._ask(wire.Ping())
         await in_time(waiting, wire.Pong, timeout_s)
+
+    def doubt(self, pong_within_s: float) -> None:
+        """Ask whether the other side is there, and end the link when it does not say so in time."""
+        if not self._doubted and self._fault is None:
+            self._doubted = True
+            self._tasks.start(self._verify(pong_within_s))
+
+    async def _verify(self, pong_within_s: float) -> None:
+        try:
+            await self.ping(pong_within_s)
+        except PlugsideError as silent:
+            self._end(silent)
+        finally:
+            self._doubted = False
 
     def end(self, fault: PlugsideError) -> None:
         """Give the link up: whoever waits for an answer gets `fault`."""

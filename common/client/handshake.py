@@ -12,7 +12,8 @@ import msgspec
 
 from common import wire
 from common.appsession import ClientSession, Closed
-from common.errors import Code, PlugsideError, Unavailable, error, from_wire
+from common.domain import from_iso
+from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
 from common.link import Link
 from common.ports import Clock
 
@@ -78,6 +79,7 @@ class _Handshake:
         match message:
             case wire.Proof():
                 self._proved_ms = self._clock.mono_ms()
+                _readable(message.time)
             case wire.Granted():
                 self._granted.append(message)
             case wire.Refusal():
@@ -98,3 +100,11 @@ class _Handshake:
         if not self._renewable:
             raise self._expired
         self._session.renew(self._renewable.popleft())
+
+
+def _readable(time: str) -> None:
+    """The server's own time is what a command's life is counted by."""
+    try:
+        from_iso(time)
+    except ValueError:
+        raise RemoteFault(Code.PROTOCOL, "the server's time cannot be read") from None

@@ -8,7 +8,7 @@ never steps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
 
 from common import wire
 from common.errors import PlugsideError, from_wire
@@ -19,20 +19,19 @@ StageMessage = wire.Accepted | wire.Confirmed | wire.Settled | wire.Refusal
 class Stages:
     """Awaitable stages of one command. Waiters may be many; each gets the same answer."""
 
-    def __init__(self, command_id: str, mono_ms: Callable[[], int]) -> None:
+    def __init__(self, command_id: str) -> None:
         self.id = command_id
         self.answer: wire.Confirmed | None = None  #: what the charger said
         self.end: wire.Settled | None = None
         self.failure: PlugsideError | None = None  #: why there will be no `end`
-        self.timings_ms: dict[str, int] = {}  #: stage → since the tap
-        self._mono_ms = mono_ms
-        self._began_ms = mono_ms()
+        self.timings_ms: dict[str, float] = {}  #: stage → since the tap
+        self._began_s = time.monotonic()
         self._accepted, self._confirmed, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     @property
     def is_accepted(self) -> bool:
-        """The box has it in its journal (or has ended it)."""
-        return self._accepted.is_set() and self.failure is None
+        """The box has it in its journal."""
+        return "accepted" in self.timings_ms
 
     @property
     def is_over(self) -> bool:
@@ -65,13 +64,13 @@ class Stages:
 
     def _reach(self, name: str, stage: asyncio.Event) -> None:
         if not stage.is_set():
-            self.timings_ms[name] = self._mono_ms() - self._began_ms
+            self.timings_ms[name] = (time.monotonic() - self._began_s) * 1000
             stage.set()
 
     async def accepted(self) -> None:
         """Wait until the box has it in its journal. Raises PlugsideError when it was refused."""
         await self._accepted.wait()
-        if self.failure is not None and "accepted" not in self.timings_ms:
+        if self.failure is not None and not self.is_accepted:
             raise self.failure
 
     async def confirmed(self) -> wire.Confirmed | None:

@@ -1,0 +1,393 @@
+"""The paths: keep a link to each box on the LAN, and one link to each cloud for all its sites.
+
+    LAN     known addresses raced, then mDNS; from the first moment, for ever again with back-off
+    cloud   150 ms later, and only while a site has no LAN link; one link, all its sites
+
+Whoever answers has to be the one that was pinned at pairing. Followed is each site once: on the LAN where
+that is open, else through the cloud.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from urllib.parse import urlsplit
+
+import msgspec
+
+from common import wire
+from common.appsession import ClientSession, Positions
+from common.client import discovery
+from common.client.background import Background
+from common.client.connection import Connection, Push
+from common.client.handshake import Opened, authenticate
+from common.client.pace import Pace
+from common.client.profile import Profile, renewal_due
+from common.client.race import race
+from common.client.site import Site
+from common.domain import Path
+from common.errors import Code, LocalFault, PlugsideError, Unavailable
+from common.link import Link
+from common.link.websocket import LINK_PATH, connect_websocket, lan_url
+from common.ports import Clock, Ids
+from common.trust import b64
+from common.trust.handshake import NONCE_BYTES
+
+log = logging.getLogger("plugside.client")
+
+#: Grants in the first frame: the server reads 16 KiB before it knows us, and base64 and a key are in it too.
+FIRST_GRANTS_CHARS = 12 * 1024
+CLIENT_NAME = "plugside (Python)"
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """What all paths of one client share."""
+
+    profile: Profile
+    clock: Clock
+    ids: Ids
+    positions: Positions
+    interfaces: tuple[str, ...] | None = ()
+    pace: Pace = Pace()
+
+    def session(
+        self,
+        path: Path,
+        server: str,
+        *,
+        grants: tuple[str, ...] = (),
+        binding: str = "",
+        invite: str = "",
+        name: str = "",
+    ) -> ClientSession:
+        """A session for a fresh link to `server`."""
+        return ClientSession(
+            nonce=b64(self.ids.token(NONCE_BYTES)),
+            path=path,
+            server=server,
+            key=self.profile.key,
+            grants=grants,
+            invite=invite,
+            device=name,
+            binding=binding,
+            positions=self.positions,
+            client=CLIENT_NAME,
+        )
+
+    async def dial_lan(self, address: str, box: str, **shown: object) -> Opened:
+        """A proved link to a box. Raises PlugsideError."""
+        link = await _connect(lan_url(address), Path.LAN)
+        session = self.session(Path.LAN, box, binding=link.binding, **shown)  # type: ignore[arg-type]
+        return await authenticate(link, session, self.clock)
+
+    async def dial_cloud(self, url: str, cloud: str, **shown: object) -> Opened:
+        """A proved link to a cloud. Raises PlugsideError."""
+        link = await _connect(link_url(url), Path.CLOUD)
+        session = self.session(Path.CLOUD, cloud, **shown)  # type: ignore[arg-type]
+        return await authenticate(link, session, self.clock)
+
+    def search(self, box: str, addresses: Iterable[str]) -> AsyncIterator[str]:
+        """Addresses of a box by mDNS, as they are found. addresses: where it was known to be."""
+        return _addresses(discovery.interfaces_for(self.interfaces, addresses), box)
+
+
+async def _connect(url: str, path: Path) -> Link:
+    try:
+        return await connect_websocket(url, path)
+    except ValueError as wrong:  # a hint from elsewhere that is no address
+        raise Unavailable(Code.NO_PATH, f"{url} is no address: {wrong}") from None
+
+
+async def _addresses(interfaces: tuple[str, ...] | None, box: str) -> AsyncIterator[str]:
+    async for found in discovery.browse(interfaces, edge=box):
+        for address in found.addresses:
+            yield address
+
+
+def link_url(url: str) -> str:
+    """The app link's URL of a cloud, from its base URL or the link's own."""
+    parts = urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    path = parts.path.rstrip("/")
+    return f"{scheme}://{parts.netloc}{path if path.endswith(LINK_PATH) else path + LINK_PATH}"
+
+
+class _Keeper:
+    """What both paths do: try, keep, and try again."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        clock, failures, retry = self.device.clock, 0, self.device.pace.retry
+        while True:
+            await self.needed()
+            began_ms = clock.mono_ms()
+            try:
+                await self._serve(await self.find())
+            except PlugsideError as failed:
+                self.failed(failed)
+            except Exception as failed:
+                # A bug in one path is no reason to lose the other.
+                log.exception("a path failed")
+                self.failed(LocalFault(Code.INTERNAL, type(failed).__name__))
+            # A link that ended after it had worked is replaced at once.
+            failures = 0 if clock.mono_ms() - began_ms >= retry.healthy_ms else failures + 1
+            await self._pause(retry.delay_s(failures, self.device.ids.jitter()) if failures else 0.0)
+
+    async def _serve(self, opened: Opened) -> None:
+        async with Connection(
+            opened, pushed=self.pushed, clock=self.device.clock, ids=self.device.ids
+        ) as link:
+            try:
+                async with Background() as tasks:
+                    tasks.start(self._use(link))
+                    await self._keep(link)
+            finally:
+                self.down(link.fault)
+
+    async def _use(self, link: Connection) -> None:
+        try:
+            await self.up(link)
+        except PlugsideError as failed:
+            link.end(failed)
+
+    async def _keep(self, link: Connection) -> None:
+        """Until the link has ended; asks whether it is alive now and then."""
+        while link.fault is None:
+            try:
+                async with asyncio.timeout(self.device.pace.ping_every_s):
+                    await link.closed()
+            except TimeoutError:
+                link.doubt(self.device.pace.pong_within_s)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+        self.wake.clear()
+
+    async def needed(self) -> None:
+        """Wait until this path is wanted."""
+
+    async def find(self) -> Opened:
+        """A proved link. Raises PlugsideError."""
+        raise NotImplementedError
+
+    def failed(self, failure: PlugsideError) -> None:
+        """No link was found."""
+        raise NotImplementedError
+
+    async def up(self, link: Connection) -> None:
+        """The link is open; goes on beside it until it ends."""
+        raise NotImplementedError
+
+    def down(self, why: PlugsideError | None) -> None:
+        """The link is gone."""
+        raise NotImplementedError
+
+    def pushed(self, push: Push) -> None:
+        """Something came that was not asked for."""
+        raise NotImplementedError
+
+    async def renew(self, link: Connection, sites: Iterable[Site]) -> None:
+        """Renew what is past half its life, or was not welcome any more; for ever, now and then."""
+        while True:
+            for site in tuple(sites):
+                if link.fault is None and (
+                    site.id not in link.sites or renewal_due(site.entry.grant, link.server_time_ms())
+                ):
+                    await self._renew_one(link, site)
+            await asyncio.sleep(self.device.pace.renew_every_s)
+
+    async def _renew_one(self, link: Connection, site: Site) -> None:
+        try:
+            granted = await link.renew(site.entry.grant)
+        except PlugsideError as refused:
+            log.info("%s did not renew the grant for %s: %s", link.path, site.id, refused)
+            if site.id not in link.sites:
+                self.unwelcome(site, refused)
+        else:
+            site.learn_grant(granted, from_box=link.path is Path.LAN)
+
+    def unwelcome(self, site: Site, refused: PlugsideError) -> None:
+        """The link is open, but not for this site."""
+
+
+class LanPath(_Keeper):
+    """The link to one site's box."""
+
+    def __init__(self, device: Device, site: Site) -> None:
+        super().__init__(device)
+        self._site, self._way = site, site.lan
+        self.wake = site.lan.wake
+        self._address = ""
+        self._link: Connection | None = None
+
+    async def find(self) -> Opened:
+        entry = self._site.entry
+        known = tuple(dict.fromkeys(filter(None, (entry.last_good, *entry.addresses))))
+        self._address, opened = await race(
+            known,
+            lambda address: self.device.dial_lan(address, entry.box, grants=(entry.grant,)),
+            lambda: self.device.search(entry.box, known),
+            search_after_s=self.device.pace.search_after_s,
+        )
+        return opened
+
+    def failed(self, failure: PlugsideError) -> None:
+        self._site.fail(self._way, failure)
+
+    async def up(self, link: Connection) -> None:
+        site, self._link = self._site, link
+        for granted in link.granted:
+            site.learn_grant(granted, from_box=True)
+        self._learn(link)
+        link.follow_with(self.pushed, site.id)
+        site.up(self._way, link)
+        await self.renew(link, [site])
+
+    def _learn(self, link: Connection) -> None:
+        access = link.sites.get(self._site.id)
+        if access is not None:
+            self._site.learn_access(access, from_box=True, last_good=self._address)
+
+    def down(self, why: PlugsideError | None) -> None:
+        self._link = None
+        self._site.down(self._way, why)
+
+    def pushed(self, push: Push) -> None:
+        if isinstance(push, wire.Snapshot | wire.FactMessage) and push.site == self._site.id:
+            _take(self._link, self._site, push)
+
+
+def _take(
+    link: Connection | None, site: Site, push: wire.Snapshot | wire.FactMessage | wire.Presence
+) -> None:
+    assert link is not None, "pushes come from an open link"
+    try:
+        site.take(push, link.path)
+    except PlugsideError as broken:
+        link.end(broken)
+
+
+class CloudPath(_Keeper):
+    """The one link to a cloud, for all the sites that belong to it."""
+
+    def __init__(self, device: Device, sites: Iterable[Site], *, delay_s: float) -> None:
+        super().__init__(device)
+        self._sites: dict[str, Site] = {}
+        self._delay_s = delay_s
+        self._changed = asyncio.Event()
+        self._link: Connection | None = None
+        self._followed: frozenset[str] | None = None
+        for site in sites:
+            self.add(site)
+
+    def _wanted(self) -> bool:
+        return any(site.lan.open is None or site.wants_cloud for site in self._sites.values())
+
+    async def needed(self) -> None:
+        delay_s, self._delay_s = self._delay_s, 0.0
+        try:
+            async with asyncio.timeout(delay_s):
+                while self._wanted():
+                    await self._changed.wait()
+                    self._changed.clear()
+        except TimeoutError:
+            return
+        while not self._wanted():
+            await self._changed.wait()
+            self._changed.clear()
+
+    async def find(self) -> Opened:
+        entry = next(iter(self._sites.values())).entry
+        grants = _first([site.entry.grant for site in self._sites.values()])
+        return await self.device.dial_cloud(entry.cloud_url, entry.cloud_key, grants=grants)
+
+    def failed(self, failure: PlugsideError) -> None:
+        for site in self._sites.values():
+            site.fail(site.cloud, failure)
+
+    async def up(self, link: Connection) -> None:
+        self._link, self._followed = link, None
+        for granted in link.granted:
+            known = self._sites.get(granted.site.site)
+            if known is not None:
+                known.learn_grant(granted, from_box=False)
+        grants = [site.entry.grant for site in self._sites.values()]
+        more = grants[len(_first(grants)) :]
+        while more:
+            link.show(*_first(more))
+            more = more[len(_first(more)) :]
+        self._welcome()
+        async with Background() as tasks:
+            tasks.start(self.renew(link, self._sites.values()))
+            await self._follow(link)
+
+    def _welcome(self) -> None:
+        """Which sites this link is good for, as last told."""
+        link = self._link
+        assert link is not None, "a welcome comes from an open link"
+        for access in link.sites.values():
+            site = self._sites.get(access.site)
+            if site is not None:
+                site.learn_access(access, from_box=False)
+                if site.cloud.connection is not link:
+                    site.up(site.cloud, link)
+        self._changed.set()
+
+    async def _follow(self, link: Connection) -> None:
+        """Follow the sites that are not on the LAN, as that changes."""
+        while link.fault is None:
+            wanted = frozenset(
+                site.id for site in self._sites.values() if site.id in link.sites and site.lan.open is None
+            )
+            if wanted != self._followed and (wanted or self._followed):
+                link.follow_with(self.pushed, *sorted(wanted))
+                self._followed = wanted
+            await self._changed.wait()
+            self._changed.clear()
+
+    def down(self, why: PlugsideError | None) -> None:
+        self._link = None
+        for site in self._sites.values():
+            site.down(site.cloud, why)
+
+    def unwelcome(self, site: Site, refused: PlugsideError) -> None:
+        site.cloud.unwelcome = True
+        site.fail(site.cloud, refused)
+
+    def add(self, site: Site) -> None:
+        """One more site of this cloud."""
+        self._sites[site.id] = site
+        site.cloud.wake = self.wake
+        site.listeners.add(self._changed.set)
+        if self._link is not None and self._link.fault is None:
+            self._link.show(site.entry.grant)
+        self._changed.set()
+
+    def pushed(self, push: Push) -> None:
+        if isinstance(push, wire.Welcome):
+            self._welcome()
+        elif isinstance(push, wire.Snapshot | wire.FactMessage | wire.Presence):
+            site = self._sites.get(push.site)
+            if site is not None:
+                _take(self._link, site, push)
+
+
+def _first(grants: list[str]) -> tuple[str, ...]:
+    """As many grants as fit into one frame, one at least."""
+    taken: list[str] = []
+    room = FIRST_GRANTS_CHARS
+    for grant in grants:
+        room -= len(grant) + 3
+        if taken and room < 0:
+            break
+        taken.append(grant)
+    return tuple(taken)
