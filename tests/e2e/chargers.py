@@ -388,6 +388,11 @@ class WireCharger:
                 self._more.clear()
                 await self._more.wait()
 
+    async def is_asked(self, action: str, number: int) -> Event:
+        """Wait for the call that comes as the given one of its kind; returns its payload."""
+        await self.until(lambda: len(self.asked_for(action)) >= number)
+        return self.asked_for(action)[number - 1]
+
     def asked_for(self, action: str) -> list[Event]:
         return [payload for name, payload in self.asked if name == action]
 

@@ -35,6 +35,7 @@ class Talk:
     def __init__(self, link: Link, session: ClientSession, phone: Phone) -> None:
         self.link = link
         self.heard: list[Heard] = []
+        self.frames: list[bytes] = []  #: the same as they came
         self._session, self._phone = session, phone
         self._more = asyncio.Event()
         self._reading = asyncio.Event()
@@ -49,6 +50,7 @@ class Talk:
             frame = await self.link.receive()
             if frame is None:
                 break
+            self.frames.append(frame)
             self.heard += self._session.receive(frame)
             self._more.set()
             with contextlib.suppress(ConnectionError):

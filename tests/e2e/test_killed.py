@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from typing import Any
 
 import pytest
@@ -65,6 +66,31 @@ async def test_the_start_is_on_disk_and_its_reply_was_lost(box: Place) -> None:
         await charger.call("StopTransaction", stop(again["transactionId"], 3500, now()))
     (session,) = await box.sessions("K1")
     assert (session["state"], session["energy_wh"]) == ("ended", 2500)
+
+
+async def test_no_reply_while_the_disk_takes_nothing(box: Place) -> None:
+    await prepared(box, "K4")
+    content = start(10, now())
+    journal = sqlite3.connect(box.stage.edge_data / "journal.db", isolation_level=None)
+    async with wire(box.url, "K4") as charger:
+        await charger.boot()
+        journal.execute("BEGIN IMMEDIATE")  # as a slow disk would: the box's commit has to wait
+        try:
+            unsaid = await charger.post("StartTransaction", content)
+            await charger.call("Heartbeat")  # it has been read, and the box goes on with the rest
+            done, _ = await asyncio.wait([unsaid], timeout=0.3)
+            assert not done, "a reply left before its session was on disk"
+            await box.box.kill()
+        finally:
+            journal.close()
+        with pytest.raises(ConnectionError):
+            await unsaid
+    await box.box.start()
+    assert await box.sessions("K4") == []
+    async with wire(box.url, "K4") as charger:
+        begun = await charger.call("StartTransaction", content)
+        assert await charger.call("StartTransaction", content) == begun
+    assert len(await box.sessions("K4")) == 1
 
 
 async def test_the_start_was_never_read(box: Place) -> None:
