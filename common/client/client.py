@@ -24,8 +24,9 @@ from common.client.background import Background
 from common.client.changes import Changes, Hub
 from common.client.connection import Connection
 from common.client.courier import Courier, Run
+from common.client.device import Device
 from common.client.pace import Pace
-from common.client.paths import CloudPath, Device, LanPath
+from common.client.paths import CloudPath, LanPath
 from common.client.profile import Pending, Profile, SiteEntry
 from common.client.race import telling
 from common.client.site import Site
@@ -108,7 +109,7 @@ class Client:
         assert self._tasks is not None
         await self._tasks.__aexit__()
         self._tasks = None
-        for run in self._runs.values():
+        for run in tuple(self._runs.values()):
             run.fail(Unavailable(Code.SHUTTING_DOWN, "this program ended before the outcome was known"))
 
     async def _ready(self) -> None:
@@ -282,7 +283,13 @@ class Client:
             work.close()
             raise Unavailable(Code.BUSY)
         self._runs[run.id] = run
+        run.when_over = lambda: self._over(run)
         self._tasks.start(work)
+
+    def _over(self, run: Run) -> None:
+        self._runs.pop(run.id, None)
+        if run.end is not None or isinstance(run.failure, Refused):
+            self.profile.settle(run.id)
 
     async def _send_new(self, site: Site, run: Run, args: dict[str, Any]) -> None:
         try:
@@ -292,7 +299,6 @@ class Client:
             self.profile.remember(pending)
         except PlugsideError as failed:
             run.fail(failed)
-            del self._runs[run.id]
             return
         await self._carry(site, run, pending)
 
@@ -318,10 +324,4 @@ class Client:
         )
 
     async def _carry(self, site: Site, run: Run, pending: Pending) -> None:
-        try:
-            await Courier(site, run, pending, self._device.pace).carry()
-        finally:
-            if run.end is not None or isinstance(run.failure, Refused):
-                self.profile.settle(run.id)
-            self._runs.pop(run.id, None)
-            run.fail(Unavailable(Code.SHUTTING_DOWN, "this program ended before the outcome was known"))
+        await Courier(site, run, pending, self._device.pace).carry()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from common import wire
+from common.client.device import Device, Shown
 from common.client.handshake import Opened
-from common.client.paths import Device
 from common.client.profile import ADDRESSES_MAX, SiteEntry
 from common.client.race import race
 from common.domain import Path
@@ -35,12 +35,12 @@ async def redeem(device: Device, text: str, device_name: str, *, lan: bool, clou
     """
     invite = read_invite(text)
     urls, addresses = invite.urls if cloud else (), invite.addresses if lan else ()
-    name = device_name[:DEVICE_NAME_CHARS_MAX]
+    shown = Shown(invite=invite.secret, name=device_name[:DEVICE_NAME_CHARS_MAX])
 
     async def dial(where: str) -> Opened:
         if where in urls:
-            return await device.dial_cloud(where, invite.server, invite=invite.secret, name=name)
-        return await device.dial_lan(where, invite.server, invite=invite.secret, name=name)
+            return await device.dial_cloud(where, invite.server, shown)
+        return await device.dial_lan(where, invite.server, shown)
 
     def search() -> AsyncIterator[str]:
         return device.search(invite.server, addresses)

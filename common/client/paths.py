@@ -11,106 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
-from urllib.parse import urlsplit
-
-import msgspec
+from collections.abc import Iterable
 
 from common import wire
-from common.appsession import ClientSession, Positions
-from common.client import discovery
 from common.client.background import Background
 from common.client.connection import Connection, Push
-from common.client.handshake import Opened, authenticate
-from common.client.pace import Pace
-from common.client.profile import Profile, renewal_due
+from common.client.device import Device, Shown
+from common.client.handshake import Opened
+from common.client.profile import renewal_due
 from common.client.race import race
 from common.client.site import Site
 from common.domain import Path
-from common.errors import Code, LocalFault, PlugsideError, Unavailable
-from common.link import Link
-from common.link.websocket import LINK_PATH, connect_websocket, lan_url
-from common.ports import Clock, Ids
-from common.trust import b64
-from common.trust.handshake import NONCE_BYTES
+from common.errors import Code, LocalFault, PlugsideError
 
 log = logging.getLogger("plugside.client")
 
 #: Grants in the first frame: the server reads 16 KiB before it knows us, and base64 and a key are in it too.
 FIRST_GRANTS_CHARS = 12 * 1024
-CLIENT_NAME = "plugside (Python)"
-
-
-class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """What all paths of one client share."""
-
-    profile: Profile
-    clock: Clock
-    ids: Ids
-    positions: Positions
-    interfaces: tuple[str, ...] | None = ()
-    pace: Pace = Pace()
-
-    def session(
-        self,
-        path: Path,
-        server: str,
-        *,
-        grants: tuple[str, ...] = (),
-        binding: str = "",
-        invite: str = "",
-        name: str = "",
-    ) -> ClientSession:
-        """A session for a fresh link to `server`."""
-        return ClientSession(
-            nonce=b64(self.ids.token(NONCE_BYTES)),
-            path=path,
-            server=server,
-            key=self.profile.key,
-            grants=grants,
-            invite=invite,
-            device=name,
-            binding=binding,
-            positions=self.positions,
-            client=CLIENT_NAME,
-        )
-
-    async def dial_lan(self, address: str, box: str, **shown: object) -> Opened:
-        """A proved link to a box. Raises PlugsideError."""
-        link = await _connect(lan_url(address), Path.LAN)
-        session = self.session(Path.LAN, box, binding=link.binding, **shown)  # type: ignore[arg-type]
-        return await authenticate(link, session, self.clock)
-
-    async def dial_cloud(self, url: str, cloud: str, **shown: object) -> Opened:
-        """A proved link to a cloud. Raises PlugsideError."""
-        link = await _connect(link_url(url), Path.CLOUD)
-        session = self.session(Path.CLOUD, cloud, **shown)  # type: ignore[arg-type]
-        return await authenticate(link, session, self.clock)
-
-    def search(self, box: str, addresses: Iterable[str]) -> AsyncIterator[str]:
-        """Addresses of a box by mDNS, as they are found. addresses: where it was known to be."""
-        return _addresses(discovery.interfaces_for(self.interfaces, addresses), box)
-
-
-async def _connect(url: str, path: Path) -> Link:
-    try:
-        return await connect_websocket(url, path)
-    except ValueError as wrong:  # a hint from elsewhere that is no address
-        raise Unavailable(Code.NO_PATH, f"{url} is no address: {wrong}") from None
-
-
-async def _addresses(interfaces: tuple[str, ...] | None, box: str) -> AsyncIterator[str]:
-    async for found in discovery.browse(interfaces, edge=box):
-        for address in found.addresses:
-            yield address
-
-
-def link_url(url: str) -> str:
-    """The app link's URL of a cloud, from its base URL or the link's own."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    path = parts.path.rstrip("/")
-    return f"{scheme}://{parts.netloc}{path if path.endswith(LINK_PATH) else path + LINK_PATH}"
 
 
 class _Keeper:
@@ -122,12 +39,13 @@ class _Keeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        clock, failures, retry = self.device.clock, 0, self.device.pace.retry
+        failures, retry = 0, self.device.pace.retry
         while True:
             await self.needed()
-            began_ms = clock.mono_ms()
+            self.begin()
+            lived_ms = 0
             try:
-                await self._serve(await self.find())
+                lived_ms = await self._serve(await self.find())
             except PlugsideError as failed:
                 self.failed(failed)
             except Exception as failed:
@@ -135,10 +53,12 @@ class _Keeper:
                 log.exception("a path failed")
                 self.failed(LocalFault(Code.INTERNAL, type(failed).__name__))
             # A link that ended after it had worked is replaced at once.
-            failures = 0 if clock.mono_ms() - began_ms >= retry.healthy_ms else failures + 1
+            failures = 0 if lived_ms >= retry.healthy_ms else failures + 1
             await self._pause(retry.delay_s(failures, self.device.ids.jitter()) if failures else 0.0)
 
-    async def _serve(self, opened: Opened) -> None:
+    async def _serve(self, opened: Opened) -> int:
+        """Run a link to its end. Returns how long it lived, in ms."""
+        began_ms = self.device.clock.mono_ms()
         async with Connection(
             opened, pushed=self.pushed, clock=self.device.clock, ids=self.device.ids
         ) as link:
@@ -148,6 +68,7 @@ class _Keeper:
                     await self._keep(link)
             finally:
                 self.down(link.fault)
+        return self.device.clock.mono_ms() - began_ms
 
     async def _use(self, link: Connection) -> None:
         try:
@@ -174,6 +95,10 @@ class _Keeper:
 
     async def needed(self) -> None:
         """Wait until this path is wanted."""
+
+    def begin(self) -> None:
+        """An attempt begins."""
+        raise NotImplementedError
 
     async def find(self) -> Opened:
         """A proved link. Raises PlugsideError."""
@@ -234,11 +159,14 @@ class LanPath(_Keeper):
         known = tuple(dict.fromkeys(filter(None, (entry.last_good, *entry.addresses))))
         self._address, opened = await race(
             known,
-            lambda address: self.device.dial_lan(address, entry.box, grants=(entry.grant,)),
+            lambda address: self.device.dial_lan(address, entry.box, Shown(grants=(entry.grant,))),
             lambda: self.device.search(entry.box, known),
             search_after_s=self.device.pace.search_after_s,
         )
         return opened
+
+    def begin(self) -> None:
+        self._way.attempts += 1
 
     def failed(self, failure: PlugsideError) -> None:
         self._site.fail(self._way, failure)
@@ -308,7 +236,11 @@ class CloudPath(_Keeper):
     async def find(self) -> Opened:
         entry = next(iter(self._sites.values())).entry
         grants = _first([site.entry.grant for site in self._sites.values()])
-        return await self.device.dial_cloud(entry.cloud_url, entry.cloud_key, grants=grants)
+        return await self.device.dial_cloud(entry.cloud_url, entry.cloud_key, Shown(grants=grants))
+
+    def begin(self) -> None:
+        for site in self._sites.values():
+            site.cloud.attempts += 1
 
     def failed(self, failure: PlugsideError) -> None:
         for site in self._sites.values():

@@ -9,6 +9,7 @@ this program, and after a power cut the box still knows the command's id.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -163,7 +164,8 @@ class Profile:
 
     def settle(self, command_id: str) -> None:
         """The command's end is known."""
-        self._pending_file(command_id).unlink(missing_ok=True)
+        with suppress(OSError):  # it is asked about once more, and answered the same
+            self._pending_file(command_id).unlink(missing_ok=True)
 
     def pending(self, now_ms: int) -> tuple[Pending, ...]:
         """Commands whose end was not heard, the oldest first; those long past are forgotten here."""

@@ -42,7 +42,8 @@ class Way:
         self.path, self.enabled = path, enabled
         self.connection: Connection | None = None  #: open, and good for this site
         self.failure: PlugsideError | None = None  #: why the latest attempt failed
-        self.failed = 0  #: attempts that have failed
+        self.attempts = 0  #: begun so far
+        self.failed = 0  #: the latest attempt that has failed, by its number
         self.unwelcome = False  #: the other side is there, and does not serve this site
         self.wake = asyncio.Event()  #: set: try now, not when the pause is over
 
@@ -125,7 +126,7 @@ class Site:
         """An attempt at a path has failed."""
         told = way.failure is not None and way.failure.code is failure.code
         way.failure = failure
-        way.failed += 1
+        way.failed = way.attempts
         if told:
             self._tell_listeners()
         else:
@@ -136,7 +137,7 @@ class Site:
         for way in self.ways:
             if way.open is None:
                 way.wake.set()
-        return {way: way.failed for way in self.ways}
+        return {way: way.attempts for way in self.ways}
 
     def want_cloud(self) -> None:
         """The LAN is open but silent: have the cloud at hand as well."""
@@ -145,7 +146,7 @@ class Site:
             self._tell_listeners()
 
     def hopeless(self, since: dict[Way, int], spent: Collection[Connection] = ()) -> PlugsideError | None:
-        """Why no path can be had: each was tried since `since` and has failed. None while there is hope.
+        """Why no path can be had: each was tried after `since` and has failed. None while there is hope.
 
         spent: open connections that are of no use to the caller any more.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from common import wire
 from common.errors import PlugsideError, from_wire
@@ -25,6 +26,7 @@ class Stages:
         self.end: wire.Settled | None = None
         self.failure: PlugsideError | None = None  #: why there will be no `end`
         self.timings_ms: dict[str, float] = {}  #: stage → since the tap
+        self.when_over: Callable[[], None] = lambda: None  #: called once, before anybody who waits goes on
         self._began_s = time.monotonic()
         self._accepted, self._confirmed, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -51,6 +53,7 @@ class Stages:
             self._reach("confirmed", self._confirmed)
         elif isinstance(message, wire.Settled):
             self.end = message
+            self.when_over()
             self._reach("settled", self._settled)
             self._confirmed.set()
 
@@ -59,6 +62,7 @@ class Stages:
         if self.is_over:
             return
         self.failure = failure
+        self.when_over()
         for stage in (self._accepted, self._confirmed, self._settled):
             stage.set()
 
