@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import time
-import uuid
 
 
 class SystemClock:
@@ -34,10 +34,10 @@ class SystemIds:
 
     def uid(self) -> str:
         # RFC 9562 §5.7: 48 bits of Unix milliseconds, version, 74 random bits. Python's own comes with 3.14.
-        stamp = (time.time_ns() // 1_000_000) & ((1 << 48) - 1)
-        rest = int.from_bytes(secrets.token_bytes(10), "big")
-        value = (stamp << 80) | (0x7 << 76) | ((rest >> 68) << 64) | (0b10 << 62) | (rest & ((1 << 62) - 1))
-        return str(uuid.UUID(int=value))
+        stamp = f"{(time.time_ns() // 1_000_000) & ((1 << 48) - 1):012x}"
+        rest = os.urandom(10).hex()
+        variant = "89ab"[int(rest[3], 16) & 3]
+        return f"{stamp[:8]}-{stamp[8:]}-7{rest[:3]}-{variant}{rest[4:7]}-{rest[7:19]}"
 
     def token(self, size: int = 16) -> bytes:
         return secrets.token_bytes(size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -120,10 +121,16 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def iso(at_ms: int) -> str:
     """ISO 8601 UTC text with `Z` and milliseconds for integer milliseconds since the epoch."""
-    stamp = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{stamp.isoformat()[:19]}.{at_ms % 1000:03d}Z"
+    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
 
 
+# Every message and every fact has a time, and most are of this second.
+@lru_cache(maxsize=128)
+def _second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()[:19]
+
+
+@lru_cache(maxsize=128)
 def from_iso(text: str) -> int:
     """Milliseconds since the epoch for what `iso` wrote (any offset is read); ValueError otherwise."""
     stamp = datetime.fromisoformat(text)

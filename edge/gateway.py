@@ -263,10 +263,12 @@ class Gateway:
         reply_to: ReplyTo | None,
         sender: Progress | None,
     ) -> None:
-        urgent = [r for r in decision.requests if r.urgent]
-        for request in urgent:
-            self._send(request)
-        requests = [r for r in decision.requests if not r.urgent]
+        requests = decision.requests
+        if requests:
+            for request in requests:
+                if request.urgent:
+                    self._send(request)
+            requests = tuple(request for request in requests if not request.urgent)
         if not (made or requests or decision.progress or payload is not None):
             return
         seq = self.state.view.seq
