@@ -130,8 +130,8 @@ class SimulatedCharger:
                     self._url, subprotocols=[Subprotocol("ocpp1.6")], compression=None, open_timeout=5
                 ) as socket:
                     await self._serve(socket)
-            except (OSError, WebSocketException, TimeoutError) as gone:
-                log.debug("%s: %s", self.identity, gone)
+            except* (OSError, WebSocketException, TimeoutError) as gone:
+                log.debug("%s: %s", self.identity, gone.exceptions[0])
             finally:
                 self.online, self._socket = False, None
                 self.on_change()

@@ -1,4 +1,4 @@
-"""`plugside-edge demo`: a site to play with. Cloud and box as processes, two chargers, one driver, live state.
+"""`plugside-edge demo`: a site to play with: cloud, box, two chargers, one driver, live state.
 
 The chargers live their day in fast motion: cars come, charge along a real curve and leave; now and then a
 charger's network drops and comes back. Ctrl-C ends everything; nothing stays running, and nothing was written
@@ -12,6 +12,7 @@ import contextlib
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -37,12 +38,25 @@ BAYS = {"CP1": "Bay 1", "CP2": "Bay 2"}
 REDRAW_S = 1.0
 
 
+class Wish:
+    """Whether somebody wants the demo to end; `wake` is set when the screen has something to look at."""
+
+    def __init__(self) -> None:
+        self.wished = False
+        self.wake = asyncio.Event()
+
+    def end(self) -> None:
+        """Ctrl-C, or SIGTERM."""
+        self.wished = True
+        self.wake.set()
+
+
 async def live(folder: Path | None) -> int:
     """Run the demo until Ctrl-C."""
-    stop = asyncio.Event()
+    ended = Wish()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, ended.end)
     with tempfile.TemporaryDirectory(prefix="plugside-") as scratch:
         stage = Stage(folder or Path(scratch))
         side = Supervisor(SystemClock(), SystemIds())
@@ -54,7 +68,7 @@ async def live(folder: Path | None) -> int:
             work = [side.spawn(charger.identity, charger.run()) for charger in chargers]
             profile = await _people(stage)
             work += [side.spawn(f"cars of {c.identity}", _cars(c, n)) for n, c in enumerate(chargers)]
-            await _show(stage, profile, stop)
+            await _show(stage, profile, ended, side)
         finally:
             for task in work:
                 task.cancel()
@@ -98,25 +112,33 @@ async def _cars(charger: SimulatedCharger, number: int) -> None:
             charger.plug_in(Car(soc=0.2 + 0.5 * ids.jitter()))
 
 
-async def _show(stage: Stage, profile: Profile, stop: asyncio.Event) -> None:
-    """Render pushed state until `stop`."""
+async def _show(stage: Stage, profile: Profile, ended: Wish, side: Supervisor) -> None:
+    """Render pushed state until Ctrl-C."""
     site = profile.sites[0].site
     console = Console()
     async with Client(profile, clock=SystemClock(), ids=SystemIds(), interfaces=("127.0.0.1",)) as client:
         console.print(_hints(stage, profile))
-        changed = client.changes()
-        with _screen(console) as screen:
-            while not stop.is_set():
-                picture = _picture(client, site)
-                if screen is not None:
-                    screen.update(picture)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(REDRAW_S):
-                        await _either(anext(changed), stop.wait())
+
+        async def watch() -> None:
+            async for _ in client.changes():
+                ended.wake.set()
+
+        watching = side.spawn("watching", watch())
+        try:
+            with _screen(console) as screen:
+                while not ended.wished:
+                    ended.wake.clear()
+                    if screen is not None:
+                        screen.update(_picture(client, site), refresh=True)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(REDRAW_S):
+                            await ended.wake.wait()
+        finally:
+            watching.cancel()
 
 
 @contextlib.contextmanager
-def _screen(console: Console):  # type: ignore[no-untyped-def]
+def _screen(console: Console) -> Iterator[Live | None]:
     """A live region on a terminal; nothing when the output is piped."""
     if not console.is_terminal:
         yield None
@@ -155,13 +177,3 @@ def _picture(client: Client, site: str) -> Group:
         state = connector_text(place, session) if place else "not reported yet"
         table.add_row(charger.name or charger.id, state, "connected" if charger.online else "dropped off")
     return Group(table)
-
-
-async def _either(*awaitables) -> None:  # type: ignore[no-untyped-def]
-    tasks = [asyncio.ensure_future(one) for one in awaitables]  # noqa: TID251 - both are awaited or cancelled here
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

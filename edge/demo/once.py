@@ -16,7 +16,6 @@ from typing import Any
 from common.client.client import Client
 from common.client.local import local
 from common.client.profile import Profile
-
 from common.clock import SystemClock, SystemIds
 from common.commands import Name
 from common.domain import ConnectorState, Role, Target
@@ -151,7 +150,7 @@ async def _drive(stage: Stage, charger: SimulatedCharger, profile: Profile) -> d
         "differing": report["differing"],
         "start_path": start.path,
         "stop_path": stop.path,
-        "tap_to_confirmed_ms": round(start.confirmed_ms, 2),
+        "tap_to_confirmed_ms": round(start.confirmed_ms or 0.0, 2),
         "energy_wh": await _cloud_energy(stage, site),
         "register_wh": stop_wh - start_wh,
     }
