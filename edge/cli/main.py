@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from common.cli.output import report_error, run_async
-
 from common.errors import PlugsideError
 
 Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
