@@ -2,6 +2,9 @@
 
 Everything that can be wrong with the folder is found here, before anything is served, and said as a
 `LocalFault` with what to do about it.
+
+Nothing in this process may open journal.db but through SQLite: POSIX drops all of a process's locks on a file
+when it closes any descriptor of it.
 """
 
 from __future__ import annotations
@@ -54,12 +57,15 @@ class FolderLock:
         self._fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._fd)
+            self.release()
             raise LocalFault(Code.FOLDER_IN_USE, f"{folder}, process {holder}") from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let another process in. Safe to call twice."""
@@ -74,7 +80,7 @@ def lock(folder: Path) -> FolderLock:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FolderLock(folder)
     except OSError as refused:
-        raise LocalFault(Code.FOLDER_UNUSABLE, f"{folder}: {refused.strerror}") from refused
+        raise unusable(folder, refused) from refused
 
 
 def open_writer(

@@ -208,7 +208,7 @@ class Journal(Recall):
             self._pending.put_reply(seq, key, body)
         self.last_seq = seq
         self._weight += weight
-        self._writer.inbox.put(Push(facts, replies, sessions, commands, weight))
+        self._writer.inbox.put(Push(tuple(facts), tuple(replies), sessions, commands, weight))
 
     def _project(
         self, facts: Sequence[Fact]
@@ -250,7 +250,9 @@ class Journal(Recall):
         return self._ask(lambda db: people.forget(db, principal), erase=True)
 
     def probe(self) -> asyncio.Future[None]:
-        """Done when everything queued before is on disk and the writer has answered."""
+        """Done when everything queued before is on disk and the writer has answered. Never refused for want
+        of room: it is how a stalled disk is noticed.
+        """
         return self._ask(None)
 
     def put_snapshot(self, seq: int, state: bytes) -> None:
@@ -300,11 +302,13 @@ class Journal(Recall):
 
     # --- between the threads ---------------------------------------------------------------------------
 
-    def _refusal(self, *, even_if_full: bool = False) -> PlugsideError | None:
+    def _refusal(self, *, even_if_full: bool = False, probing: bool = False) -> PlugsideError | None:
         if self._failure is not None:
             return unavailable(self._failure)
         if self._closed or self._thread is None:
             return Unavailable(Code.SHUTTING_DOWN)
+        if probing:
+            return None
         if self._rotating:
             return Unavailable(Code.BUSY, "a new epoch is being written")
         if self._weight >= QUEUE_BYTES_MAX and not even_if_full:
@@ -312,8 +316,7 @@ class Journal(Recall):
         return None
 
     def _ask(self, fn: Callable[[sqlite3.Connection], T] | None, *, erase: bool = False) -> asyncio.Future[T]:
-        refusal = self._refusal()
-        if refusal is not None and not (self._rotating and fn is None):
+        if (refusal := self._refusal(probing=fn is None)) is not None:
             raise refusal
         assert self._loop is not None
         self._tickets += 1

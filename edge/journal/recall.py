@@ -86,8 +86,11 @@ class Recall:
 
     def recall_session_by_transaction(self, charger: str, transaction: str) -> SessionRow | None:
         """The session that has this transaction id on its charger's wire."""
+        if not transaction:
+            return None
         pending = self._pending.session_by_transaction(charger, transaction)
-        return pending or self._session("charger = ? AND transaction_id = ?", charger, transaction)
+        where = "charger = ? AND transaction_id = ? AND transaction_id <> ''"
+        return pending or self._session(where, charger, transaction)
 
     def transaction_taken(self, charger: str, transaction: str) -> bool:
         """Whether the id was ever used on this charger: it is never given out again."""

@@ -76,7 +76,8 @@ _FIRST = (
         last_seq INTEGER NOT NULL
     ) STRICT""",
     # Never two sessions with one (charger, transaction), whatever anybody decides.
-    "CREATE UNIQUE INDEX session_by_transaction ON session(charger, transaction_id)",
+    """CREATE UNIQUE INDEX session_by_transaction ON session(charger, transaction_id)
+        WHERE transaction_id <> ''""",
     "CREATE UNIQUE INDEX session_by_strong_key ON session(key) WHERE weak = 0 AND key <> ''",
     "CREATE INDEX session_by_weak_key ON session(key, started_seq) WHERE weak = 1 AND key <> ''",
     "CREATE INDEX session_by_start ON session(started_seq)",

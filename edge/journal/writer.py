@@ -41,9 +41,10 @@ from edge.journal.schema import MARK_EVERY
 #: Facts in one transaction at most. The disk's share is paid off by some dozens already; more would only
 #: delay the first answer.
 GROUP_FACTS_MAX = 1024
-#: Rows in one INSERT. Each call into SQLite gives the interpreter away, and a busy event loop gives it back
-#: only after the switch interval: few calls keep a commit short while the loop is working.
-_ROWS_MAX = 64
+#: Rows that one INSERT can have. Each call into SQLite gives the interpreter away, and a busy event loop
+#: gives it back only after the switch interval: few calls keep a commit short while the loop is working. So
+#: there are statements for the usual small groups, which are then one call, and for pieces of large ones.
+_INSERTS = (*range(1, 17), 32, 64)
 #: An idle writer checkpoints after this long, in s, if at least this many commits (about 1 MiB of log) are
 #: waiting: paid when nobody waits, and seldom enough to spare an SD card.
 _IDLE_S = 0.25
@@ -116,8 +117,9 @@ def _insert_facts(count: int) -> str:
     return f"INSERT INTO fact ({names}) VALUES {','.join([row] * count)}"  # noqa: S608 - our own names
 
 
-#: Statements for 1, 2, 4 … rows, so that few are compiled and any number of rows is a handful of calls.
-_FACT_SQL = {count: _insert_facts(count) for count in (1 << n for n in range(_ROWS_MAX.bit_length()))}
+_FACT_SQL = {count: _insert_facts(count) for count in _INSERTS}
+#: How many rows go into the next statement when so many are left.
+_PIECE = tuple(max((n for n in _INSERTS if n <= left), default=0) for left in range(_INSERTS[-1] + 1))
 
 
 class Writer:
@@ -191,8 +193,8 @@ class Writer:
         results: list[tuple[int, object]] = []
         erased: list[tuple[int, object]] = []
         seq = self._head.seq
-        write = any(type(op) is Push or op.fn is not None for op in group)  # type: ignore[union-attr]
-        if write:
+        begun = any(isinstance(op, Call) and op.fn is not None for op in group)
+        if begun:
             self._db.execute("BEGIN IMMEDIATE")
         for op in group:
             if isinstance(op, Push):
@@ -202,13 +204,34 @@ class Writer:
             value = self._call(op, op.fn) if op.fn is not None else None
             if op.ticket:
                 (erased if op.erase else results).append((op.ticket, value))
-        if write:
-            self._flush()
-            self._db.execute("COMMIT")
-            self.commits += 1
-            self._unchecked += 1
+        self._end(begun=begun)
         self._erasing += erased
         self._owner.group_done(Done(seq, sum(op.weight for op in group), results))
+
+    def _end(self, *, begun: bool) -> None:
+        """Write what is gathered and commit."""
+        count, db = len(self._facts), self._db
+        if not (begun or count):
+            return  # somebody only asked whether we are here
+        rows = self._rows()
+        if (
+            begun
+            or count not in _FACT_SQL
+            or self._marks
+            or self._replies
+            or self._sessions
+            or self._commands
+        ):
+            if not begun:
+                db.execute("BEGIN IMMEDIATE")
+            self._insert(rows)
+            db.execute("COMMIT")
+        else:
+            # One statement is a transaction of its own.
+            db.execute(_FACT_SQL[count], rows)
+        self._clear()
+        self.commits += 1
+        self._unchecked += 1
 
     def _take(self, push: Push) -> None:
         """Add a push to what the transaction will write."""
@@ -242,17 +265,14 @@ class Writer:
         self._head = Head(epoch, seq, value)
         return rows
 
-    def _flush(self) -> None:
-        """Give SQLite what was gathered."""
-        if not self._facts:
-            return  # replies and projections come with facts
-        db, rows = self._db, self._rows()
-        at, left = 0, len(self._facts)
-        while left:
-            count = min(1 << (left.bit_length() - 1), _ROWS_MAX)
+    def _insert(self, rows: list[object]) -> None:
+        """Give SQLite what is gathered, inside a transaction."""
+        db, at = self._db, 0
+        while at < len(rows):
+            left = (len(rows) - at) // _FACT_COLUMNS
+            count = _PIECE[min(left, len(_PIECE) - 1)]
             db.execute(_FACT_SQL[count], rows[at : at + count * _FACT_COLUMNS])
             at += count * _FACT_COLUMNS
-            left -= count
         if self._marks:
             db.executemany("INSERT INTO mark VALUES (?, ?)", self._marks)
         for session, new in self._sessions.values():
@@ -261,12 +281,13 @@ class Writer:
             db.execute(_COMMAND_SQL[new], command_values(command))
         if self._replies:
             db.executemany(_REPLY_SQL, self._replies.items())
-        self._clear()
 
     def _call(self, call: Call, fn: Callable[[sqlite3.Connection], object]) -> object:
         """Run a submitted function. Its own exception is its caller's; the group goes on without it."""
         db = self._db
-        self._flush()
+        if self._facts:
+            self._insert(self._rows())
+            self._clear()
         db.execute("SAVEPOINT call")
         try:
             value = fn(db)

@@ -203,7 +203,7 @@ class Disk:
 
         class Connection(sqlite3.Connection):
             def execute(self, sql: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
-                if sql == "COMMIT":
+                if sql == "COMMIT" or (sql.startswith("INSERT INTO fact") and not self.in_transaction):
                     disk.commit()
                 return super().execute(sql, *values)  # type: ignore[arg-type]
 

@@ -21,6 +21,7 @@ from tests.journal.support import (
     sent,
     settled,
     started,
+    table,
 )
 
 
@@ -169,6 +170,13 @@ async def test_sessions_of_two_chargers_may_share_a_transaction_id(tmp_path):
         assert run.journal.recall_session_by_transaction("CP2", "7").session == "s2"
 
 
+async def test_sessions_without_a_transaction_id_do_not_collide(tmp_path):
+    async with running(tmp_path) as run:
+        await run.write(started("s1", transaction=""), started("s2", transaction=""))
+        assert run.journal.recall_session_by_transaction("CP1", "") is None
+        assert run.journal.recall_session("s2").session == "s2"
+
+
 async def test_what_is_said_of_an_unknown_session_makes_no_row(tmp_path):
     async with running(tmp_path) as run:
         await run.write(ended("s9"), revised("s9", 1), sampled("s9", late=True))
@@ -270,3 +278,29 @@ async def test_a_fact_without_a_subject_is_stored_like_any_other(tmp_path):
     async with running(tmp_path) as run:
         (fact,) = await run.write(AuthorizationChanged(principal="p", change="granted"))
         assert run.journal.recall_fact(1) == fact
+
+
+async def test_every_look_up_goes_by_an_index(tmp_path):
+    """They run on the loop's thread: a look-up that reads a whole table would stop the site."""
+    async with running(tmp_path) as run:
+        await run.write(started("s1"), accepted("c1"), replies=[("k", b"r")])
+        statements = []
+        run.journal._reader.set_trace_callback(statements.append)
+        run.journal.recall_session("s1")
+        run.journal.recall_session_by_key("k-s1")
+        run.journal.recall_session_by_transaction("CP1", "t-s1")
+        run.journal.recall_command("c1")
+        run.journal.recall_reply("k")
+        run.journal.recall_fact(1)
+        run.journal.recall_name("p1")
+        run.journal.recall_tag("r1")
+        run.journal.get("name")
+        run.journal.chain_at(1)
+        run.journal.records(1, max_records=5, max_bytes=1000)
+        run.journal._reader.set_trace_callback(None)
+        assert len(statements) >= 11
+        for statement in statements:
+            plan = [row[3] for row in table(run.journal.path, f"EXPLAIN QUERY PLAN {statement}")]
+            tables = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
+            assert tables
+            assert not [step for step in tables if step.startswith("SCAN") and "subquery" not in step], plan

@@ -111,15 +111,18 @@ async def test_a_full_queue_refuses_and_takes_again_when_the_disk_goes_on(tmp_pa
         taken = run.journal.last_seq
         assert taken <= QUEUE_BYTES_MAX // RECORD_BYTES_MAX
         one_more = Teller(run.journal.epoch, taken).tell(lost())
-        for refused in (lambda: run.journal.push(one_more), run.journal.probe):
+        for refused in (lambda: run.journal.push(one_more), lambda: run.journal.set("name", b"value")):
             with pytest.raises(Unavailable) as caught:
                 refused()
             assert caught.value.code is Code.JOURNAL_UNAVAILABLE
         assert run.journal.last_seq == taken
+        run.journal.put_snapshot(taken, b"the state is kept all the same")
+        probed = run.journal.probe()
         room_again = asyncio.Event()
         run.watch.also = lambda _: room_again.set()
         disk.go.set()
         await room_again.wait()
+        await probed
         await run.write(lost())
         assert run.journal.committed_seq == taken + 1
 
@@ -185,6 +188,7 @@ async def test_the_writer_lets_a_failed_transaction_be(tmp_path):
         run.push(lost())
         await run.watch.failed.wait()
         disk.failing = False
+    assert (tmp_path / "journal.db-wal").stat().st_size > 0, "the log was tidied up"
     assert table(tmp_path / "journal.db", "SELECT max(seq) FROM fact") == [(1,)]
 
 
