@@ -119,6 +119,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection for look-ups on the caller's thread. Raises sqlite3.Error."""
     db = sqlite3.connect(reader_uri(path), uri=True, isolation_level=None, check_same_thread=False)
     _set(db, _READER_PRAGMAS)
+    # From its first read on it counts as a user of the log, so that no other's close removes that.
+    db.execute("SELECT count(*) FROM meta").fetchone()
     return db
 
 
