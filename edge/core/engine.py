@@ -87,7 +87,7 @@ _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision
     inputs.TransactionStarted: ledger.begun,
     inputs.TransactionEnded: lambda state, given, now, _ids: stops.finished(state, given, now),
     inputs.CommandReceived: lambda state, given, now, _ids: intents.received(state, given, now),
-    inputs.CallEnded: lambda state, given, _now, _ids: orders.answered(state, given),
+    inputs.CallEnded: lambda state, given, now, _ids: orders.answered(state, given, now),
     inputs.StationConnected: lambda state, given, now, _ids: station.connected(state, given, now),
     inputs.StationDisconnected: lambda state, given, _now, _ids: station.disconnected(state, given),
     inputs.StationWaiting: lambda state, given, now, _ids: station.waiting(state, given, now),

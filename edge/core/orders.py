@@ -59,7 +59,7 @@ _SEEN_BY_ANSWER: Final = frozenset(
 # --- what the charger answers ------------------------------------------------------------------------------
 
 
-def answered(state: SiteState, given: inputs.CallEnded) -> inputs.Decision:
+def answered(state: SiteState, given: inputs.CallEnded, now_ms: int) -> inputs.Decision:
     """One of our calls came to an end. A late answer still counts while its command is open."""
     order = state.orders.get(given.command) if given.command else None
     if order is None or order.state == "settled" or order.charger != given.charger:
@@ -84,7 +84,9 @@ def answered(state: SiteState, given: inputs.CallEnded) -> inputs.Decision:
         case "timeout" if calls.at_most_once(order) and order.answer != "timeout":
             outcomes.confirm(draft, order, given)
         case "not_sent" if calls.at_most_once(order):
-            outcomes.settle(draft, order, "failed", Code.CHARGER_OFFLINE, given.detail)
+            late = now_ms >= order.expires_ms
+            code = Code.EXPIRED if late else Code.CHARGER_OFFLINE
+            outcomes.settle(draft, order, "failed", code, given.detail)
     return draft.decision()
 
 
@@ -116,10 +118,8 @@ def booted(state: SiteState, draft: Draft, charger: str) -> None:
 
 def availability_seen(state: SiteState, draft: Draft, charger: str, evse: int, shown: ConnectorState) -> None:
     """A connector shows another state: an availability that was scheduled for it may be in force."""
-    if charger not in state.stations:
-        return
+    operative = shown is not ConnectorState.UNAVAILABLE
     for order in _open(state, charger, Name.AVAILABILITY):
-        operative = shown is not ConnectorState.UNAVAILABLE
         if order.answer == "scheduled" and (order.evse or 0) == evse and order.args["operative"] is operative:
             outcomes.settle(draft, order, "succeeded")
 

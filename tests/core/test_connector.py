@@ -311,3 +311,39 @@ def test_charging_with_a_late_start_is_not_nobodys() -> None:
     site.begin()
     site.wait(MINUTE * 10)
     assert site.all(facts.OrphanRecorded) == []
+
+
+def test_charging_that_ended_before_it_was_told_is_not_told() -> None:
+    site = held_at(AVAILABLE)
+    site.status(CHARGING)
+    site.wait(MINUTE)
+    site.status(FINISHING)
+    site.wait(10 * MINUTE)
+    site.status(AVAILABLE)
+    site.status(CHARGING)
+    site.lose()
+    site.connect()
+    site.wait(10 * MINUTE)
+    assert site.all(facts.OrphanRecorded) == []
+
+
+@pytest.mark.parametrize("ending", ["lose", "boot"])
+def test_nothing_is_asked_or_believed_of_an_epoch_that_is_over(ending: str) -> None:
+    site = held_at(FINISHING)
+    site.status(CHARGING)
+    getattr(site, ending)()
+    site.connect()
+    site.status(AVAILABLE)
+    assert site.wait(MINUTE) == []
+    assert site.held() is AVAILABLE
+
+
+def test_a_connectors_number_is_kept() -> None:
+    site = Site()
+    site.connect()
+    site.status(AVAILABLE, connector=2)
+    (request,) = site.command(evse=1).requests
+    assert isinstance(request.action, inputs.StartCharge)
+    assert request.action.connector == 2
+    site.boot()
+    assert changes(site)[-1].connector == 2

@@ -114,6 +114,14 @@ def test_a_start_that_the_charger_declines(answer: str, code: Code, stage: list[
     site.check()
 
 
+def test_a_start_that_waited_too_long_for_its_turn_has_expired() -> None:
+    site = Site().ready()
+    call = site.command()
+    site.now += 15 * SECOND
+    site.answer(call, "not_sent")
+    assert settled(site) == [("failed", Code.EXPIRED)]
+
+
 def test_a_start_that_comes_after_its_time_still_belongs_to_its_command() -> None:
     site = Site().ready()
     site.answer(site.command())
