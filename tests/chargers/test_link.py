@@ -365,8 +365,7 @@ async def test_timeouts_late_answers_and_deafness() -> None:
             site.request(REMOTE_START)
             frame = await charger.recv()
             await charger.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
-            await site.memory.first(core.CallEnded, ends + 5)
-            assert not site.about()["deaf"]
+            await site.memory.until(lambda: not site.about()["deaf"])
 
 
 async def test_what_cannot_be_said_is_not_sent() -> None:
@@ -403,28 +402,14 @@ async def test_a_charger_that_does_not_read_is_cut() -> None:
         assert lost.reason == "does not read what it is sent"
 
 
-async def test_a_charger_that_answers_pings_is_kept_and_a_silent_one_is_given_up() -> None:
-    quick = {"ping_after_s": 0.02, "gone_after_s": 0.06, "close_s": 0.05}
-    async with Site(limits=limits(**quick), heartbeat_s=0) as site, site.charger() as charger:
+async def test_a_charger_that_falls_silent_is_given_up() -> None:
+    quick = limits(ping_after_s=0.02, gone_after_s=0.06, close_s=0.05)
+    async with Site(limits=quick, heartbeat_s=0) as site, site.charger() as charger:
         await site.memory.first(core.StationConnected)
-        for _ in range(4):  # nothing but pongs for twice as long as silence is borne
-            await asyncio.sleep(0.03)
-        assert not site.memory.of(core.StationDisconnected)
         charger.ws.transport.pause_reading()
         lost = await site.memory.first(core.StationDisconnected)
         assert lost.reason.startswith("silent for")
         charger.ws.transport.abort()
-
-
-async def test_one_that_never_pongs_is_alive_as_long_as_it_may_miss_heartbeats() -> None:
-    quick = {"ping_after_s": 0.01, "gone_after_s": 0.02, "close_s": 0.05}
-    async with Site(limits=limits(**quick), heartbeat_s=300) as site, site.charger() as charger:
-        charger.ws.transport.pause_reading()
-        await site.memory.first(core.StationConnected)
-        await asyncio.sleep(0.1)
-        assert site.about()["connected"]
-        charger.ws.transport.resume_reading()
-        assert await charger.alive()
 
 
 BITS = st.sampled_from(

@@ -15,7 +15,7 @@ from common.errors import LocalFault
 from common.facts import ChargerAdopted, SecurityNoted
 from edge.chargers.connection import ChargerConnection
 from edge.core import inputs as core
-from tests.chargers.site import PATIENCE_S, Site, limits
+from tests.chargers.site import PATIENCE_S, Charger, Site, limits
 
 
 async def refusal(site: Site, path: str = "CP1", **settings: Any) -> int:
@@ -203,19 +203,22 @@ async def dialling_from(address: str, site: Site, path: str = "CP1") -> Any:
 
 
 async def test_without_a_password_a_living_charger_is_not_replaced_from_another_address() -> None:
-    async with (
-        Site(limits=limits(probe_s=0.2, close_s=0.05)) as site,
-        dialling_from("127.0.0.2", site) as first,
-    ):
+    async with Site() as site, dialling_from("127.0.0.2", site):
         with pytest.raises(InvalidStatus, match="409"):
             async with dialling_from("127.0.0.3", site):
                 pass
         notes = [note.body for note in site.memory.of(core.Note)]
         assert notes == [SecurityNoted(what="charger_clone", charger="CP1", address="127.0.0.3")]
-        first.transport.pause_reading()  # gone without a goodbye
-        async with dialling_from("127.0.0.3", site):
+
+
+async def test_one_that_is_gone_without_a_goodbye_is_replaced_from_another_address() -> None:
+    quick = limits(probe_s=0.05, close_s=0.05)
+    async with Site(limits=quick) as site, dialling_from("127.0.0.2", site) as gone:
+        gone.transport.pause_reading()
+        async with dialling_from("127.0.0.3", site) as new:
+            assert await Charger(new).alive()
             assert site.about()["address"] == "127.0.0.3"
-        first.transport.abort()
+        gone.transport.abort()
 
 
 async def test_two_boxes_with_one_identity_do_not_evict_each_other_for_ever() -> None:
@@ -249,6 +252,14 @@ async def test_dials_from_one_address_are_paced() -> None:
             async with site.charger():
                 pass
         assert site.listener.refusals["dials too often"] == 1
+
+
+async def test_a_peer_that_says_nothing_is_dropped() -> None:
+    async with Site(limits=limits(open_timeout_s=0.05)) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.listener.port)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.read() == b""
+        writer.close()
 
 
 async def test_it_stops_with_1001_and_starts_again() -> None:
