@@ -119,9 +119,9 @@ class Authority:
         return self._cloud.url if self._cloud else ""
 
     def tag_ref(self, tag: str) -> str:
-        """A tag's reference: a keyed hash of its case-folded text (facts hold no raw tag)."""
+        """A tag's reference: a keyed hash of its text, without blanks around it, in lower case."""
         key = bytes.fromhex(self._document.tag_secret)
-        return hmac.digest(key, tag.casefold().encode(), "sha256").hex()[:32]
+        return hmac.digest(key, tag.strip().casefold().encode(), "sha256").hex()[:32]
 
     # --- whom it believes --------------------------------------------------------------------------------
 
