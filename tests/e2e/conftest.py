@@ -1,4 +1,7 @@
-"""Fixtures of the end-to-end tests: one place for a module, made in a folder of its own, gone at its end."""
+"""Fixtures of the end-to-end tests: places in folders of their own, gone at the end.
+
+A cloud takes seconds to start, so the tests that need nothing but one share it, in the xdist group e2e-home.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
         yield here
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     """A box and the cloud that has taken it in."""
     async with place(tmp_path_factory.mktemp("p"), cloud=True) as here:

@@ -1,7 +1,7 @@
 """A whole place for a test: box and cloud as processes, the three command lines, people paired the real way.
 
-The processes come from the demo's own stage; every command is typed as a person would, in a process of its
-own, and read as JSON. Nothing here reaches into a database or signs what the real programs would not.
+The processes come from the demo's own stage. Where a test is about what a person types it is typed, in a
+process of its own; else it is asked over the same local socket, by the client that the command lines use.
 """
 
 from __future__ import annotations
@@ -126,29 +126,29 @@ class Place:
             await link.manage("tag_assign", {"tag": tag, "principal": principal, "chargers": None})
 
     async def take_in(self) -> None:
-        """The box shows a code, the operator types it into the cloud: both know each other afterwards."""
-        code = await self.told(self.edge("pair"))
-        await self.told(self.at_cloud("site", "add", "Home", code["code"]))
-        await self.until(self._joined, "the box to be connected to its cloud")
+        """The box shows a code, the operator gives it to the cloud: both know each other afterwards."""
+        async with local(self.box.control) as link:
+            code = await link.manage("pair")
+        async with local(self.cloud.control) as link:
+            await link.manage("site_add", {"name": "Home", "code": code["code"]})
 
-    async def _joined(self) -> bool:
-        return bool((await self.health())["cloud"]["connected"])
+        async def joined() -> bool:
+            return bool((await self.health())["cloud"]["connected"])
 
-    async def invite(self, *chargers: str, role: str = "driver", by_cloud: bool = False) -> dict[str, Any]:
-        """An invite, made at the box or in the cloud."""
-        rights = [part for charger in chargers for part in ("--charger", charger)]
-        made = (
-            self.at_cloud("invite", "Home", "--role", role, *rights)
-            if by_cloud
-            else self.edge("invite", "--role", role, *rights)
-        )
-        told: dict[str, Any] = await self.told(made)
-        return told
+        await self.until(joined, "the box to be connected to its cloud")
+
+    async def invite(self, *chargers: str, role: str = "driver", by_cloud: bool = False) -> str:
+        """An invite, made at the box or in the cloud. No charger named = all of them."""
+        wanted: dict[str, Any] = {"role": role, "chargers": chargers or None}
+        if by_cloud:
+            wanted["site"] = "Home"
+        async with local((self.cloud if by_cloud else self.box).control) as link:
+            made = await link.manage("invite", wanted)
+        return str(made["invite"])
 
     async def phone(self, *chargers: str, role: str = "driver", by_cloud: bool = False) -> Phone:
-        """A device that joined by an invite. No charger named = all of them."""
-        made = await self.invite(*chargers, role=role, by_cloud=by_cloud)
-        return await Phone(role).join(made["invite"])
+        """A device that joined by an invite."""
+        return await Phone(role).join(await self.invite(*chargers, role=role, by_cloud=by_cloud))
 
     # --- what is written down ----------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Place:
     async def in_cloud(self, charger: str = "") -> list[dict[str, Any]]:
         """The sessions as the cloud has them, the oldest first."""
         async with local(self.cloud.control) as link:
-            rows = await link.query("sessions", {"site": "Home"})
+            rows = await link.query("sessions", site="Home")
         return [row for row in reversed(rows) if charger in ("", row["charger"])]
 
     async def facts(self) -> int:
@@ -198,14 +198,14 @@ class Place:
 
 
 @asynccontextmanager
-async def place(folder: Path, *, cloud: bool = False) -> AsyncIterator[Place]:
-    """A running box, and with `cloud` one that has taken it in. Everything has ended afterwards."""
+async def place(folder: Path, *, cloud: bool = False, taken_in: bool = True) -> AsyncIterator[Place]:
+    """A running box, and with `cloud` one too, which has `taken_in` the box. All has ended afterwards."""
     here = Place(folder)
     try:
         if cloud:
             await here.cloud.start()
         await here.box.start()
-        if cloud:
+        if cloud and taken_in:
             await here.take_in()
         yield here
     finally:

@@ -26,12 +26,12 @@ from tests.e2e.phone import Phone, Talk
 from tests.e2e.place import Place
 from tests.needs import needs
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-real-clients")]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("e2e-home")]
 
 TAG = "DEADBEEF"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ann(home: Place) -> AsyncIterator[Phone]:
     """A driver who may use every charger; the tag is hers too."""
     phone = await home.phone(by_cloud=True)
@@ -186,7 +186,7 @@ async def test_ocpp_ts_obeys_a_remote_start_and_stop(home: Place, ann: Phone) ->
         await charger.heard("booted", status="Accepted")
         session = await start(talk, ann, "TS1")
         metered = await charger.heard("metered")
-        (row,) = await talk.query("meter", session=session)
+        (row,) = await home.asked("meter", session=session)
         assert row["sample"]["energy_wh"] == metered["register_wh"]
         await stop(talk, ann, "TS1", session)
         await charger.heard("stopped")

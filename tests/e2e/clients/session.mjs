@@ -13,7 +13,7 @@ const [endpoint, identity, sampleMs = '100', sampleWh = '137'] = process.argv.sl
 const report = (event, more = {}) => console.log(JSON.stringify({ event, ...more }));
 const now = () => new Date().toISOString();
 const client = new RPCClient({
-  endpoint, identity, protocols: ['ocpp1.6'], strictMode: true, callTimeoutMs: 5000, pingIntervalMs: 0,
+  endpoint, identity, protocols: ['ocpp1.6'], strictMode: true, callTimeoutMs: 30000, pingIntervalMs: 0,
   backoff: { initialDelay: 100, maxDelay: 400, factor: 2, randomisationFactor: 0.25 },
 });
 let register = 840_213, plugged = false, transaction = null, booted = false, delivery = Promise.resolve();
