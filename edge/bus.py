@@ -12,6 +12,7 @@ from typing import Protocol
 from common import policy
 from common.facts import Fact
 from common.policy import Claims
+from edge.gate import hand
 
 
 class Follower(Protocol):
@@ -53,7 +54,7 @@ class Bus:
     def tell(self, fact: Fact) -> None:
         """A fact is on disk: push it."""
         for tap in tuple(self._taps):
-            tap(fact)
+            hand(tap, fact)
         if not self._followers:
             return
         frame = fact_frame(self._site, fact)
@@ -61,7 +62,7 @@ class Bus:
             if fact.epoch == epoch and fact.seq <= seq:
                 continue  # the follower's snapshot already holds it
             if policy.visible(claims, fact.body):
-                follower.push(frame)
+                hand(follower.push, frame)
 
 
 def fact_frame(site: str, fact: Fact) -> bytes:

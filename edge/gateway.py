@@ -11,8 +11,8 @@ released in seq order; only an urgent request (a stop, a lower limit) leaves at 
 call results are decided when they arrive; chargers' messages wait in the backlog, which gets a budget a turn
 of the event loop, so a flush of a hundred queues cannot hold up a driver.
 
-When a commit fails nothing more is acknowledged: `failed` is set, the process ends, and memory is rebuilt
-from the journal at the next start.
+When a commit fails, or memory can no longer be what the journal says, nothing more is acknowledged: `failed`
+is set, the process ends, and memory is rebuilt from the journal at the next start.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from edge.bus import Bus, Follower
 from edge.chargers.ports import ReplyTo
 from edge.core import engine, inputs
 from edge.core.engine import SiteState
+from edge.gate import ENDS, Asked, Gate, Progress, Watchers, hand
 from edge.journal.journal import Journal
+from edge.journal.rotation import Head
 from edge.recall import recalled
 
 log = logging.getLogger("plugside.gateway")
@@ -50,8 +52,6 @@ BACKLOG_MAX = 32_000
 SNAPSHOT_EVERY = 20_000
 #: Deadlines are looked at no more often than this (s): timers here are about seconds, not milliseconds.
 TIMER_GRAIN_S = 0.02
-
-Progress = Callable[[inputs.CommandReply], None]
 
 
 class Requests(Protocol):
@@ -73,8 +73,8 @@ class Gateway:
         self._ids = ids
         self._requests: Requests | None = None
         self._backlog: deque[tuple[inputs.Input, ReplyTo | None]] = deque()
-        self._gate: deque[tuple[int, Callable[[], None]]] = deque()
-        self._watching: dict[str, list[Progress]] = {}
+        self._gate = Gate()
+        self._watchers = Watchers()
         self._pumping = False
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -96,17 +96,23 @@ class Gateway:
         self._decide(inputs.Started(), None)
 
     async def stop(self) -> None:
-        """Write what is pending and a snapshot; later inputs are ignored."""
-        while self._backlog and not self._broken():
+        """Write what is pending and a snapshot; later inputs are ignored.
+
+        What the journal has no room for is left: its senders were told nothing, and will repeat it.
+        """
+        while self._backlog and self._ready():
             self._pump()
-            await asyncio.sleep(0)
+            await (self._journal.probe() if len(self._gate) >= GATE_MAX else asyncio.sleep(0))
         self._paused = True
         for timer in (self._timer, self._rearm):
             if timer is not None:
                 timer.cancel()
-        if not self._broken():
-            self._write_snapshot()
-            await self._journal.probe()
+        if self._loop is not None and not self._broken():
+            try:
+                self._write_snapshot()
+                await self._journal.probe()
+            except PlugsideError as failed:
+                log.warning("no snapshot at the end, the next start takes longer: %s", failed)
 
     @property
     def accepting(self) -> bool:
@@ -148,22 +154,24 @@ class Gateway:
             raise Unavailable(Code.JOURNAL_UNAVAILABLE)
         if not self._ready():
             raise Unavailable(Code.BUSY)
-        decision = self._decide(given, None, progress)
-        ended = any(step.stage in ("refused", "settled") for step in decision.progress)
-        if not ended:
-            self._watching.setdefault(given.id, []).append(progress)
+        decision = self._decide(given, None, (given.id, progress))
+        if not any(step.stage in ENDS for step in decision.progress if step.id == given.id):
+            self._watchers.add(given.id, progress)
 
     def note(self, body: facts.Body) -> None:
-        """Journal something that a shell saw."""
+        """Journal something that a shell saw. Raises Unavailable as `submit` does."""
         self.submit(inputs.Note(body=body))
+
+    async def written(self, body: facts.Body) -> None:
+        """Journal a fact and return once it is on disk. Raises Unavailable; busy: nothing was written."""
+        if not self._broken() and not self._ready():
+            raise Unavailable(Code.BUSY)
+        self.note(body)
+        await self._journal.probe()
 
     def forget_watcher(self, progress: Progress) -> None:
         """The app link behind `progress` is gone."""
-        for command_id, watchers in list(self._watching.items()):
-            if progress in watchers:
-                watchers.remove(progress)
-            if not watchers:
-                del self._watching[command_id]
+        self._watchers.leave(progress)
 
     def follow(self, follower: Follower, claims: Claims) -> None:
         """Push a snapshot to `follower` and then every visible fact, with no gap between."""
@@ -196,7 +204,12 @@ class Gateway:
         while self._backlog and self._ready():
             if len(self._gate) >= GATE_MAX:
                 return  # the next commit wakes us
-            self._decide(*self._backlog.popleft())
+            given, reply_to = self._backlog.popleft()
+            try:
+                self._decide(given, reply_to)
+            except Exception:
+                # Its charger gets no answer and repeats it, or gives up; the others must not wait behind it.
+                log.exception("%s could not be decided", type(given).__name__)
             if self._loop.time() >= until:
                 break
         if self._backlog and self._ready():
@@ -205,20 +218,26 @@ class Gateway:
     # --- one decision ----------------------------------------------------------------------------------
 
     def _decide(
-        self, given: inputs.Input, reply_to: ReplyTo | None, sender: Progress | None = None
+        self, given: inputs.Input, reply_to: ReplyTo | None, asked: Asked | None = None
     ) -> inputs.Decision:
+        """Raises what looking up or deciding raised, and then nothing has changed."""
         now_ms = self._clock.now_ms()
         state = self.state
         given = recalled(state, given, self._journal)
         decision = engine.decide(state, given, now_ms, self._ids)
-        self.decided += 1
-        made = self._apply(decision.facts, now_ms) if decision.facts else ()
-        engine.advance(state, now_ms)
         replies: list[tuple[str, bytes]] = []
         payload = self._reply_payload(decision.reply, reply_to, replies)
-        if made:
-            self._journal.push(made, replies)
-        self._release_later(decision, made, payload, reply_to, sender)
+        self.decided += 1
+        try:
+            made = self._apply(decision.facts, now_ms) if decision.facts else ()
+            engine.advance(state, now_ms)
+            if made:
+                self._journal.push(made, replies)
+        except Exception as broken:
+            # Memory may hold what the journal never will: only a new start makes them one again.
+            self._commit_failed(broken)
+            raise
+        self._release_later(decision, made, payload, reply_to, asked)
         self._rearm_timer()
         return decision
 
@@ -261,7 +280,7 @@ class Gateway:
         made: tuple[Fact, ...],
         payload: bytes | None,
         reply_to: ReplyTo | None,
-        sender: Progress | None,
+        asked: Asked | None,
     ) -> None:
         requests = decision.requests
         if requests:
@@ -271,52 +290,35 @@ class Gateway:
             requests = tuple(request for request in requests if not request.urgent)
         if not (made or requests or decision.progress or payload is not None):
             return
-        seq = self.state.view.seq
+        told = [(step, self._watchers.of(step, asked)) for step in decision.progress]
 
         def release() -> None:
             if payload is not None and reply_to is not None:
-                reply_to.send(payload)
+                hand(reply_to.send, payload)
             for request in requests:
                 self._send(request)
-            for step in decision.progress:
-                self._tell_progress(step, sender)
+            for step, watchers in told:
+                for watcher in watchers:
+                    hand(watcher, step)
             for fact in made:
                 self.bus.tell(fact)
 
-        self._hold(seq, release)
+        self._hold(self.state.view.seq, release)
 
     def _send(self, request: inputs.Request) -> None:
         assert self._requests is not None
-        self._requests.send(request)
-
-    def _tell_progress(self, step: inputs.CommandReply, sender: Progress | None) -> None:
-        watchers = [sender] if sender is not None else list(self._watching.get(step.id, ()))
-        if step.stage in ("refused", "settled") and sender is None:
-            self._watching.pop(step.id, None)
-        for watcher in watchers:
-            watcher(step)
+        hand(self._requests.send, request)
 
     # --- the gate --------------------------------------------------------------------------------------
 
     def _hold(self, seq: int, release: Callable[[], None]) -> None:
-        """Release once `seq` is on disk, after everything held before."""
-        if not self._gate and seq <= self._journal.committed_seq:
-            release()
-        else:
-            self._gate.append((seq, release))
+        self._gate.hold(seq, self._journal.committed_seq, release)
 
     def _committed(self, seq: int) -> None:
-        gate = self._gate
-        while gate and gate[0][0] <= seq:
-            _, release = gate.popleft()
-            try:
-                release()
-            except Exception:
-                # One receiver's fault (a link that closed meanwhile) must not hold up the others.
-                log.exception("an output could not be handed over")
+        self._gate.open_to(seq)
         if self._backlog:
             self._wake()
-        if seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+        if seq - self._snapshot_seq >= SNAPSHOT_EVERY and self._ready():
             self._write_snapshot()
 
     def _write_snapshot(self) -> None:
@@ -325,7 +327,7 @@ class Gateway:
         self._journal.put_snapshot(self.state.view.seq, engine.encode_state(self.state))
 
     def _commit_failed(self, why: BaseException) -> None:
-        log.critical("the journal cannot commit (%s): nothing more is acknowledged, the process ends", why)
+        log.critical("nothing more can be written down (%s): nothing is acknowledged, the process ends", why)
         self._gate.clear()
         self._backlog.clear()
         if self.failed is not None and not self.failed.done():
@@ -358,20 +360,38 @@ class Gateway:
     # --- epochs ----------------------------------------------------------------------------------------
 
     async def rotate_epoch(self) -> None:
-        """Renumber what is retained under a new epoch (design §9); followers get a fresh snapshot."""
+        """Renumber what is retained under a new epoch (design §9); followers get a fresh snapshot.
+
+        Once begun it is carried to its end though the caller be cancelled: memory must not stay behind in
+        the old epoch. Raises Unavailable or LocalFault when the journal cannot.
+        """
+        if not self._ready():
+            raise Unavailable(Code.BUSY, "no epoch can be begun now")
         self._paused = True
         try:
             await self._journal.probe()
-            await self._journal.rotate_epoch()
-            self.state.view.epoch = self._journal.epoch
-            self.state.view.seq = self._journal.last_seq
-            self._write_snapshot()
-            await self._journal.probe()
-        except PlugsideError as failed:
-            self._commit_failed(failed)
+            rotation = self._journal.rotate_epoch()
+        except BaseException:
+            self._resume()
             raise
-        finally:
-            self._paused = False
+        rotation.add_done_callback(self._rotated)
+        await asyncio.shield(rotation)
+
+    def _rotated(self, rotation: asyncio.Future[Head]) -> None:
+        """The journal has its new epoch, or none: bring memory and followers there."""
+        failed = Unavailable(Code.SHUTTING_DOWN) if rotation.cancelled() else rotation.exception()
+        if failed is not None:
+            self._commit_failed(failed)
+            return
+        # Everything that was held is on disk: nothing was decided since. Its numbers are of the old epoch.
+        self._gate.open()
+        self.state.view.epoch = self._journal.epoch
+        self.state.view.seq = self._journal.last_seq
+        self._write_snapshot()
+        self._resume()
         for follower, claims in self.bus.following():
             self.follow(follower, claims)
+
+    def _resume(self) -> None:
+        self._paused = False
         self._wake()

@@ -20,7 +20,7 @@ from edge.chargers.outbox import Ended, Limits, Outbox
 from edge.chargers.standing import Standing
 from edge.core.inputs import CallEnded, Request
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("plugside.chargers")
 
 #: The timer fires this much late, for loops whose clock counts whole milliseconds.
 _TIMER_SLACK_S: Final = 0.002

@@ -48,7 +48,7 @@ from edge.core.inputs import Booted, Input, Note, Reply, Request, StatusReported
 
 __all__ = ["ChargerLink", "Gateway", "Limits", "ReplyTo"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("plugside.chargers")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,8 +54,8 @@ from edge.core.inputs import (
     StationWaiting,
 )
 
-log = logging.getLogger(__name__)
-_websockets_log = logging.getLogger(f"{__name__}.websockets")
+log = logging.getLogger("plugside.chargers")
+_websockets_log = logging.getLogger("plugside.chargers.websockets")
 _websockets_log.setLevel(
     logging.WARNING
 )  # its INFO has a line for every connection, which we write ourselves
