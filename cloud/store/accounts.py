@@ -23,9 +23,11 @@ class AccountPart:
 
     # --- sites ---------------------------------------------------------------------------------------------
 
-    async def add_pairing(self, row: PairingRow) -> None:
+    async def add_pairing(self, row: PairingRow, now_ms: int) -> None:
+        table = schema.pairing
         async with self._db.write() as tx:
-            await tx.execute(self._db.upsert(schema.pairing), msgspec.structs.asdict(row))
+            await tx.execute(delete(table).where(table.c.expires_ms <= now_ms))
+            await tx.execute(self._db.upsert(table), msgspec.structs.asdict(row))
 
     async def pairing(self, pair: str, now_ms: int) -> PairingRow | None:
         table = schema.pairing

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
 
 from cloud.store import codec, schema
 from cloud.store.engine import Database
@@ -123,18 +123,29 @@ class LedgerPart:
         more = _BAR.join((rows[limit - 1].at, rows[limit - 1].context)) if len(rows) > limit else ""
         return Page(rows=tuple(rows[:limit]), next=more)
 
+    async def story(
+        self, claims: Claims, session: str, *, after: str = "", limit: int = 100
+    ) -> Page[FactRow]:
+        if await self.session(claims, session) is None:
+            return Page(rows=())
+        table = schema.fact
+        query = _facts().where(table.c.site == claims.site, table.c.session == session)
+        if after:
+            query = query.where(tuple_(table.c.at, table.c.uid) > _cursor(after, 2))
+        return await self._fact_page(query.order_by(table.c.at, table.c.uid), limit)
+
     async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
         table = schema.fact
-        query = select(table.c.uid, table.c.epoch, table.c.seq, table.c.at, table.c.record).where(
-            table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS), table.c.record.is_not(None)
-        )
+        query = _facts().where(table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS))
         if not is_staff(claims):
             query = query.where(table.c.principal == claims.principal)
         if after:
             query = query.where(tuple_(table.c.at, table.c.uid) < _cursor(after, 2))
-        query = query.order_by(table.c.at.desc(), table.c.uid.desc()).limit(limit + 1)
+        return await self._fact_page(query.order_by(table.c.at.desc(), table.c.uid.desc()), limit)
+
+    async def _fact_page(self, query: Select[Any], limit: int) -> Page[FactRow]:
         async with self._db.read() as tx:
-            found = (await tx.execute(query)).all()
+            found = (await tx.execute(query.limit(limit + 1))).all()
         rows = tuple(
             FactRow(uid=row.uid, epoch=row.epoch, seq=row.seq, record=msgspec.Raw(row.record))
             for row in found[:limit]
@@ -222,6 +233,13 @@ class LedgerPart:
                 if inner is None:
                     return
             expected += _STEP
+
+
+def _facts() -> Select[Any]:
+    """The facts that are still told in full."""
+    table = schema.fact
+    query = select(table.c.uid, table.c.epoch, table.c.seq, table.c.at, table.c.record)
+    return query.where(table.c.record.is_not(None))
 
 
 def _sessions_of(claims: Claims) -> list[ColumnElement[bool]]:

@@ -60,6 +60,11 @@ class LedgerStore(Protocol):
     ) -> Page[MeterRow]:
         """A session's meter, oldest first; empty for a session that these claims may not see."""
 
+    async def story(
+        self, claims: Claims, session: str, *, after: str = "", limit: int = 100
+    ) -> Page[FactRow]:
+        """A session's facts, oldest first; empty for a session that these claims may not see."""
+
     async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
         """Who did what, newest first: commands, rights, security."""
 
@@ -76,7 +81,8 @@ class LedgerStore(Protocol):
 class AccountStore(Protocol):
     """Sites, keys, rights, names."""
 
-    async def add_pairing(self, row: PairingRow) -> None: ...
+    async def add_pairing(self, row: PairingRow, now_ms: int) -> None:
+        """Keep a box's code until its end; codes whose end has come go."""
 
     async def pairing(self, pair: str, now_ms: int) -> PairingRow | None: ...
 
@@ -114,6 +120,8 @@ class WorkStore(Protocol):
 
     async def ask_command(self, row: CommandRow) -> CommandRow:
         """Write the command down. Returns the row that stands under its id: this one, or an earlier one."""
+
+    async def command(self, site: str, command: str) -> CommandRow | None: ...
 
     async def step_command(self, row: CommandRow, state: str, answer: str) -> None:
         """A step forward of exactly this command (same fingerprint); a state never goes back."""

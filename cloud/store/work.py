@@ -29,6 +29,13 @@ class WorkPart:
             query = select(table).where(table.c.site == row.site, table.c.id == row.id)
             return codec.command_row((await tx.execute(query)).one())
 
+    async def command(self, site: str, command: str) -> CommandRow | None:
+        table = schema.command
+        query = select(table).where(table.c.site == site, table.c.id == command)
+        async with self._db.read() as tx:
+            row = (await tx.execute(query)).first()
+        return None if row is None else codec.command_row(row)
+
     async def step_command(self, row: CommandRow, state: str, answer: str) -> None:
         table = schema.command
         earlier = STATES[: STATES.index(state)]

@@ -68,7 +68,7 @@ async def test_another_box_takes_up_where_the_ledger_is(store: Store, box: Box) 
 
 async def test_a_pairing_code_waits_until_its_end(store: Store) -> None:
     row = PairingRow(pair="x", code="plugsidebox1_…", name="Home", expires_ms=T0_MS)
-    await store.add_pairing(row)
+    await store.add_pairing(row, 1)
     assert await store.pairing("x", T0_MS - 1) == row
     assert await store.pairing("x", T0_MS) is None
 

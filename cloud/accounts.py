@@ -1,0 +1,336 @@
+"""Accounts: which boxes and people belong to this cloud, and what each may do (design §8, §10).
+
+    a box      its operator types the box's code (`add_site`); the box asks to be taken in (`enrol`)
+    a person   an invite is minted here (`invite`) and redeemed here, once, by a key (`redeem`)
+    a right    a grant signed by the online key, renewed here while its key is known (`renew`)
+    a reader   a bearer token, for a request that a device's key has signed (`token`)
+
+Names are in one table; everything else knows pseudonyms. `forget` empties that, ends the rights, and leaves
+the ledger as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from cloud.keyring import Keyring
+from cloud.store.ports import Store
+from cloud.store.rows import ActRow, PairingRow, SiteRow, TokenRow
+from common import trust, wire
+from common.domain import Role, from_iso, iso
+from common.errors import Code, Refused, error
+from common.policy import Claims
+from common.ports import Clock, Ids
+from common.trust.invites import SECRET_BYTES
+from common.trust.keys import lines
+
+log = logging.getLogger("plugside.accounts")
+
+#: A bearer token reads for so long; a device asks for the next one with its key.
+TOKEN_LIFE_MS = 15 * 60_000
+#: How far the time in a token request may be from ours: a device's clock, and no later replay.
+TOKEN_SKEW_MS = 2 * 60_000
+TOKEN_PREFIX = "plugsideread1_"  # noqa: S105 - what a token begins with
+PAIR_AGAIN = "Run `plugside-edge pair` on the box and copy its code whole."
+#: Token requests remembered for as long as they could be replayed.
+_SEEN_MAX = 4096
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A device asks for a token to read with."""
+
+    grant: str
+    key: str  #: the device's public key, uncompressed P-256 point, base64url
+    at: str  #: when it was signed, ISO 8601
+    signature: str  #: over `token_message`
+
+
+class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer token: reads one site with the rights of one principal, for a quarter of an hour."""
+
+    token: str
+    site: str
+    role: str
+    expires_at: str
+
+
+def token_message(cloud: str, at: str, grant: str) -> bytes:
+    """What a device signs (`Purpose.TOKEN`). cloud: the fingerprint that it pinned."""
+    return lines(cloud, at, sha256(grant.encode(errors="surrogatepass")).hexdigest())
+
+
+class Accounts:
+    """See the module. Call `open` before anything else."""
+
+    def __init__(self, store: Store, keyring: Keyring, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._clock = clock
+        self._ids = ids
+        self._seen: dict[str, int] = {}
+        self.url = ""  #: where this cloud is reached; set once its listener is bound
+        self.verifier = trust.Verifier(trust.TrustSet())
+
+    async def open(self) -> None:
+        """Learn whom to believe."""
+        issuers = [trust.box_issuer(site.box, site.issuer, site.id) for site in await self._store.sites()]
+        self.verifier.trust = trust.TrustSet([*self._keyring.issuers, *issuers])
+        self.verifier.revoked = await self._store.revoked()
+
+    def renew_keys(self) -> None:
+        """Look after the online key; boxes hear of a new one at their next welcome."""
+        if self._keyring.renew():
+            self.verifier.trust = self.verifier.trust.extended(self._keyring.issuers)
+
+    @property
+    def identity(self) -> trust.IdentityKey:
+        return self._keyring.identity
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """What a box is told of this cloud's keys at every welcome."""
+        return (self._keyring.statement,)
+
+    @property
+    def root_is_here(self) -> bool:
+        return self._keyring.root_is_here
+
+    async def note(self, what: str, *, site: str = "", actor: str = "", detail: str = "") -> None:
+        """Write down what this cloud did. Never with a name in it."""
+        row = ActRow(
+            id=self._ids.uid(), at_ms=self._clock.now_ms(), site=site, actor=actor, what=what, detail=detail
+        )
+        await self._store.note(row)
+
+    # --- boxes ---------------------------------------------------------------------------------------------
+
+    async def add_site(self, name: str, code: str, actor: str) -> trust.BoxCode:
+        """Wait for the box that shows this code. Raises Refused(bad_invite | bad_request)."""
+        try:
+            pairing = trust.BoxCode.from_text(code)
+        except Refused as unreadable:
+            raise Refused(Code.BAD_INVITE, unreadable.detail, hint=PAIR_AGAIN) from None
+        if self._clock.now_ms() >= pairing.expires_ms:
+            raise Refused(
+                Code.BAD_INVITE,
+                f"the code ran out at {iso(pairing.expires_ms)}",
+                hint=PAIR_AGAIN,
+            )
+        row = PairingRow(pair=pairing.pair, code=code, name=name, expires_ms=pairing.expires_ms)
+        await self._store.add_pairing(row, self._clock.now_ms())
+        await self.note("site_add", actor=actor, detail=f"box {pairing.server}")
+        return pairing
+
+    async def enrol(self, request: trust.EnrolRequest) -> trust.EnrolAnswer | None:
+        """Take in the box that has the code. None: no operator has typed that code (yet).
+
+        Raises Refused: bad_invite, bad_signature, bad_request (name or site belongs to another).
+        """
+        now_ms = self._clock.now_ms()
+        pairing = await self._store.pairing(request.pair, now_ms)
+        if pairing is None:
+            return None
+        code = trust.BoxCode.from_text(pairing.code)
+        box = trust.check_enrolment(request, code, now_ms)
+        known = await self._store.site(box.site)
+        if known is not None and known.id == box.site and known.box != box.box and known.name != pairing.name:
+            raise Refused(
+                Code.BAD_REQUEST,
+                f"site {box.site} has another box",
+                hint=f'To replace its box, run `plugside-cloud site add "{known.name}" CODE`.',
+            )
+        await self._store.put_site(
+            SiteRow(
+                id=box.site,
+                name=pairing.name,
+                box=box.box,
+                public=box.public,
+                issuer=box.issuer.public,
+                added_ms=now_ms,
+            )
+        )
+        await self.open()
+        if known is None or known.box != box.box:
+            await self.note("site_joined", site=box.site, detail=f"box {box.box}")
+            log.info("box %s has joined as site %s (%s)", box.box, box.site, pairing.name)
+        bundle = trust.TrustBundle(
+            site=box.site,
+            root=self._keyring.root,
+            keys=self._keyring.signed,
+            url=self.url,
+            cloud=self.identity.fingerprint,
+        )
+        return trust.answer_enrolment(bundle, request, code.secret)
+
+    # --- people --------------------------------------------------------------------------------------------
+
+    async def invite(
+        self,
+        site: SiteRow,
+        role: Role,
+        *,
+        name: str,
+        chargers: tuple[str, ...] | None,
+        life_ms: int,
+        actor: str,
+    ) -> dict[str, Any]:
+        """Mint an invite to this site. Returns its text, for eyes that may see it, and whom it makes."""
+        principal = f"p-{self._ids.token(8).hex()}"
+        invite, record = trust.mint_invite(
+            self._ids.token(SECRET_BYTES),
+            server=self.identity.fingerprint,
+            site=site.id,
+            role=role,
+            principal=principal,
+            now_ms=self._clock.now_ms(),
+            life_ms=life_ms,
+            chargers=chargers,
+            urls=(self.url,),
+        )
+        await self._store.add_invite(record, name)
+        await self.note("invite", site=site.id, actor=actor, detail=f"{role.value} {principal}")
+        return {
+            "invite": invite.to_text(),
+            "site": site.id,
+            "name": site.name,
+            "principal": principal,
+            "role": role.value,
+            "chargers": None if chargers is None else list(chargers),
+            "expires_at": iso(invite.expires_ms),
+        }
+
+    async def redeem(self, secret: str, key: str) -> wire.Granted:
+        """Turn an invite into a grant for the proved key `key`. Raises Refused(bad_invite)."""
+        now_ms = self._clock.now_ms()
+        record = await self._store.redeem(
+            trust.invite_hash(secret), lambda known: trust.redeem(known, secret, key, now_ms), now_ms
+        )
+        await self.note("redeemed", site=record.site, actor=record.principal, detail=f"key {key}")
+        return await self._grant(record.site, record.principal, record.role, record.chargers, key)
+
+    async def authenticated(self, claims: Claims) -> None:
+        """A key has shown its grant: the invite that brought it in is spent."""
+        await self._store.spend_invites(claims.site, claims.key)
+
+    async def renew(self, claims: Claims) -> wire.Granted:
+        """A fresh grant with the rights that its key has now. Raises Refused(revoked)."""
+        device = await self._store.device(claims.site, claims.key)
+        if device is None or device.principal != claims.principal:
+            raise Refused(Code.REVOKED, "this device is not known here any more")
+        return await self._grant(claims.site, device.principal, device.role, device.chargers, claims.key)
+
+    async def _grant(
+        self, site: str, principal: str, role: Role, chargers: tuple[str, ...] | None, key: str
+    ) -> wire.Granted:
+        now_ms = self._clock.now_ms()
+        row = await self._store.site(site)
+        assert row is not None, "rights are given at a site that is there"
+        grant = trust.issue_grant(
+            self._keyring.issuing,
+            site=site,
+            principal=principal,
+            role=role,
+            key=key,
+            grant_id=self._ids.uid(),
+            now_ms=now_ms,
+            chargers=chargers,
+        )
+        claims = self.verifier.claims(grant, now_ms, site)
+        return wire.Granted(
+            grant=grant,
+            site=access(row, claims, online=True),
+            cloud=self.url,
+            cloud_key=self.identity.fingerprint,
+        )
+
+    async def forget(self, principal: str, actor: str) -> int:
+        """Remove whoever stands behind a pseudonym, and their rights. Returns how many rows went."""
+        gone = await self._store.forget(principal, self._clock.now_ms())
+        self.verifier.revoked = await self._store.revoked()
+        await self.note("forget", actor=actor, detail=principal)
+        return gone
+
+    # --- readers -------------------------------------------------------------------------------------------
+
+    async def token(self, request: TokenRequest) -> TokenAnswer:
+        """A bearer token for whoever holds the grant's key. Raises Refused with what is wrong."""
+        now_ms = self._clock.now_ms()
+        claims = self.verifier.claims(request.grant, now_ms)
+        try:
+            signer, signed_ms = trust.thumbprint(request.key), from_iso(request.at)
+        except ValueError:
+            raise Refused(Code.BAD_REQUEST, "`key` is a P-256 point and `at` a time") from None
+        if signer != claims.key:
+            raise Refused(Code.BAD_SIGNATURE, "signed by another key than the grant's")
+        message = token_message(self.identity.fingerprint, request.at, request.grant)
+        trust.verify_identity(request.key, request.signature, trust.Purpose.TOKEN, message)
+        if abs(signed_ms - now_ms) > TOKEN_SKEW_MS:
+            raise Refused(Code.EXPIRED, f"the time here is {iso(now_ms)}")
+        self._once(request.signature, now_ms)
+        return await self.issue_token(claims)
+
+    def _once(self, signature: str, now_ms: int) -> None:
+        """A request that was seen is not answered again while its time would still be taken."""
+        for seen, until_ms in list(self._seen.items()):
+            if until_ms <= now_ms:
+                del self._seen[seen]
+        if signature in self._seen:
+            raise Refused(Code.ID_REUSE, "this request was answered already")
+        if len(self._seen) >= _SEEN_MAX:
+            raise error(Code.BUSY, "too many tokens at once")
+        self._seen[signature] = now_ms + 2 * TOKEN_SKEW_MS
+
+    async def issue_token(self, claims: Claims) -> TokenAnswer:
+        """A token with these rights. It reads and nothing else."""
+        now_ms = self._clock.now_ms()
+        secret = TOKEN_PREFIX + trust.b64(self._ids.token(32))
+        row = TokenRow(
+            hash=_token_hash(secret),
+            site=claims.site,
+            principal=claims.principal,
+            role=claims.role,
+            chargers=claims.chargers,
+            expires_ms=now_ms + TOKEN_LIFE_MS,
+        )
+        await self._store.add_token(row, now_ms)
+        return TokenAnswer(
+            token=secret, site=claims.site, role=claims.role.value, expires_at=iso(row.expires_ms)
+        )
+
+    async def reader(self, token: str) -> Claims:
+        """What a bearer token may read. Raises Refused(grant_expired)."""
+        now_ms = self._clock.now_ms()
+        row = await self._store.token(_token_hash(token), now_ms)
+        if row is None or trust.revoked_principal(row.principal) in self.verifier.revoked:
+            raise Refused(
+                Code.GRANT_EXPIRED, "the token is not known here", hint="Ask for a new one at /v1/token."
+            )
+        return Claims(
+            site=row.site,
+            principal=row.principal,
+            role=row.role,
+            chargers=row.chargers,
+            expires_ms=row.expires_ms,
+        )
+
+
+def _token_hash(token: str) -> str:
+    return sha256(b"plugside-token-v1|" + token.encode(errors="surrogatepass")).hexdigest()
+
+
+def access(site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
+    """A site as a link's welcome and a grant name it."""
+    return wire.SiteAccess(
+        site=site.id,
+        name=site.name,
+        role=claims.role.value,
+        principal=claims.principal,
+        online=online,
+        expires_at=iso(claims.expires_ms),
+        key=site.box,
+        addresses=site.hello.addresses,
+    )

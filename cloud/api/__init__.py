@@ -1,0 +1,1 @@
+"""The cloud's front: HTTP and WebSocket (Litestar on uvicorn). Transports and shapes; no rule stands here."""

@@ -1,0 +1,153 @@
+"""The apps' door at the cloud: one backend for app links from outside and for the local socket (design §6).
+
+It knows no transport: `common.applink` runs each link and calls this. Reads go to the queries, administration
+to the management, commands to the router; rights are the claims that came with the link.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+
+from cloud.accounts import Accounts, access
+from cloud.counters import Counters
+from cloud.hub import Hub
+from cloud.management import Management
+from cloud.queries import Queries
+from cloud.router import Router
+from cloud.store.ports import Store
+from common import commands, wire
+from common.applink import Peer
+from common.domain import Role, iso
+from common.errors import Code, PlugsideError, Refused, error
+from common.policy import Claims
+from common.ports import Clock
+from common.supervise import Supervisor
+
+log = logging.getLogger("plugside.apps")
+
+#: Requests under way at once, over all links: a page takes some ms of the database's readers.
+REQUESTS_MAX = 256
+
+
+class Apps:
+    """`common.applink.Backend` of the cloud."""
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        hub: Hub,
+        router: Router,
+        queries: Queries,
+        management: Management,
+        counters: Counters,
+        tasks: Supervisor,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._hub = hub
+        self._router = router
+        self._queries = queries
+        self._management = management
+        self._counters = counters
+        self._tasks = tasks
+        self._clock = clock
+        self._peers: dict[int, Peer] = {}
+        self._requests = 0
+
+    def cut_all(self, code: Code) -> None:
+        """End every link with a reason, for the end of the process."""
+        for peer in tuple(self._peers.values()):
+            peer.cut(code)
+
+    # --- the handshake -------------------------------------------------------------------------------------
+
+    def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
+        self._peers[id(peer)] = peer
+        self._counters.links = len(self._peers)
+        if any(one.role is Role.LOCAL for one in claims):
+            everywhere = wire.SiteAccess(site="", role=Role.LOCAL.value, principal="local")
+            peer.send(wire.Welcome(sites=(everywhere,), time=iso(self._clock.now_ms())))
+            return
+        self._begin("welcome", peer, "", self._welcome(claims))
+
+    async def _welcome(self, claims: tuple[Claims, ...]) -> wire.Welcome:
+        sites = []
+        for one in claims:
+            row = await self._store.site(one.site)
+            if row is not None:
+                await self._accounts.authenticated(one)
+                sites.append(access(row, one, online=bool(self._hub.link(one.site))))
+        return wire.Welcome(sites=tuple(sites), time=iso(self._clock.now_ms()))
+
+    def redeem(self, peer: Peer, message: wire.Redeem, key: str) -> None:
+        self._begin("redeem", peer, "", self._accounts.redeem(message.secret, key))
+
+    def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
+        self._begin("renew", peer, "", self._accounts.renew(claims))
+
+    # --- an open link --------------------------------------------------------------------------------------
+
+    def follow(self, peer: Peer, sites: tuple[str, ...], since: dict[str, tuple[str, int]]) -> None:  # noqa: ARG002
+        """Always from a snapshot: a site's view is smaller than what a phone may have missed."""
+        self._tasks.spawn("follow", self._follow(peer, sites))
+
+    async def _follow(self, peer: Peer, sites: tuple[str, ...]) -> None:
+        try:
+            await self._hub.follow(peer, sites)
+        except PlugsideError as declined:
+            peer.refuse(declined)
+        if peer.ended is not None or id(peer) not in self._peers:
+            self._hub.leave(peer)  # it went while its snapshot was being fetched
+
+    def command(
+        self,
+        peer: Peer,
+        message: wire.SendCommand,
+        claims: Claims,
+        payload: bytes,
+        command: commands.Command,
+    ) -> None:
+        if claims.role is Role.LOCAL:
+            hint = "Pair a device as operator: `plugside-cloud invite SITE --role operator`."
+            raise Refused(Code.NOT_PERMITTED, "the cloud itself commands no charger", hint=hint)
+        self._router.command(peer, message, claims, payload, command)
+
+    def query(self, peer: Peer, message: wire.Query, claims: Claims) -> None:
+        self._begin(message.what, peer, message.id, self._queries.answer(message, claims))
+
+    def manage(self, peer: Peer, message: wire.Manage, claims: Claims) -> None:
+        self._begin(message.name, peer, message.id, self._management.answer(message, claims))
+
+    def closed(self, peer: Peer) -> None:
+        self._peers.pop(id(peer), None)
+        self._counters.links = len(self._peers)
+        self._hub.leave(peer)
+        self._router.closed(peer)
+
+    # --- answers that take a moment ------------------------------------------------------------------------
+
+    def _begin(self, name: str, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
+        """Answer when it is there, without holding up the link that asked."""
+        finish = self._finish(name, peer, request_id, asked)
+        if self._requests >= REQUESTS_MAX:
+            finish.close()
+            close = getattr(asked, "close", None)
+            if close is not None:
+                close()
+            raise error(Code.BUSY)
+        self._requests += 1
+        self._tasks.spawn(name, finish)
+
+    async def _finish(self, name: str, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
+        try:
+            peer.send(await asked)
+        except PlugsideError as declined:
+            peer.refuse(declined, request_id)
+        except Exception:
+            log.exception("%s of %s failed", name, peer.address)
+            peer.refuse(error(Code.INTERNAL), request_id)
+        finally:
+            self._requests -= 1

@@ -1,0 +1,1 @@
+"""`plugside-cloud`: the operator's command line."""

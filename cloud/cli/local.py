@@ -1,0 +1,241 @@
+"""Subcommands that talk to the running cloud over its local socket, as "local presence"."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from common.cli.output import DONE, FAILED, print_json, print_qr, table
+from common.client.connection import Connection
+from common.client.local import local
+
+#: Where the unit puts the socket (systemd/plugside-cloud.service); tried when nothing else is said.
+UNIT_SOCKET = Path("/run/plugside-cloud/cloud.sock")
+#: How often the list of sites is looked at while a box is waited for: it asks every second.
+LOOK_EVERY_S = 0.25
+
+
+def connect(args: argparse.Namespace) -> AbstractAsyncContextManager[Connection]:
+    """A link to the running cloud: --socket, the environment, the data folder's, or the unit's."""
+    given = getattr(args, "socket", None) or os.environ.get("PLUGSIDE_CLOUD_SOCKET")
+    if given:
+        return local(Path(given))
+    data = getattr(args, "data", None) or os.environ.get("PLUGSIDE_CLOUD_DATA")
+    if data:
+        return local(Path(data) / "cloud.sock")
+    return local(UNIT_SOCKET)
+
+
+# --- sites -------------------------------------------------------------------------------------------------
+
+
+async def site_add(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        waiting = await cloud.manage("site_add", {"name": args.name, "code": args.code})
+        site = await _joined(cloud, waiting["box"], args.wait)
+    if args.json:
+        print_json({**waiting, "joined": site is not None, "site": site and site["site"]})
+    elif site is not None:
+        state = "connected" if site["online"] else "not connected yet"
+        print(f"{site['name']} is here (site {site['site']}, box {site['box'][:8]}, {state}). Next:")
+        print(f'  plugside-cloud invite "{site["name"]}" --role driver --name "Ann"')
+    else:
+        print(f"Waiting for box {waiting['box'][:8]} until {waiting['expires_at']}: it has not asked yet.")
+        print("Is it running with this cloud's URL? (plugside-edge run --cloud URL)")
+    return DONE
+
+
+async def _joined(cloud: Connection, box: str, wait_s: float) -> dict[str, Any] | None:
+    """The site of this box, once it has joined and its tunnel stands; None when it does not come in time."""
+    site: dict[str, Any] | None = None
+    try:
+        async with asyncio.timeout(wait_s):
+            while site is None or not site["online"]:
+                rows = await cloud.query("sites")
+                site = next((row for row in rows if row["box"] == box), None)
+                if site is None or not site["online"]:
+                    await asyncio.sleep(LOOK_EVERY_S)
+    except TimeoutError:
+        pass
+    return site
+
+
+async def site_list(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        rows = await cloud.query("sites")
+    if args.json:
+        print_json(rows)
+        return DONE
+    if not rows:
+        print(
+            'No site yet. On a box run `plugside-edge pair`, then here: plugside-cloud site add "Name" CODE'
+        )
+        return DONE
+    table(
+        ("Name", "Site", "Box", "Connected", "Last heard", "Addresses"),
+        [
+            (
+                row["name"],
+                row["site"],
+                row["box"][:8],
+                "yes" if row["online"] else "no",
+                row["seen_at"] or "never",
+                ", ".join(row["addresses"]),
+            )
+            for row in rows
+        ],
+    )
+    return DONE
+
+
+# --- people ------------------------------------------------------------------------------------------------
+
+
+async def invite(args: argparse.Namespace) -> int:
+    wanted = {
+        "site": args.site,
+        "role": args.role,
+        "chargers": args.charger,
+        "name": args.name,
+        "hours": args.expires,
+    }
+    async with connect(args) as cloud:
+        made = await cloud.manage("invite", wanted)
+    if args.json:
+        print_json(made)
+        return DONE
+    print_qr(made["invite"])
+    print(made["invite"])
+    where = ", ".join(made["chargers"]) if made["chargers"] is not None else "every charger"
+    print(
+        f"\nOne {made['role']}, for {where} of {made['name']}, known as {made['principal']}."
+        f" Good once, until {made['expires_at']}."
+    )
+    print("They join with:  plugside pair INVITE")
+    return DONE
+
+
+async def forget(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        done = await cloud.manage("forget", {"principal": args.principal})
+    if args.json:
+        print_json(done)
+        return DONE
+    if done["removed"]:
+        print(f"Name, devices and rights of {args.principal} are gone. The ledger keeps the pseudonym.")
+    else:
+        print(f"Nothing personal was known here about {args.principal}; its rights are withdrawn.")
+    print(f"On each of their boxes:  plugside-edge forget {args.principal}")
+    return DONE
+
+
+async def token(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        made = await cloud.manage("token", {"site": args.site})
+    if args.json:
+        print_json(made)
+        return DONE
+    print(made["token"])
+    print(f"\nReads site {made['site']} until {made['expires_at']}, for example:")
+    print(f'  curl -H "Authorization: Bearer TOKEN" URL/v1/sites/{made["site"]}/sessions')
+    return DONE
+
+
+# --- the ledger --------------------------------------------------------------------------------------------
+
+
+async def sessions(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        rows = await cloud.query("sessions", site=args.site, limit=args.limit)
+    if args.json:
+        print_json(rows)
+        return DONE
+    if not rows:
+        print("No session has arrived from this site yet.")
+        return DONE
+    table(
+        ("Started", "Ended", "Charger", "State", "kWh", "Driver"),
+        [
+            (
+                row["started_at"],
+                row["ended_at"],
+                f"{row['charger']} / {row['evse']}",
+                row["state"] + (f" ({', '.join(row['flags'])})" if row["flags"] else ""),
+                "" if row["energy_wh"] is None else f"{row['energy_wh'] / 1000:.2f}",
+                row.get("name") or row["principal"] or "unknown",
+            )
+            for row in rows
+        ],
+    )
+    return DONE
+
+
+async def reconcile(args: argparse.Namespace) -> int:
+    """Exit code 1 when anything is lost, doubled, differing, broken or quarantined."""
+    async with connect(args) as cloud:
+        names = [row["site"] for row in await cloud.query("sites")] if args.all else [args.site]
+        reports = [await cloud.manage("reconcile", {"site": name}) for name in names]
+    if args.json:
+        print_json(reports if args.all else reports[0])
+    else:
+        for report in reports:
+            _print_report(report)
+        if not reports:
+            print("There is no site to reconcile.")
+    return DONE if all(report["ok"] for report in reports) else FAILED
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    verdict = "in order" if report["ok"] else "NOT in order"
+    print(
+        f"{report['name']}: {verdict}. {report['sessions']} sessions; {report['lost']} lost,"
+        f" {report['doubled']} doubled, {report['differing']} differing."
+    )
+    chain = report["compared"]["chain"]
+    if not report["chain_intact"]:
+        print(
+            f"The chain of facts breaks at {chain['first_break']} of epoch {chain['epoch']}: one is missing."
+        )
+    if report["quarantined"]:
+        print(f"{report['quarantined']} records could not be read and are in quarantine.")
+    if report["findings"]:
+        rows = [
+            (f["kind"], f.get("side", ""), f["message"], ", ".join(f["sessions"])) for f in report["findings"]
+        ]
+        table(("Finding", "Where", "What", "Sessions"), rows)
+    print(report["compared"]["statement"])
+
+
+async def health(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        (told,) = await cloud.query("health")
+    well = all(room["state"] in ("running", "ended") for room in told["rooms"])
+    if args.json:
+        print_json(told)
+        return DONE if well else FAILED
+    print(f"Cloud {told['cloud'][:8]} at {told['url']}, running since {told['started_at']}")
+    print(f"{told['boxes']} boxes and {told['app_links']} apps connected")
+    if told["root_key_is_here"]:
+        print(
+            "The root key lies in keys/root.pem of the data folder: copy it to a safe place, then remove it."
+        )
+    rows = [(r["name"], r["state"], str(r["restarts"]), r["last_error"]) for r in told["rooms"]]
+    table(("Part", "State", "Restarts", "Last error"), rows)
+    return DONE if well else FAILED
+
+
+HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
+    "site_add": site_add,
+    "site_list": site_list,
+    "invite": invite,
+    "forget": forget,
+    "token": token,
+    "sessions": sessions,
+    "reconcile": reconcile,
+    "health": health,
+}

@@ -1,0 +1,130 @@
+"""`plugside-cloud`: run the cloud, or talk to the running one over its local socket.
+
+`run` is the only command that opens the data folder; every other one is a client of the daemon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from common.cli.output import report_error, run_async
+from common.errors import PlugsideError
+
+Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+def _common() -> argparse.ArgumentParser:
+    """Options that stand before or behind the subcommand."""
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--data", type=Path, metavar="DIR", help="the data folder")
+    shared.add_argument("--socket", type=Path, metavar="PATH", help="the local socket (default: in --data)")
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    return shared
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    shared = _common()
+    top = argparse.ArgumentParser(
+        prog="plugside-cloud",
+        description="The cloud: keeps the ledgers of sites, stands in when a phone is away from them.",
+        parents=[shared],
+    )
+    top.add_argument("--version", action="version", version=f"plugside-cloud {version('plugside')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands, shared)
+
+    site = commands.add_parser("site", parents=[shared], help="take boxes in, list sites")
+    actions = site.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", parents=[shared], help="take in the box that shows this code")
+    add.add_argument("name", help='what you call the site, for example "Home"')
+    add.add_argument("code", help="from `plugside-edge pair` on the box")
+    add.add_argument(
+        "--wait", type=float, default=30.0, metavar="S", help="how long to wait for the box (default 30 s)"
+    )
+    actions.add_parser("list", parents=[shared], help="every site, and whether its box is connected")
+
+    invite = commands.add_parser("invite", parents=[shared], help="invite a driver or an operator to a site")
+    invite.add_argument("site", help="name or id")
+    invite.add_argument("--role", choices=["driver", "operator"], default="driver")
+    invite.add_argument(
+        "--charger", action="append", metavar="ID", help="may use this one (repeat; default: all)"
+    )
+    invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
+    invite.add_argument(
+        "--expires", type=_hours, default=24, metavar="24h|7d", help="how long it is good (default 24h)"
+    )
+
+    sessions = commands.add_parser("sessions", parents=[shared], help="sessions of a site, newest first")
+    sessions.add_argument("site", help="name or id")
+    sessions.add_argument("--limit", type=int, default=20, help="how many (default 20)")
+
+    reconcile = commands.add_parser(
+        "reconcile", parents=[shared], help="whether cloud and box tell the same truth; exit 1 if not"
+    )
+    reconcile.add_argument("site", nargs="?", help="name or id")
+    reconcile.add_argument("--all", action="store_true", help="every site")
+
+    forget = commands.add_parser(
+        "forget", parents=[shared], help="remove a person's name and rights for good"
+    )
+    forget.add_argument("principal", help="as `invite` and `sessions --json` show it")
+    token = commands.add_parser("token", parents=[shared], help="a short-lived token that reads one site")
+    token.add_argument("site", help="name or id")
+    commands.add_parser("health", parents=[shared], help="how the cloud's parts are")
+    return top
+
+
+def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
+    run = commands.add_parser("run", parents=[shared], help="run the cloud (the daemon)")
+    run.add_argument("--listen", metavar="HOST:PORT", help="where boxes and apps connect")
+    run.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM")
+    run.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
+    run.add_argument("--trusted-proxy", metavar="ADDRESS", help="the one proxy that speaks TLS for us")
+    run.add_argument("--public-url", metavar="URL", help="where this cloud is reached from outside")
+    run.add_argument("--database", metavar="URL", help="default: cloud.db in the data folder")
+    run.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+
+
+def _hours(text: str) -> int:
+    """`24h` or `7d` in hours."""
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in ("h", "d") or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 24h or 7d")
+    return int(number) * (24 if unit == "d" else 1)
+
+
+def _handler(args: argparse.Namespace) -> Handler:
+    """The subcommand's function, imported when it is needed: `--help` should not wait for a web stack."""
+    if args.command == "run":
+        from cloud.cli.run import run
+
+        return run
+    from cloud.cli import local
+
+    name = f"{args.command}_{args.action}" if "action" in args else args.command
+    return local.HANDLERS[name]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 failed, 2 refused or wrong usage, 3 not reachable."""
+    top = parser()
+    args = top.parse_args(argv)
+    args.json = getattr(args, "json", False)
+    if args.command == "reconcile" and bool(args.site) == args.all:
+        top.error("reconcile: name a site, or say --all")
+    try:
+        return run_async(_handler(args)(args))
+    except PlugsideError as failed:
+        return report_error(failed, as_json=args.json)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""`plugside-cloud run`: the daemon, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+
+from cloud import settings as cloud_settings
+from cloud.service import serve
+
+_GIVEN = (
+    *("listen", "data", "socket", "database", "tls_cert", "tls_key"),
+    *("trusted_proxy", "public_url", "log_level"),
+)
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run the cloud. Returns 0 after a stop that was asked for; raises what kept it from running."""
+    settings = cloud_settings.load({name: getattr(args, name, None) for name in _GIVEN})
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    for chatty in ("alembic", "aiosqlite", "uvicorn"):
+        # What they tell at INFO is about themselves.
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.umask(0o077)  # ledgers and keys are nobody else's, whatever the folder's own mode
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+    return 0

@@ -1,0 +1,185 @@
+"""Queries: what is not live, answered from the store by the same policy as at the box, in the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from cloud.hub import Hub
+from cloud.store.ports import Store
+from cloud.store.rows import FactRow, MeterRow, Page, SessionRow, SiteRow
+from common import facts, wire
+from common.domain import Role, iso
+from common.errors import Code, Refused
+from common.policy import Claims, is_staff, visible
+
+Plain = dict[str, Any]
+_NOT_TOLD = ("tag_ref", "stopped_by")
+
+
+class Queries:
+    """Answers `wire.Query`. `health` tells of the running process."""
+
+    def __init__(self, store: Store, hub: Hub, health: Callable[[], Plain]) -> None:
+        self._store = store
+        self._hub = hub
+        self._health = health
+        self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
+            "sessions": self._sessions,
+            "session": self._session,
+            "meter": self._meter,
+            "audit": self._audit,
+            "devices": self._devices,
+            "sites": self._sites,
+            "acts": self._acts,
+            "health": self._tell_health,
+        }
+
+    async def answer(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One page. Raises Refused: bad_request (no such query), not_permitted, unknown_session."""
+        handler = self._table.get(query.what)
+        if handler is None:
+            raise Refused(Code.BAD_REQUEST, f"there is no query {query.what!r}")
+        if claims.role is Role.LOCAL and claims.site:
+            claims = msgspec.structs.replace(claims, site=(await self.site(claims.site)).id)
+        return await handler(query, claims)
+
+    async def site(self, name_or_id: str) -> SiteRow:
+        """A site by its name or id. Raises Refused(unknown_site)."""
+        row = await self._store.site(name_or_id) if name_or_id else None
+        if row is None:
+            raise Refused(Code.UNKNOWN_SITE, name_or_id or "name one")
+        return row
+
+    async def sessions(self, claims: Claims, *, after: str, limit: int) -> Page[Plain]:
+        """Sessions as people see them, newest first; with names for staff, who gave them."""
+        page = await self._store.sessions(claims, after=after, limit=limit)
+        names: dict[str, str] = {}
+        if is_staff(claims):
+            names = await self._store.names({row.principal for row in page.rows if row.principal})
+        return Page(rows=tuple(session_row(row, names) for row in page.rows), next=page.next)
+
+    async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
+        page = await self.sessions(claims, after=query.after, limit=query.limit)
+        return wire.Page(id=query.id, rows=page.rows, next=page.next)
+
+    async def _session(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One session's whole story: its facts in order."""
+        session = await self._own(query, claims)
+        page = await self._store.story(claims, session, after=query.after, limit=query.limit)
+        return _page(query, [_fact_row(row, claims) for row in page.rows], page.next)
+
+    async def _meter(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One session's samples, oldest first."""
+        session = await self._own(query, claims)
+        page = await self._store.samples(claims, session, after=query.after, limit=query.limit)
+        return _page(query, [_meter_row(row) for row in page.rows], page.next)
+
+    async def _own(self, query: wire.Query, claims: Claims) -> str:
+        session = query.args.get("session")
+        if not isinstance(session, str):
+            raise Refused(Code.BAD_REQUEST, "session is a text")
+        if await self._store.session(claims, session) is None:
+            raise Refused(Code.UNKNOWN_SESSION)
+        return session
+
+    async def _audit(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Who did what, newest first."""
+        page = await self._store.audit(claims, after=query.after, limit=query.limit)
+        return _page(query, [_fact_row(row, claims) for row in page.rows], page.next)
+
+    async def _devices(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Keys with rights at the site, and whose they are."""
+        if not is_staff(claims):
+            raise Refused(Code.NOT_PERMITTED)
+        rows = await self._store.devices(claims.site)
+        names = await self._store.names({row.principal for row in rows})
+        told: list[Plain] = [
+            msgspec.to_builtins(row) | {"name": names.get(row.principal, ""), "added_at": iso(row.added_ms)}
+            for row in rows
+        ]
+        return _page(query, told)
+
+    async def _sites(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Every site of this cloud, for whoever may open its socket."""
+        _local(claims)
+        return _page(query, [self.site_row(row) for row in await self._store.sites()])
+
+    async def _acts(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What this cloud did, newest first."""
+        _local(claims)
+        page = await self._store.acts(after=query.after, limit=query.limit)
+        return _page(
+            query, [msgspec.to_builtins(row) | {"at": iso(row.at_ms)} for row in page.rows], page.next
+        )
+
+    async def _tell_health(self, query: wire.Query, claims: Claims) -> wire.Page:
+        _local(claims)
+        return _page(query, [self._health()])
+
+    def site_row(self, row: SiteRow) -> Plain:
+        """A site as its operator sees it in a list."""
+        return {
+            "site": row.id,
+            "name": row.name,
+            "box": row.box,
+            "online": bool(self._hub.link(row.id)),
+            "seen_at": iso(row.seen_ms) if row.seen_ms else "",
+            "addresses": list(row.hello.addresses),
+            "software": row.hello.software,
+            "epoch": row.epoch,
+            "last_seq": row.hello.last_seq,
+        }
+
+
+def session_row(row: SessionRow, names: dict[str, str]) -> Plain:
+    """A session as people and programs see it: every field, whether it is known or not."""
+    told: Plain = msgspec.structs.asdict(row)
+    for inner in _NOT_TOLD:
+        del told[inner]
+    told["method"] = row.method.value
+    told["flags"] = list(row.flags)
+    told["ended"] = bool(row.ended_at)
+    told["state"] = _state(row)
+    if row.principal in names:
+        told["name"] = names[row.principal]
+    return told
+
+
+def _state(row: SessionRow) -> str:
+    """open | provisional | ended | revised."""
+    if not row.ended_at:
+        return "open"
+    if row.provisional:
+        return "provisional"
+    return "revised" if row.revision else "ended"
+
+
+def _fact_row(row: FactRow, claims: Claims) -> Plain | None:
+    fact = facts.read(row.epoch, row.seq, bytes(row.record))
+    if not visible(claims, fact.body):
+        return None
+    return {
+        "seq": fact.seq,
+        "epoch": fact.epoch,
+        "kind": fact.kind,
+        "at": fact.at,
+        "clock": fact.clock,
+        "body": msgspec.to_builtins(fact.body),
+    }
+
+
+def _meter_row(row: MeterRow) -> Plain:
+    told: Plain = msgspec.to_builtins(row)
+    return told
+
+
+def _page(query: wire.Query, rows: list[Any], following: str = "") -> wire.Page:
+    return wire.Page(id=query.id, rows=tuple(row for row in rows if row is not None), next=following)
+
+
+def _local(claims: Claims) -> None:
+    if claims.role is not Role.LOCAL:
+        raise Refused(Code.NOT_PERMITTED)

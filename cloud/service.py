@@ -1,0 +1,234 @@
+"""The cloud's composition root: it reads the settings, makes every part and runs them as rooms.
+
+    open     take the data folder, bring the database up to date, open the doors
+    run      supervise the rooms until told to stop
+    close    in order: links are told goodbye, doors, database, folder
+
+Nothing else in `cloud` sees a setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cloud.accounts import Accounts
+from cloud.api.frontdoor import Buckets, FrontDoor
+from cloud.api.routes import Doors, make_app
+from cloud.api.server import Listener
+from cloud.apps import Apps
+from cloud.counters import Counters
+from cloud.edges import Edges
+from cloud.folder import Folder
+from cloud.hub import Hub
+from cloud.keyring import Keyring
+from cloud.management import Management
+from cloud.queries import Queries
+from cloud.router import Router
+from cloud.settings import CloudSettings, is_loopback, split_endpoint
+from cloud.store.ports import Store
+from cloud.store.sql import open_store, sqlite_url
+from common import applink
+from common.appsession import Serving
+from common.clock import SystemClock, SystemIds
+from common.domain import Path, iso
+from common.errors import Code, Unavailable
+from common.keystore import Keystore
+from common.link import Link
+from common.link.unix import UnixListener, listen_unix
+from common.notify import notify, watchdog_interval_s
+from common.policy import local_presence
+from common.supervise import Supervisor
+
+log = logging.getLogger("plugside.cloud")
+
+#: How often the keys' calendar is looked at, in s. Its windows are weeks long.
+KEYS_EVERY_S = 3600.0
+#: For the last goodbye to apps and boxes before the process ends, in s.
+GOODBYE_S = 0.3
+
+
+class Cloud:
+    """One cloud process. `open`, then `run`, then `close`; or `serve` for all three."""
+
+    def __init__(self, settings: CloudSettings) -> None:
+        self._settings = settings
+        self.clock = SystemClock()
+        self.ids = SystemIds()
+        self.started_ms = self.clock.now_ms()
+        self.counters = Counters()
+        self.supervisor = Supervisor(self.clock, self.ids)
+        self.url = ""
+        self._folder = Folder(settings.data)
+        self._store: Store | None = None
+        self._listener: Listener | None = None
+        self._local: UnixListener | None = None
+
+    async def open(self) -> None:
+        """Open database and doors. Raises LocalFault when one cannot be opened."""
+        settings = self._settings
+        keyring = Keyring(Keystore(self._folder.keys), self.clock)
+        database = settings.database or sqlite_url(self._folder.database)
+        store = self._store = await open_store(database, self.ids)
+        self.accounts = Accounts(store, keyring, self.clock, self.ids)
+        await self.accounts.open()
+        self._make(store)
+        host, port = split_endpoint(settings.listen)
+        app = FrontDoor(
+            make_app(self._doors(store)),
+            trusted_proxy=settings.trusted_proxy,
+            buckets=Buckets(self.clock),
+            counters=self.counters,
+        )
+        self._listener = Listener(app, host, port, cert=settings.tls_cert, key=settings.tls_key)
+        self.url = self.accounts.url = settings.url_at(self._listener.port)
+        self._local = await listen_unix(settings.socket_path, self._serve_local)
+        self.supervisor.room("listener", self._run_listener, fatal=True)
+        self.supervisor.room("keys", self._keep_keys)
+        if (interval_s := watchdog_interval_s(os.environ)) is not None:
+            self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))
+
+    def _make(self, store: Store) -> None:
+        clock, ids = self.clock, self.ids
+        self.hub = Hub(store, clock)
+        self.router = Router(store, self.counters, clock, ids, self.supervisor.spawn)
+        self.edges = Edges(store, self.accounts, self.hub, self.router, self.counters, clock, ids)
+        self.router.relay = self.edges.relay
+        self.router.online = lambda site: bool(self.hub.link(site))
+        self.queries = Queries(store, self.hub, self.health)
+        management = Management(store, self.accounts, self.queries, self.edges.ask)
+        self.apps = Apps(
+            store,
+            self.accounts,
+            self.hub,
+            self.router,
+            self.queries,
+            management,
+            self.counters,
+            self.supervisor,
+            clock,
+        )
+
+    def _doors(self, store: Store) -> Doors:
+        return Doors(
+            store=store,
+            accounts=self.accounts,
+            queries=self.queries,
+            edges=self.edges,
+            hub=self.hub,
+            counters=self.counters,
+            serve_app=self._serve_app,
+            hosts=self.hosts,
+            origins=lambda: frozenset({self.url}),
+        )
+
+    def hosts(self) -> frozenset[str]:
+        """The names by which a box may know this cloud; its signature is for one of them."""
+        parts = urlsplit(self.url)
+        names = {parts.netloc.lower()}
+        if parts.port is None and parts.hostname:
+            names.add(f"{parts.netloc.lower()}:{443 if parts.scheme == 'https' else 80}")
+        host, _ = split_endpoint(self._settings.listen)
+        if is_loopback(host):
+            assert self._listener is not None
+            names |= {f"{name}:{self._listener.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        return frozenset(names)
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run the rooms until `stop` is set. Raises what ended the listener."""
+        rooms = self.supervisor.spawn("rooms", self.supervisor.run())
+        stopped = self.supervisor.spawn("stop", stop.wait())
+        ready = self.supervisor.spawn("ready", self._announce())
+        try:
+            await asyncio.wait({rooms, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            notify("STOPPING=1", environ=os.environ)
+            self.apps.cut_all(Code.SHUTTING_DOWN)
+            self.edges.end_all(Code.SHUTTING_DOWN)
+            await asyncio.sleep(GOODBYE_S)
+            for task in (ready, stopped, rooms):
+                task.cancel()
+            await asyncio.wait({ready, stopped, rooms})
+        if not rooms.cancelled() and (failed := rooms.exception()) is not None:
+            raise failed
+
+    async def _announce(self) -> None:
+        assert self._listener is not None
+        await self._listener.started()
+        notify("READY=1", environ=os.environ)
+        log.info("serving at %s; local socket %s", self.url, self._settings.socket_path)
+
+    async def close(self) -> None:
+        """Let go of doors, database and folder."""
+        if self._local is not None:
+            await self._local.close()
+        if self._listener is not None:
+            self._listener.close()
+        if self._store is not None:
+            await self._store.close()
+        self._folder.release()
+
+    async def _run_listener(self) -> None:
+        """Fatal: without its door a cloud is nothing; the service manager starts it again."""
+        assert self._listener is not None
+        await self._listener.run()
+        raise Unavailable(Code.SHUTTING_DOWN, "the listener has ended")
+
+    async def _keep_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEYS_EVERY_S)
+            self.accounts.renew_keys()
+
+    async def _feed_watchdog(self, interval_s: float) -> None:
+        """WATCHDOG=1 only if the loop ticked and the database answered."""
+        assert self._store is not None
+        while True:
+            await self._store.alive()
+            notify("WATCHDOG=1", environ=os.environ)
+            await asyncio.sleep(interval_s)
+
+    # --- app links -----------------------------------------------------------------------------------------
+
+    async def _serve_app(self, link: Link) -> None:
+        session = applink.new_session(self._serving(Path.CLOUD), link, self.ids)
+        await applink.serve(link, session, self.apps, clock=self.clock)
+
+    async def _serve_local(self, link: Link) -> None:
+        session = applink.new_session(self._serving(Path.LOCAL), link, self.ids, local=local_presence(""))
+        await applink.serve(link, session, self.apps, clock=self.clock)
+
+    def _serving(self, path: Path) -> Serving:
+        return Serving(identity=self.accounts.identity, verifier=self.accounts.verifier, path=path)
+
+    # --- what it tells of itself ---------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """Every room and what is connected, as plain data."""
+        return {
+            "url": self.url,
+            "started_at": iso(self.started_ms),
+            "time": iso(self.clock.now_ms()),
+            "cloud": self.accounts.identity.fingerprint,
+            "root_key_is_here": self.accounts.root_is_here,
+            "boxes": self.hub.online,
+            "app_links": self.counters.links,
+            "commands_under_way": self.router.under_way,
+            "rooms": [msgspec.to_builtins(room) for room in self.supervisor.health()],
+        }
+
+
+async def serve(settings: CloudSettings, stop: asyncio.Event) -> None:
+    """Open, run until `stop`, close. Raises LocalFault at the start, Unavailable when the listener failed."""
+    cloud = Cloud(settings)
+    try:
+        await cloud.open()
+        await cloud.run(stop)
+    finally:
+        await cloud.close()
