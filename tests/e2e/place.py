@@ -75,6 +75,23 @@ async def typed(module: str, *arguments: str, env: dict[str, str] | None = None)
     return Ran((module, *arguments), process.returncode, out.decode(), err.decode())
 
 
+class Driver:
+    """`plugside` on a device of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def types(self, *arguments: str) -> Ran:
+        where = ("--home", str(self._folder), "--interfaces", "127.0.0.1", "--json")
+        return await typed("common.cli.main", *where, *arguments)
+
+    async def told(self, *arguments: str) -> Any:
+        """The answer of a command line that must succeed."""
+        done = await self.types(*arguments)
+        assert done.code == 0, str(done)
+        return done.json
+
+
 class Place:
     """Box and cloud on loopback, in one folder. `async with place(folder)` starts and ends them."""
 
@@ -178,10 +195,12 @@ class Place:
         seq: int = (await self.health())["seq"]
         return seq
 
-    async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    async def until(
+        self, condition: Callable[[], Awaitable[bool]], what: str, patience_s: float = PATIENCE_S
+    ) -> None:
         """Wait for what another process will do; fails with the ends of both logs."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 while not await condition():  # noqa: ASYNC110 - another process's state makes no event here
                     await asyncio.sleep(0.05)
         except TimeoutError:

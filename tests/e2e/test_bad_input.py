@@ -26,7 +26,7 @@ from common.keystore import generate_identity
 from tests.e2e import chargers
 from tests.e2e.chargers import WireCharger, knock
 from tests.e2e.phone import Phone, Sealed, Talk
-from tests.e2e.place import Place, typed
+from tests.e2e.place import Driver, Place, Ran, typed
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-bad-input")]
 
@@ -254,6 +254,50 @@ async def test_a_path_that_names_nobody(cast: Cast) -> None:
             async with connect(f"{cast.box.url}/{path}", proxy=None):
                 pass
         assert refusal.value.response.status_code == 404
+
+
+# --- the driver's command line -----------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def anns_terminal(cast: Cast) -> Driver:
+    """Ann at a terminal, paired by `plugside pair`."""
+    terminal = Driver(cast.box.folder / "ann")
+    await terminal.told("pair", await cast.box.invite("A"))
+    return terminal
+
+
+def told(ran: Ran, code: Code, exit_code: int = 2) -> None:
+    """Says its code to a program and its sentence and next step to a person."""
+    assert (ran.code, ran.error["code"]) == (exit_code, code), str(ran)
+    assert ran.error["message"].startswith(CATALOGUE[code][0])
+    assert ran.error["hint"]
+
+
+async def test_a_drivers_mistakes_are_told(cast: Cast, anns_terminal: Driver) -> None:
+    async with chargers.wire(cast.box.url, "A") as charger, chargers.wire(cast.box.url, "B") as bens:
+        await charger.boot()
+        await bens.boot()
+        begun = await charger.call(
+            "StartTransaction",
+            {"connectorId": 1, "idTag": TAG, "meterStart": 5, "timestamp": chargers.now()},
+        )
+        await charger.status("Charging")
+        told(await anns_terminal.types("start", "NO-SUCH"), Code.UNKNOWN_CHARGER)
+        told(await anns_terminal.types("start", "B"), Code.UNKNOWN_CHARGER)
+        told(await anns_terminal.types("start", "A"), Code.CONNECTOR_IN_USE)
+        told(await anns_terminal.types("stop", "A"), Code.UNKNOWN_SESSION)  # there is one, and not for her
+        assert charger.asked_for("RemoteStartTransaction") == []
+        assert charger.asked_for("RemoteStopTransaction") == []
+        end = {"transactionId": begun["transactionId"], "meterStop": 6, "timestamp": chargers.now()}
+        await charger.call("StopTransaction", end)
+        await charger.status("Available")
+
+
+async def test_a_stranger_at_a_terminal_is_told_to_pair(cast: Cast) -> None:
+    stranger = Driver(cast.box.folder / "stranger")
+    told(await stranger.types("start", "A"), Code.NOT_PAIRED)
+    told(await stranger.types("pair", "plugside1_cut-sh"), Code.BAD_INVITE)
 
 
 # --- the box's own command line ----------------------------------------------------------------------------

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path as Folder
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.e2e.chargers import knock, rpc
-from tests.e2e.place import Place, Ran, place, typed
+from tests.e2e.place import Driver, Place, place
 from tests.needs import needs
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-without-cloud")]
@@ -25,21 +23,6 @@ async def unpaired(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
     """A box and a cloud that have not met."""
     async with place(tmp_path_factory.mktemp("p"), cloud=True, taken_in=False) as here:
         yield here
-
-
-class Driver:
-    """`plugside` on a device of its own."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-
-    async def types(self, *arguments: str) -> Ran:
-        return await typed("common.cli.main", "--data", str(self._folder), "--json", *arguments)
-
-    async def told(self, *arguments: str) -> Any:
-        done = await self.types(*arguments)
-        assert done.code == 0, str(done)
-        return done.json
 
 
 async def paired_by_hand(home: Place, ann: Driver) -> None:
@@ -64,7 +47,7 @@ async def test_a_charge_with_no_cloud_reaches_it_once_when_it_appears(unpaired: 
         await charger.heard("booted", status="Accepted")
         await charger.tell("plug")
         await charger.heard("delivered", 3, method="StatusNotification")
-        found = await ann.told("discover")
+        found = await ann.told("discover", "--seconds", "1")
         assert str(home.lan_port) in json.dumps(found)
         started = await ann.told("start", "CP1")
         assert started["outcome"] == "succeeded"
@@ -80,7 +63,8 @@ async def test_a_charge_with_no_cloud_reaches_it_once_when_it_appears(unpaired: 
     async def arrived() -> bool:
         return [row["ended_at"] != "" for row in await home.in_cloud("CP1")] == [True]
 
-    await home.until(arrived, "the session in the cloud")
+    # The box has been dialling in vain for a while: its pauses may be as long as half a minute by now.
+    await home.until(arrived, "the session in the cloud", patience_s=60)
     (there,) = await home.told(home.at_cloud("sessions", "Home"))
     (here,) = await home.sessions("CP1")
     assert there["session"] == here["session"]
