@@ -20,8 +20,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from common.cli.output import connector_text
+from common.cli.words import connector_text
 from common.client.client import Client
+from common.client.local import local
 from common.client.profile import Profile
 from common.clock import SystemClock, SystemIds
 from common.ports import Ids
@@ -34,6 +35,8 @@ from edge.demo.stage import Stage
 #: Simulated seconds for each real one: a charge of an hour shows its curve in a minute.
 PACE = 60.0
 BAYS = {"CP1": "Bay 1", "CP2": "Bay 2"}
+#: The demo driver's card. It is tapped at Bay 2; Bay 1 waits for whoever sits in front of the terminal.
+CARD = "DEMO-CARD"
 #: The screen is drawn when something changed, and at least so often (s), so that ages move on.
 REDRAW_S = 1.0
 
@@ -67,7 +70,7 @@ async def live(folder: Path | None) -> int:
             await stage.start()
             work = [side.spawn(charger.identity, charger.run()) for charger in chargers]
             profile = await _people(stage)
-            work += [side.spawn(f"cars of {c.identity}", _cars(c, n)) for n, c in enumerate(chargers)]
+            work += [side.spawn(f"cars of {c.identity}", _cars(c, c is chargers[1])) for c in chargers]
             await _show(stage, profile, ended, side)
         finally:
             for task in work:
@@ -92,24 +95,32 @@ async def _people(stage: Stage) -> Profile:
     await enrol(stage)
     for identity, name in BAYS.items():
         await adopt(stage, identity, name)
-    return await join(stage)
+    profile = await join(stage)
+    principal = profile.sites[0].principal
+    async with local(stage.edge.control) as box:
+        await box.manage("tag_assign", {"tag": CARD, "principal": principal})
+    return profile
 
 
-async def _cars(charger: SimulatedCharger, number: int) -> None:
-    """A day at one bay: the first car stays until its driver starts and stops it, others come and go."""
+async def _cars(charger: SimulatedCharger, taps: bool) -> None:
+    """A day at one bay: cars come, charge (by card where `taps`, else when somebody starts them), leave."""
     ids: Ids = SystemIds()
-    await asyncio.sleep(1 + number)
-    charger.plug_in(Car(soc=0.3 + 0.3 * number))
+    await asyncio.sleep(1)
     while True:
-        await asyncio.sleep(20 + 20 * ids.jitter())
-        if ids.jitter() < 0.4:
-            await charger.cut_link()  # the network drops; the charger keeps what it has to say
-            await asyncio.sleep(3 + 4 * ids.jitter())
-            charger.mend_link()
-        elif charger.transaction is None and charger.status == "Finishing":
-            charger.unplug()
-            await asyncio.sleep(4)
-            charger.plug_in(Car(soc=0.2 + 0.5 * ids.jitter()))
+        charger.plug_in(Car(soc=0.3 + 0.5 * ids.jitter()))
+        if taps:
+            await asyncio.sleep(2)
+            charger.tap(CARD)
+        for _ in range(3):
+            await asyncio.sleep(10 + 15 * ids.jitter())
+            if ids.jitter() < 0.4:
+                await charger.cut_link()  # the network drops; the charger keeps what it has to say
+                await asyncio.sleep(3 + 4 * ids.jitter())
+                charger.mend_link()
+        while charger.transaction is not None and not taps:  # noqa: ASYNC110 - a car looks now and then
+            await asyncio.sleep(1)  # a charge that a person started is theirs to end
+        charger.unplug()
+        await asyncio.sleep(4)
 
 
 async def _show(stage: Stage, profile: Profile, ended: Wish, side: Supervisor) -> None:
@@ -117,7 +128,7 @@ async def _show(stage: Stage, profile: Profile, ended: Wish, side: Supervisor) -
     site = profile.sites[0].site
     console = Console()
     async with Client(profile, clock=SystemClock(), ids=SystemIds(), interfaces=("127.0.0.1",)) as client:
-        console.print(_hints(stage, profile))
+        console.print(_hints(stage, profile), soft_wrap=True)
 
         async def watch() -> None:
             async for _ in client.changes():
@@ -149,6 +160,8 @@ def _screen(console: Console) -> Iterator[Live | None]:
 
 def _hints(stage: Stage, profile: Profile) -> Text:
     tool = Path(sys.executable).with_name("plugside")
+    if tool.is_relative_to(Path.cwd()):
+        tool = tool.relative_to(Path.cwd())
     driver = f"{tool} --home {profile.folder}"
     box = f"{tool}-edge --socket {stage.edge.control}"
     cloud = f"{tool}-cloud --socket {stage.cloud.control}"
