@@ -5,14 +5,15 @@ Nothing heavy is imported before it is needed: a terminal's tables come from ric
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from common.errors import PlugsideError
+    from common.view import ConnectorView, SessionView
 
 T = TypeVar("T")
 
@@ -22,6 +23,8 @@ DONE, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine, on uvloop where it is installed. Ctrl-C raises KeyboardInterrupt."""
+    import asyncio
+
     try:
         import uvloop
     except ImportError:
@@ -30,6 +33,22 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(work)
+
+
+def run_command(work: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool = False) -> int:
+    """Run a command to its exit code: errors are told; Ctrl-C and a closed pipe end it quietly."""
+    from common.errors import PlugsideError
+
+    try:
+        return run_async(work())
+    except PlugsideError as failed:
+        return report_error(failed, as_json=as_json)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # `| head` has read enough. What Python would still flush at its end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
 
 
 def print_json(value: Any) -> None:
@@ -106,3 +125,10 @@ def print_qr(text: str) -> None:
     import segno
 
     segno.make(text, error="l").terminal(compact=True)
+
+
+def connector_text(place: ConnectorView, session: SessionView | None) -> str:
+    """One connector in words (`common.cli.words`)."""
+    from common.cli import words
+
+    return words.connector_text(place, session)

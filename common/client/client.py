@@ -294,7 +294,7 @@ class Client:
     async def _send_new(self, site: Site, run: Run, args: dict[str, Any]) -> None:
         try:
             # A command's end is counted in the site's own time, so the site has to be heard first.
-            await self._until(site, lambda: site.now_ms() is not None)
+            await self._until(site, lambda: site.known and site.now_ms() is not None)
             pending = self._seal(site, run, args)
             self.profile.remember(pending)
         except PlugsideError as failed:

@@ -79,7 +79,7 @@ class Site:
         self._copy = False
         self._fresh_ms = clock.mono_ms()
         self._box_time: int | None = None  # what to add to the clock that never steps; the box said so
-        self._told_time: int | None = None  # the same by the cloud's word and what came through it
+        self._cloud_time: int | None = None  # the same by the cloud's clock
 
     @property
     def id(self) -> str:
@@ -109,7 +109,7 @@ class Site:
         if way.path is Path.LAN:
             self._box_time = offset_ms
         else:
-            self._told_time = max(offset_ms, self._told_time or offset_ms)
+            self._cloud_time = offset_ms
         self._ways_changed()
 
     def down(self, way: Way, why: PlugsideError | None) -> None:
@@ -183,7 +183,8 @@ class Site:
                 self.view.epoch, self.view.seq = push.epoch, push.seq
                 self._copy = push.source != "edge"
                 self._fresh_ms = self._clock.mono_ms() - push.age_ms
-                self._hear_time(push.at, push.age_ms, own=False)
+                if not self._copy:
+                    self._hear_time(push.at, now=True)
                 self.known = True
                 self._publish(Change(site=self.id, kind="snapshot", path=path))
                 self._tell_listeners()
@@ -192,7 +193,7 @@ class Site:
                     fact = facts.read(push.epoch, push.seq, bytes(push.record))
                 except (msgspec.DecodeError, RecursionError) as unreadable:
                     raise RemoteFault(Code.PROTOCOL, f"fact {push.seq}: {unreadable}") from None
-                self._hear_time(fact.at, 0, own=True)
+                self._hear_time(fact.at, now=False)
                 apply(self.view, fact)
                 self._publish(Change(site=self.id, kind="fact", fact=fact, path=path))
             case wire.Presence():
@@ -220,18 +221,19 @@ class Site:
     # --- time at the site ----------------------------------------------------------------------------------
 
     def now_ms(self) -> int | None:
-        """Site time: the box's own statement, else the latest that came through the cloud; None = unheard."""
-        offset_ms = self._box_time if self._box_time is not None else self._told_time
+        """Site time: the box's own statement, else what the cloud thinks it is; None = not heard yet."""
+        offset_ms = self._box_time if self._box_time is not None else self._cloud_time
         return None if offset_ms is None else self._clock.mono_ms() + offset_ms
 
-    def _hear_time(self, at: str, age_ms: int, *, own: bool) -> None:
-        """Something at the site was dated so: the time there is at least that. own: by the box alone."""
+    def _hear_time(self, at: str, *, now: bool) -> None:
+        """The box has stated its time; now: the time now, else one that has passed already."""
         try:
-            offset_ms = from_iso(at) + age_ms - self._clock.mono_ms()
+            offset_ms = from_iso(at) - self._clock.mono_ms()
         except ValueError:
             return
-        self._told_time = max(offset_ms, self._told_time or offset_ms)
-        if own and self._box_time is not None:
+        if now:
+            self._box_time = offset_ms
+        elif self._box_time is not None:
             self._box_time = max(offset_ms, self._box_time)
 
     # --- what is learnt about finding it -------------------------------------------------------------------

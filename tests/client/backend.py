@@ -32,12 +32,16 @@ class FakeSite:
         self.watchers: dict[str, list[Peer]] = {}
         self.followers: dict[int, tuple[Peer, Claims]] = {}
         self.script: Callable[[FakeSite, commands.Command], None] = accept_confirm_settle
+        self.lag_ms = 0  #: what the box's clock says besides
         self._ids = SystemIds()
         self._clock = SystemClock()
 
     @property
     def site(self) -> str:
         return self.view.site
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self.lag_ms
 
     def happen(self, *bodies: Body) -> list[Fact]:
         """Facts come to pass: the view advances, followers are told."""
@@ -48,7 +52,7 @@ class FakeSite:
             epoch=self.view.epoch,
             seq=self.view.seq + 1,
             uid=self._ids.uid(),
-            at=iso(self._clock.now_ms()),
+            at=iso(self.now_ms()),
             clock="synced",
             body=body,
         )
@@ -68,7 +72,7 @@ class FakeSite:
             epoch=view.epoch,
             seq=view.seq,
             view=view,
-            at=iso(self._clock.now_ms()),
+            at=iso(self.now_ms()),
             age_ms=age_ms,
             source=source,
         )

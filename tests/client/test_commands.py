@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from common import commands, facts, trust, wire
-from common.client.client import Client
+from common.client.client import Client, Via
 from common.client.profile import Profile
 from common.clock import SystemClock
 from common.commands import Name
@@ -208,13 +208,15 @@ async def test_a_program_that_died_learns_the_outcome_under_the_old_id() -> None
         assert len(here.site.effects) == 1
 
 
-async def test_a_commands_life_is_counted_in_the_boxs_time() -> None:
-    async with world(cloud=False) as here:
-        here.box.lag_ms = -3_600_000  # its clock is an hour slow, and its word counts
+@pytest.mark.parametrize("via", ["lan", "cloud"])
+async def test_a_commands_life_is_counted_in_the_boxs_time(via: Via) -> None:
+    async with world() as here:
+        # The box's clock is an hour slow, and its word counts, also when the cloud passes it on.
+        here.box.lag_ms = here.site.lag_ms = -3_600_000
         profile = here.device()
         early = here.grant(profile.key.thumbprint, now_ms=SystemClock().now_ms() - 7_200_000)
         profile.put(msgspec.structs.replace(profile.get("s-home"), grant=early))
-        async with here.client(profile) as client:
+        async with here.client(profile, via) as client:
             await client.command("s-home", Name.START, CP1).settled()
         expires_ms = from_iso(here.site.effects[0].expires_at)
         ttl_ms = commands.CLASSES[Name.START].ttl_ms

@@ -1,0 +1,135 @@
+"""`plugside`: the driver's command line, a thin face of `common.client`.
+
+Only the parser is loaded here; a subcommand brings what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from common.cli.output import DONE, INTERRUPTED, run_command
+
+_EXIT = "Exit codes: 0 done · 1 failed, or outcome unknown · 2 refused, or used wrongly · 3 unreachable"
+
+
+def _shared() -> argparse.ArgumentParser:
+    """Options that stand before or behind the subcommand."""
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    shared.add_argument(
+        "--via", choices=["auto", "lan", "cloud"], help="which path to use (default: both, the LAN preferred)"
+    )
+    shared.add_argument("--site", metavar="SITE", help="only this site, by name or id")
+    shared.add_argument(
+        "--interfaces",
+        metavar="ADDR[,ADDR]",
+        type=_interfaces,
+        help="addresses that mDNS may use; `none` = no mDNS (default: where the box was last seen)",
+    )
+    shared.add_argument(
+        "--home", metavar="DIR", type=Path, help="this device's folder (default: $PLUGSIDE_HOME, or XDG's)"
+    )
+    shared.add_argument("--verbose", action="store_true", help="log what the paths do, on stderr")
+    return shared
+
+
+def _interfaces(text: str) -> tuple[str, ...]:
+    import ipaddress
+
+    if text == "none":
+        return ()
+    try:
+        return tuple(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(f"{wrong}; name addresses of this machine, or none") from None
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than all the rest of `--help`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('plugside')}")
+        parser.exit()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    shared = _shared()
+    top = argparse.ArgumentParser(
+        prog="plugside",
+        description="Start, stop and watch your charging: on the site's own network or through its cloud.",
+        epilog=_EXIT,
+        parents=[shared],
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    discover = commands.add_parser("discover", parents=[shared], help="look for boxes on this network")
+    discover.add_argument("--seconds", type=float, default=3.0, help="how long to look (default 3)")
+
+    pair = commands.add_parser("pair", parents=[shared], help="join a site by an invite")
+    pair.add_argument("invite", metavar="INVITE", help="as the operator showed it: plugside1_…")
+    pair.add_argument("--name", default="", help="what to call this device (default: its host name)")
+
+    commands.add_parser("status", parents=[shared], help="your chargers, and how they are reached")
+    _add_acts(commands, shared)
+    commands.add_parser("watch", parents=[shared], help="the same, live, until Ctrl-C")
+    sessions = commands.add_parser("sessions", parents=[shared], help="your charges, newest first")
+    sessions.add_argument("--limit", type=int, default=20, help="how many of each site (default 20)")
+    return top
+
+
+def _add_acts(commands: Any, shared: argparse.ArgumentParser) -> None:
+    for name, does in (("start", "begin to charge"), ("stop", "end your charge")):
+        act = commands.add_parser(name, parents=[shared], help=f"{does} at a charger")
+        act.add_argument("charger", metavar="CHARGER", help="its name or id, as `status` shows it")
+        act.add_argument("--evse", type=int, metavar="N", help="which outlet, where there are several")
+        act.add_argument(
+            "--no-wait", action="store_true", help="end when the charger has answered, not when it has acted"
+        )
+
+
+def _completed(args: argparse.Namespace) -> argparse.Namespace:
+    """Options that were not given have their defaults."""
+    defaults: dict[str, Any] = {
+        "json": False,
+        "via": "auto",
+        "site": None,
+        "interfaces": None,
+        "home": None,
+        "verbose": False,
+    }
+    for name, value in defaults.items():
+        if name not in args:
+            setattr(args, name, value)
+    if args.interfaces is None and (named := os.environ.get("PLUGSIDE_INTERFACES")):
+        try:
+            args.interfaces = _interfaces(named)
+        except argparse.ArgumentTypeError as wrong:
+            parser().error(f"PLUGSIDE_INTERFACES: {wrong}")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 failed or outcome unknown, 2 refused or wrong usage, 3 not reachable."""
+    args = _completed(parser().parse_args(argv))
+    from common.cli import driver
+
+    if args.verbose:
+        import logging
+
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    handler = driver.HANDLERS[args.command]
+    code = run_command(lambda: handler(args), as_json=args.json)
+    # Ctrl-C is how a watch ends.
+    return DONE if code == INTERRUPTED and args.command == "watch" else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""What the three command lines share: exit codes, errors, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from common.cli import output
+from common.domain import ConnectorState, Target
+from common.errors import Code, LocalFault, error
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (Code.NOT_PERMITTED, 2),
+        (Code.BAD_INVITE, 2),
+        (Code.NOT_PAIRED, 2),
+        (Code.BAD_SETTINGS, 2),
+        (Code.NO_PATH, 3),
+        (Code.SITE_OFFLINE, 3),
+        (Code.NOT_RUNNING, 3),
+        (Code.INTERNAL, 1),
+        (Code.UNTRUSTED_PEER, 1),
+    ],
+)
+def test_exit_codes(code: Code, expected: int, capsys: Capture) -> None:
+    assert output.report_error(error(code)) == expected
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [error(code).message, error(code).hint]
+
+
+def test_an_error_for_programs(capsys: Capture) -> None:
+    failed = LocalFault(Code.NOT_RUNNING, "no socket", hint="Start it.")
+    assert output.report_error(failed, as_json=True) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        "error": {"code": "not_running", "message": failed.message, "hint": "Start it."},
+    }
+
+
+def test_a_table_in_a_pipe_has_its_columns_and_obeys_nothing(capsys: Capture) -> None:
+    output.table(("ID", "Name"), [("CP1", "Bay 12"), ("LONGER", "a\x1b[31mb\n")])
+    assert capsys.readouterr().out.splitlines() == ["ID      Name", "CP1     Bay 12", "LONGER  a�[31mb�"]
+
+
+def test_values_of_ours_print_as_json(capsys: Capture) -> None:
+    output.print_json({"target": Target("CP1"), "state": ConnectorState.AVAILABLE, "text": "ü"})
+    assert json.loads(capsys.readouterr().out) == {
+        "target": {"charger": "CP1"},
+        "state": "available",
+        "text": "ü",
+    }
+
+
+def test_the_runner_tells_errors(capsys: Capture) -> None:
+    async def fail() -> int:
+        raise error(Code.BUSY)
+
+    async def well() -> int:
+        return 0
+
+    assert output.run_command(fail) == 3
+    assert "Too much is going on" in capsys.readouterr().err
+    assert output.run_command(well) == 0
