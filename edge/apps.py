@@ -20,7 +20,6 @@ from common.ports import Clock
 from common.supervise import Supervisor
 from edge.authority import Authority
 from edge.commander import Commander, Sender
-from edge.core.inputs import Note
 from edge.gateway import Gateway
 from edge.management import Management
 from edge.queries import Queries
@@ -32,6 +31,8 @@ log = logging.getLogger("plugside.apps")
 
 #: Reads under way at once, over all links: a page may take some ms of the disk's reader.
 READS_MAX = 64
+#: Grants in their grace that are remembered as noted; more than a site has drivers.
+GRACED_MAX = 1024
 
 
 class Apps:
@@ -57,6 +58,7 @@ class Apps:
         self._senders: dict[int, Sender] = {}
         self._peers: dict[int, Peer] = {}
         self._reads = 0
+        self._graced: dict[str, None] = {}  # grants that were noted, the latest last
 
     @property
     def links(self) -> int:
@@ -76,14 +78,25 @@ class Apps:
         for one in claims:
             self._authority.authenticated(one)
             if one.grace:
-                log.warning("%s acts on a grant that has run out, within the offline grace", one.principal)
-                body = SecurityNoted(what="offline_grace", address=peer.address, detail=one.principal)
-                self._gateway.submit(Note(body=body))
+                self._note_grace(peer, one)
         sites = tuple(self._authority.access(one.principal, one.role, _until(one)) for one in claims)
         peer.send(wire.Welcome(sites=sites, time=iso(now_ms)))
 
+    def _note_grace(self, peer: Peer, claims: Claims) -> None:
+        """Shown and audited (design §10), once for each grant: a phone may connect a thousand times."""
+        if claims.grant in self._graced:
+            return
+        body = SecurityNoted(what="offline_grace", address=peer.address, detail=claims.principal)
+        self._gateway.note(body)
+        log.warning("%s acts on a grant that has run out, within the offline grace", claims.principal)
+        while len(self._graced) >= GRACED_MAX:
+            del self._graced[next(iter(self._graced))]
+        self._graced[claims.grant] = None
+
     def redeem(self, peer: Peer, message: wire.Redeem, key: str) -> None:
-        peer.send(self._authority.redeem(message.secret, key))
+        granted = self._authority.redeem(message.secret, key)
+        # The right is told of once the fact about it is on disk.
+        self._gateway.when_committed(lambda: peer.send(granted))
 
     def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
         peer.send(self._authority.renew(claims))
@@ -124,8 +137,12 @@ class Apps:
         if self._reads >= READS_MAX:
             _close(asked)
             raise error(Code.BUSY)
+        try:
+            self._tasks.spawn(f"answer {request_id}", self._finish(peer, request_id, asked))
+        except PlugsideError:
+            _close(asked)
+            raise
         self._reads += 1
-        self._tasks.spawn(f"answer {request_id}", self._finish(peer, request_id, asked))
 
     async def _finish(self, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
         try:

@@ -17,16 +17,16 @@ import msgspec
 
 from common import sync, trust, wire
 from common.domain import Role, iso
-from common.errors import Code, PlugsideError, Refused
+from common.errors import Code, PlugsideError, Refused, RemoteFault
 from common.facts import AuthorizationChanged
 from common.keystore import Keystore
 from common.policy import Claims
 from common.ports import Clock, Ids
 from common.trust.enrolment import BOX_CODE_LIFE_MS
 
-#: Open invites kept; the oldest unredeemed one makes room. A site has tens of drivers, not thousands.
+#: Open invites kept; then the oldest makes room. A site has tens of drivers, not thousands.
 INVITES_MAX = 256
-#: Drivers keep what they have for so long while the cloud cannot be reached (design §10), shown and audited.
+#: Drivers keep what they have for so long while no cloud can be reached (design §10), shown and audited.
 OFFLINE_GRACE_MS = 7 * 24 * 3_600_000
 
 
@@ -121,7 +121,7 @@ class Authority:
     def tag_ref(self, tag: str) -> str:
         """A tag's reference: a keyed hash of its text, without blanks around it, in lower case."""
         key = bytes.fromhex(self._document.tag_secret)
-        return hmac.digest(key, tag.strip().casefold().encode(), "sha256").hex()[:32]
+        return hmac.digest(key, tag.strip().casefold().encode(errors="surrogatepass"), "sha256").hex()[:32]
 
     # --- whom it believes --------------------------------------------------------------------------------
 
@@ -136,6 +136,10 @@ class Authority:
         """What a grant permits at this site now. Raises Refused."""
         return self.verifier.claims(grant, now_ms, self.site)
 
+    def reaches_cloud(self, reached: bool) -> None:
+        """Whether the cloud is there to renew grants: grace is only for while it is not."""
+        self.verifier.grace_ms = 0 if reached else OFFLINE_GRACE_MS
+
     def learn(self, statements: tuple[str, ...]) -> None:
         """Take over a newer key set of our cloud; anything else is ignored."""
         if self._cloud is None:
@@ -147,9 +151,13 @@ class Authority:
             except (msgspec.DecodeError, PlugsideError):
                 continue
             if keys.number > self._cloud.number:
-                self._cloud.keys, self._cloud.number = signed, keys.number
-                self._store.save("cloud", self._cloud)
-                self.verifier.trust = self._trust_set()
+                self._believe(msgspec.structs.replace(self._cloud, keys=signed, number=keys.number))
+
+    def _believe(self, cloud: TrustDocument) -> None:
+        """On disk first: a key set that a restart forgets could be rolled back."""
+        self._store.save("cloud", cloud)
+        self._cloud = cloud
+        self.verifier.trust = self._trust_set()
 
     # --- joining a cloud ---------------------------------------------------------------------------------
 
@@ -172,13 +180,18 @@ class Authority:
 
     def enrolled(self, answer: trust.EnrolAnswer, request: trust.EnrolRequest, url: str) -> None:
         """Believe the cloud that proved to have our code. Raises RemoteFault(untrusted_peer)."""
-        assert self._code is not None, "an answer without a question"
+        if self._code is None:
+            raise RemoteFault(Code.UNTRUSTED_PEER, "nobody is asked to take this box in")
         bundle, keys = trust.open_enrolment(answer, request, self._code.secret)
-        self._cloud = TrustDocument(
-            url=bundle.url or url, root=bundle.root, keys=bundle.keys, number=keys.number, cloud=bundle.cloud
+        self._believe(
+            TrustDocument(
+                url=bundle.url or url,
+                root=bundle.root,
+                keys=bundle.keys,
+                number=keys.number,
+                cloud=bundle.cloud,
+            )
         )
-        self._store.save("cloud", self._cloud)
-        self.verifier.trust = self._trust_set()
         self._code = None
 
     def hello(self, nonce: str, host: str, **standing: object) -> sync.TunnelHello:
@@ -214,11 +227,14 @@ class Authority:
             addresses=self.addresses,
             certificates=self.certificates,
         )
-        self._invites.append(InviteEntry(record=record))
-        while len(self._invites) > INVITES_MAX:
-            self._invites.remove(next((e for e in self._invites if e.record.spent), self._invites[0]))
-        self._store.save("invites", self._invites)
+        now_ms = self._clock.now_ms()
+        open_ones = [e for e in self._invites if not e.record.spent and now_ms < e.record.expires_ms]
+        self._keep([*open_ones, InviteEntry(record=record)][-INVITES_MAX:])
         return invite.to_text(), principal
+
+    def _keep(self, invites: list[InviteEntry]) -> None:
+        self._store.save("invites", invites)
+        self._invites = invites
 
     def redeem(self, secret: str, key: str) -> wire.Granted:
         """Turn an invite into a grant for the key with this thumbprint. Raises Refused(bad_invite)."""
@@ -226,11 +242,9 @@ class Authority:
         entry = next((e for e in self._invites if e.record.hash == wanted), None)
         if entry is None:
             raise Refused(Code.BAD_INVITE)
-        first = entry.record.redeemed_by is None
-        entry.record = trust.redeem(entry.record, secret, key, self._clock.now_ms())
-        self._store.save("invites", self._invites)
-        record = entry.record
-        if first:
+        record = trust.redeem(entry.record, secret, key, self._clock.now_ms())
+        if record != entry.record:
+            # The fact first: what cannot be written down is not granted, and the same key asks again.
             self.granted(
                 AuthorizationChanged(
                     principal=record.principal,
@@ -240,14 +254,17 @@ class Authority:
                     key=key,
                 )
             )
+            self._replace(entry, record)
         return self.grant(record.principal, record.role, record.chargers, key)
 
     def authenticated(self, claims: Claims) -> None:
         """A key showed its grant: the invite that brought it in is spent."""
         for entry in self._invites:
             if entry.record.redeemed_by == claims.key and not entry.record.spent:
-                entry.record = trust.spend(entry.record)
-                self._store.save("invites", self._invites)
+                self._replace(entry, trust.spend(entry.record))
+
+    def _replace(self, entry: InviteEntry, record: trust.InviteRecord) -> None:
+        self._keep([InviteEntry(record=record) if known is entry else known for known in self._invites])
 
     def renew(self, claims: Claims) -> wire.Granted:
         """A fresh grant with the same rights, for one of our own making. Raises Refused(not_permitted)."""

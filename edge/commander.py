@@ -7,6 +7,7 @@ preconditions. What comes back is told to the sender in the app link's own messa
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from common import commands, trust, wire
@@ -17,6 +18,8 @@ from common.ports import Clock
 from common.sync import Step
 from edge.core import inputs
 from edge.gateway import Gateway
+
+log = logging.getLogger("plugside.commander")
 
 Tell = Callable[[Step], None]
 
@@ -50,6 +53,9 @@ class Commander:
             self._gateway.command(_input(opened, claims, path), sender.progress)
         except PlugsideError as refused:
             sender.refuse(opened.command.id, refused)
+        except Exception:
+            log.exception("command %s could not be decided", opened.command.id)
+            sender.refuse(opened.command.id, error(Code.INTERNAL))
 
     def relayed(self, message: wire.SendCommand, sender: Sender) -> None:
         """Take what the cloud passed on: the same bytes as on the LAN, verified here as there."""
@@ -70,7 +76,7 @@ def _input(opened: trust.OpenedCommand, claims: Claims, path: Path) -> inputs.Co
     command = opened.command
     try:
         expires_ms = from_iso(command.expires_at)
-    except ValueError as wrong:
+    except (ValueError, OverflowError) as wrong:
         raise Refused(Code.BAD_REQUEST, f"expires_at: {wrong}") from None
     return inputs.CommandReceived(
         claims=claims,

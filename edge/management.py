@@ -13,13 +13,12 @@ import msgspec
 
 from common import wire
 from common.domain import Role, iso
-from common.errors import Code, Refused
+from common.errors import Code, Refused, Unavailable
 from common.facts import AuthorizationChanged
 from common.policy import Claims
 from common.ports import Clock
 from common.trust.invites import INVITE_LIFE_MS
 from edge.authority import Authority
-from edge.core.inputs import Note
 from edge.gateway import Gateway
 from edge.journal import people
 from edge.journal.journal import Journal
@@ -27,7 +26,7 @@ from edge.journal.journal import Journal
 _Name = Annotated[str, msgspec.Meta(max_length=80)]
 _Charger = Annotated[str, msgspec.Meta(min_length=1, max_length=48)]
 #: OCPP 1.6 idTag: 20 characters; some chargers send 22 (quirk 65), 2.x allows 36.
-_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
+_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"\S")]
 _Principal = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _HOUR_MS = 3_600_000
 
@@ -85,7 +84,7 @@ class Management:
         }
 
     async def answer(self, message: wire.Manage, claims: Claims) -> wire.Managed:
-        """Carry one request out. Raises Refused: bad_request, not_permitted."""
+        """Carry one request out. Raises Refused: bad_request, not_permitted; Unavailable."""
         known = self._table.get(message.name)
         if known is None:
             raise Refused(Code.BAD_REQUEST, f"there is no {message.name!r} here")
@@ -96,6 +95,8 @@ class Management:
             args: Any = msgspec.convert(message.args, shape)
         except msgspec.ValidationError as wrong:
             raise Refused(Code.BAD_REQUEST, str(wrong)) from None
+        if not self._gateway.accepting:
+            raise Unavailable(Code.JOURNAL_UNAVAILABLE)
         return wire.Managed(id=message.id, result=await handler(args, claims))
 
     async def _pair(self, args: _Pair, claims: Claims) -> Plain:  # noqa: ARG002
@@ -149,8 +150,9 @@ class Management:
         known = self._journal.recall_tag(ref)
         if known is None:
             raise Refused(Code.BAD_REQUEST, "that tag is not known here")
-        await self._journal.submit(lambda db: people.put_tag(db, ref, args.tag, None))
+        # The fact first: a tag without a row is unknown, a row without the right is only a leftover.
         await self._note(AuthorizationChanged(principal=known.principal, change="tag_removed", tag_ref=ref))
+        await self._journal.submit(lambda db: people.remove_tag(db, ref))
         return {"tag_ref": ref}
 
     async def _forget(self, args: _Forget, claims: Claims) -> Plain:  # noqa: ARG002
@@ -160,6 +162,4 @@ class Management:
         return {"principal": args.principal, "known": known}
 
     async def _note(self, body: AuthorizationChanged) -> None:
-        """Journal a fact and wait until it is on disk."""
-        self._gateway.submit(Note(body=body))
-        await self._journal.probe()
+        await self._gateway.written(body)

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from common import wire
-from common.domain import iso
 from common.errors import Code, Refused
 from common.facts import Fact
 from common.policy import Claims, is_staff, visible
@@ -43,10 +42,12 @@ class Queries:
         }
 
     async def answer(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """One page. Raises Refused: bad_request (no such query), not_permitted, unknown_session."""
+        """One page. Raises Refused: bad_request (query, limit), not_permitted, unknown_session."""
         handler = self._table.get(query.what)
         if handler is None:
             raise Refused(Code.BAD_REQUEST, f"there is no query {query.what!r}")
+        if not 1 <= query.limit <= PAGE_MAX:
+            raise Refused(Code.BAD_REQUEST, f"a page has 1 to {PAGE_MAX} rows")
         return await handler(query, claims)
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
@@ -124,13 +125,12 @@ def _text(query: wire.Query, name: str) -> str | None:
 def _cursor(query: wire.Query) -> int | None:
     if not query.after:
         return None
-    if not query.after.isdigit() or len(query.after) > 18:
+    if not (query.after.isascii() and query.after.isdigit()) or len(query.after) > 18:
         raise Refused(Code.BAD_REQUEST, "after is the `next` of the page before")
     return int(query.after)
 
 
 def _page(query: wire.Query, rows: Iterable[Any], following: int | None) -> wire.Page:
-    assert query.limit <= PAGE_MAX, "the app session bounds a page"
     return wire.Page(id=query.id, rows=tuple(rows), next="" if following is None else str(following))
 
 
@@ -167,8 +167,3 @@ def _ledger_row(row: SessionRow) -> LedgerRow:
         provisional=row.provisional,
         revision=row.revision,
     )
-
-
-def stamp(at_ms: int | None) -> str:
-    """ISO text of an instant that may not have come yet."""
-    return "" if at_ms is None else iso(at_ms)

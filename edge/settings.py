@@ -5,9 +5,11 @@ Environment: `PLUGSIDE_EDGE_OCPP=0.0.0.0:9000` and so on. File: TOML, named by `
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import (
@@ -19,6 +21,7 @@ from pydantic_settings import (
 )
 
 from common.errors import Code, LocalFault
+from common.link.websocket import is_loopback
 
 CONFIG_VARIABLE = "PLUGSIDE_EDGE_CONFIG"
 
@@ -26,14 +29,33 @@ CONFIG_VARIABLE = "PLUGSIDE_EDGE_CONFIG"
 def split_endpoint(text: str) -> tuple[str, int]:
     """`HOST:PORT` (IPv6 in brackets) as a pair. Raises ValueError with what is expected."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError(f"{text!r} is not HOST:PORT, for example 0.0.0.0:9000")
     return host.strip("[]"), int(port)
 
 
 def _endpoint(text: str) -> str:
-    split_endpoint(text)
+    host, _ = split_endpoint(text)
+    if host:
+        _address(host)
     return text
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address of this machine") from None
+    return text
+
+
+def _cloud(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError(f"{url!r} is not a URL like https://cloud.example.com")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"{url!r} is not encrypted; only this machine is reached like that")
+    return url
 
 
 def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -44,6 +66,9 @@ def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_commas)
+]
 
 
 class EdgeSettings(BaseSettings):
@@ -55,7 +80,7 @@ class EdgeSettings(BaseSettings):
     """Where chargers dial in, HOST:PORT."""
     lan: Endpoint = "0.0.0.0:9443"
     """Where phones on the LAN connect, HOST:PORT (TLS)."""
-    cloud: str = ""
+    cloud: Annotated[str, AfterValidator(_cloud)] = ""
     """The cloud's URL; empty = none."""
     data: Path = Path("/var/lib/plugside-edge")
     """The data folder: journal, keys."""
@@ -63,7 +88,7 @@ class EdgeSettings(BaseSettings):
     """The local control socket; default: edge.sock in the data folder."""
     adopt: Literal["none", "any"] = "none"
     """`any` takes every charger that dials in. For demos and tests only."""
-    interfaces: Names = ()
+    interfaces: Addresses = ()
     """Addresses that mDNS speaks on, comma separated; empty = no mDNS."""
     app_origins: Names = ()
     """Web origins whose pages may connect to the LAN port, comma separated."""
@@ -102,7 +127,9 @@ def load(given: dict[str, Any]) -> EdgeSettings:
         raise LocalFault(Code.BAD_SETTINGS, f"{CONFIG_VARIABLE} names {named}, which is not a file")
     try:
         return EdgeSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as wrong:
+    except (OSError, ValueError) as wrong:
+        if not isinstance(wrong, ValidationError):
+            raise LocalFault(Code.BAD_SETTINGS, f"{named}: {wrong}") from None
         first = wrong.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise LocalFault(Code.BAD_SETTINGS, f"{where}: {first['msg']}") from None

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -102,6 +103,7 @@ class Site:
         self.authority.asks = settings.cloud
         self.uplink: Uplink | None = None
         self._tls: ServerTls | None = None
+        self._doors: list[Door] = []
         self._addresses: list[str] = []
         self._lan_port = 0
         host, port = split_endpoint(settings.ocpp)
@@ -139,14 +141,14 @@ class Site:
         settings = self._settings
         await self.history.open()
         self.gateway.start(self.listener)
-        doors = [
+        self._doors = [
             Door("LAN listener", self._open_lan),
             Door("charger listener", self._open_chargers),
             # The last one: whoever waits for this socket then finds every door open.
             Door("local socket", self._open_local),
         ]
         self.supervisor.room("gateway", self._watch_gateway, fatal=True)
-        for door in doors:
+        for door in self._doors:
             await door.open()
             self.supervisor.room(door.name, door.run)
         self.supervisor.room("LAN certificate", self._keep_certificate)
@@ -188,11 +190,14 @@ class Site:
             raise failed
 
     async def close(self) -> None:
-        """Write what is pending and let go of the folder."""
-        await self.listener.stop()
-        await self.gateway.stop()
-        await self.history.close()
-        self.journal.close()
+        """Close the doors, write what is pending, let go of the folder: each, though another one fails."""
+        async with AsyncExitStack() as parts:  # the last one first
+            parts.callback(self.journal.close)
+            parts.push_async_callback(self.history.close)
+            parts.push_async_callback(self.gateway.stop)
+            parts.push_async_callback(self.listener.stop)
+            for door in self._doors:
+                parts.push_async_callback(door.close)
 
     async def _watch_gateway(self) -> None:
         """Fatal: a journal that cannot commit ends the process; chargers keep what they queue."""

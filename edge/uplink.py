@@ -4,7 +4,8 @@
     durable  batches of journal records, one in flight; the pure `EdgeCursor` says what and when.
 
 Runs as a supervised room: it raises when the link ends, and is started again with back-off. Nothing here is
-remembered across links; the cloud's mark is where sync resumes.
+remembered across links; the cloud's mark is where sync resumes. The reader never waits: commands go straight
+to the commander, questions to a task of their own.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
 
 from common import chain, sync, trust, wire
 from common.domain import iso
-from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error
+from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
 from common.facts import Fact
+from common.link.websocket import is_loopback
 from common.policy import local_presence, view_for
 from common.ports import Clock
 from edge.authority import Authority
@@ -41,6 +44,11 @@ OPEN_TIMEOUT_S = 10.0
 WELCOME_TIMEOUT_S = 10.0
 #: How often the cloud is asked while a pairing code is shown: a person is waiting for it.
 ENROL_EVERY_S = 1.0
+#: Frames that may wait for a cloud that does not read, behind the live facts; then the link is ended.
+OUT_MAX = 1024
+#: Commands of one link whose end is awaited, and questions that wait to be answered; more are refused (busy).
+RELAYS_MAX = 1024
+ASKS_MAX = 16
 SOFTWARE = "plugside-edge"
 
 
@@ -80,7 +88,8 @@ class Uplink:
     def _committed(self, fact: Fact) -> None:
         if fact.epoch == self.cursor.epoch:
             self.cursor.committed(fact.seq, fact.kind, self.clock.mono_ms())
-        if self.connected:
+        # Behind a lost one nothing is kept: the snapshot that comes next holds it.
+        if self.connected and not self.live_lost:
             if len(self.live) < LIVE_MAX:
                 self.live.append(fact)
             else:
@@ -92,6 +101,15 @@ class Uplink:
     async def run(self) -> None:
         """Connect, authenticate, sync until the link ends. Raises what ended it."""
         await self._be_enrolled()
+        if self.cursor.epoch != self.journal.epoch:
+            # The last link ended while its epoch was being rotated.
+            self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
+        try:
+            await self._connect()
+        except (OSError, WebSocketException) as failed:
+            raise Unavailable(Code.NO_PATH, f"{self._url}: {failed or type(failed).__name__}") from None
+
+    async def _connect(self) -> None:
         async with connect(
             self._url,
             compression=None,
@@ -99,11 +117,15 @@ class Uplink:
             max_size=sync.TUNNEL_BYTES_MAX,
             ping_interval=PING_EVERY_S,
             ping_timeout=PING_EVERY_S,
+            # Only the way off this machine may lead through a proxy.
+            proxy=None if is_loopback(urlsplit(self._url).hostname or "") else True,
+            logger=log,
         ) as socket:
             try:
                 await self._talk(socket)
             finally:
                 self.connected = False
+                self.authority.reaches_cloud(False)
                 self.cursor.disconnected()
                 self.live.clear()
 
@@ -120,20 +142,25 @@ class Uplink:
             await asyncio.sleep(ENROL_EVERY_S)
 
     async def _talk(self, socket: ClientConnection) -> None:
-        async with asyncio.timeout(WELCOME_TIMEOUT_S):
-            challenge = await self._receive(socket)
-            if not isinstance(challenge, sync.Challenge):
-                raise RemoteFault(Code.PROTOCOL, "the cloud did not begin with a challenge")
-            await self._settle_epoch(socket, challenge)
+        challenge = await self._receive(socket)
+        if not isinstance(challenge, sync.Challenge):
+            raise RemoteFault(Code.PROTOCOL, "the cloud did not begin with a challenge")
+        await self._settle_epoch(socket, challenge)
         log.info("connected to %s; %d records to send", self._url, self.cursor.backlog)
         self.live.clear()
         self.live_lost = True  # begin the live lane with a snapshot
         self.connected = True
+        self.authority.reaches_cloud(True)
         self.work.set()
         link = _Link(socket, self)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(link.read())
-            tasks.create_task(link.write())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for part in (link.read(), link.write(), link.answer(), link.overflow()):
+                    tasks.create_task(part)
+        except ExceptionGroup as ended:
+            raise _reason(ended) from None
+        finally:
+            link.leave()
 
     async def _settle_epoch(self, socket: ClientConnection, challenge: sync.Challenge) -> None:
         """Say hello until both sides agree on an epoch. Two tries: a second rotation would be a bug."""
@@ -141,7 +168,7 @@ class Uplink:
             await socket.send(sync.encode(self._hello(challenge)))
             welcome = await self._receive(socket)
             if isinstance(welcome, sync.TunnelBye):
-                raise error(Code(welcome.code), welcome.message, hint=welcome.hint)
+                raise from_wire(welcome.code, welcome.message, welcome.hint)
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
@@ -173,16 +200,31 @@ class Uplink:
         )
 
     async def _receive(self, socket: ClientConnection) -> sync.CloudMessage:
-        return sync.decode_cloud(await socket.recv())
+        """The next message of the handshake, which may not take its time."""
+        async with asyncio.timeout(WELCOME_TIMEOUT_S):
+            return sync.decode_cloud(await socket.recv())
 
 
 class _Link:
-    """One connected tunnel: its reader and its writer."""
+    """One connected tunnel: its reader, its writer, and who answers the cloud's questions."""
 
     def __init__(self, socket: ClientConnection, uplink: Uplink) -> None:
         self._socket = socket
         self._up = uplink
         self._out: deque[bytes] = deque()
+        self._asks: asyncio.Queue[sync.Ask] = asyncio.Queue(ASKS_MAX)
+        self._senders: set[Sender] = set()
+        self._full = asyncio.Event()
+
+    def leave(self) -> None:
+        """The link has ended; what was asked for over it goes on."""
+        for sender in self._senders:
+            self._up.commander.leave(sender)
+
+    async def overflow(self) -> None:
+        """Raises Unavailable(slow_reader) once more waits to be said than may."""
+        await self._full.wait()
+        raise Unavailable(Code.SLOW_READER, "the cloud does not read")
 
     # --- cloud → edge ------------------------------------------------------------------------------------
 
@@ -199,9 +241,9 @@ class _Link:
             elif isinstance(message, sync.Relay):
                 self._relay(message)
             elif isinstance(message, sync.Ask):
-                await self._answer(message)
+                self._ask(message)
             elif isinstance(message, sync.TunnelBye):
-                raise error(Code(message.code), message.message, hint=message.hint)
+                raise from_wire(message.code, message.message, message.hint)
             self._up.work.set()
         raise RemoteFault(Code.PROTOCOL, "the cloud closed the link")
 
@@ -210,21 +252,40 @@ class _Link:
 
         def tell(step: sync.Step) -> None:
             self._say(sync.Progress(ref=relay.ref, message=step))
+            if isinstance(step, wire.Settled | wire.Refusal):
+                self._senders.discard(sender)
 
-        self._up.commander.relayed(relay.command, Sender(tell))
+        sender = Sender(tell)
+        if len(self._senders) >= RELAYS_MAX:
+            sender.refuse(relay.command.id, error(Code.BUSY))
+            return
+        self._senders.add(sender)
+        self._up.commander.relayed(relay.command, sender)
 
-    async def _answer(self, ask: sync.Ask) -> None:
-        claims = local_presence(self._up.authority.site)
-        answer: wire.Page | wire.Refusal
+    def _ask(self, ask: sync.Ask) -> None:
         try:
-            answer = await self._up.queries.answer(ask.query, claims)
-        except PlugsideError as refused:
-            answer = refusal(ask.query.id, refused)
-        self._say(sync.Answer(ref=ask.ref, message=answer))
+            self._asks.put_nowait(ask)
+        except asyncio.QueueFull:
+            self._say(sync.Answer(ref=ask.ref, message=refusal(ask.query.id, error(Code.BUSY))))
+
+    async def answer(self) -> None:
+        """Answer the cloud's questions, one after the other; each is sent before the next is looked at."""
+        claims = local_presence(self._up.authority.site)
+        while True:
+            ask = await self._asks.get()
+            answer: wire.Page | wire.Refusal
+            try:
+                answer = await self._up.queries.answer(ask.query, claims)
+            except PlugsideError as refused:
+                answer = refusal(ask.query.id, refused)
+            await self._socket.send(sync.encode(sync.Answer(ref=ask.ref, message=answer)))
 
     # --- edge → cloud ------------------------------------------------------------------------------------
 
     def _say(self, message: sync.TunnelMessage) -> None:
+        if len(self._out) >= OUT_MAX:
+            self._full.set()
+            return
         self._out.append(sync.encode(message))
         self._up.work.set()
 
@@ -276,6 +337,12 @@ class _Link:
 
         up.gateway.when_committed(release)
         return await frame
+
+
+def _reason(ended: BaseExceptionGroup) -> BaseException:
+    """What ended the link: an error that says what to do, if there is one."""
+    reasons = [_reason(one) if isinstance(one, BaseExceptionGroup) else one for one in ended.exceptions]
+    return next((reason for reason in reasons if isinstance(reason, PlugsideError)), reasons[0])
 
 
 async def _wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> None:

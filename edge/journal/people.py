@@ -32,6 +32,11 @@ def put_tag(db: sqlite3.Connection, ref: str, tag: str, principal: str | None) -
     )
 
 
+def remove_tag(db: sqlite3.Connection, ref: str) -> None:
+    """Forget the raw tag behind a reference: as nobody's it would stay when its owner is forgotten."""
+    db.execute("DELETE FROM tag WHERE ref = ?", (ref,))
+
+
 def forget(db: sqlite3.Connection, principal: str) -> bool:
     """Remove the person's name and tags; True if there were any."""
     (known,) = db.execute(
