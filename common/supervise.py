@@ -211,7 +211,9 @@ class Supervisor:
             if room.task is not None:
                 await self._cancel(room.task)
         for task in tuple(self._spawned):
-            await self._cancel(task)
+            # `run` itself may have been spawned: cancelled by itself, it would lose the error it ends with.
+            if task is not asyncio.current_task():
+                await self._cancel(task)
 
     async def _cancel(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
