@@ -365,6 +365,18 @@ def test_a_standing_clock_shows_in_statuses_too() -> None:
     assert site.last(facts.SessionStarted).weak
 
 
+def test_a_standing_clock_shows_in_samples_too() -> None:
+    site = Site().ready()
+    frozen = site.stamp()
+    first = site.begun(started=frozen)
+    site.now += 2 * MINUTE
+    site.meter(site.sample(1100.0, at_ms=T0), transaction=first)
+    site.status(CHARGING)
+    site.status(AVAILABLE)
+    second = replied(site.begin(started=frozen))
+    assert (second.replay, second.transaction == first) == (False, False)
+
+
 # --- a start where something is open -----------------------------------------------------------------------
 
 
@@ -433,6 +445,8 @@ def test_an_older_start_after_a_newer_one_is_for_a_person_to_judge() -> None:
     site.begin(tag_ref="tag-b", started=site.stamp(site.now - 4 * MINUTE))
     assert site.last(facts.SessionStarted).flags == ("needs_review",)
     assert len(site.open_sessions()) == 1
+    closed = site.last(facts.SessionEnded)
+    assert closed.ended_at == site.all(facts.SessionStarted)[0].started_at, "never before it began"
 
 
 def test_other_connectors_are_left_alone() -> None:
