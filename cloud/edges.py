@@ -23,7 +23,7 @@ from cloud.counters import Counters
 from cloud.hub import Hub
 from cloud.router import Router
 from cloud.store.ports import Store
-from cloud.store.rows import HelloNote, SiteRow
+from cloud.store.rows import HelloNote, SiteRow, ViewCopy
 from common import sync, trust, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, Refused, RemoteFault, Unavailable, error, from_wire
@@ -108,17 +108,26 @@ class Edges:
     async def _ended(self, tunnel: Tunnel, why: PlugsideError | None) -> None:
         site = tunnel.site
         tunnel.give_up_asking()
-        if site is not None and self._tunnels.get(site.id) is tunnel:
-            del self._tunnels[site.id]
+        copy = None
+        if site is not None:
+            if self._tunnels.get(site.id) is tunnel:
+                del self._tunnels[site.id]
+            copy = self.hub.left(site.id, tunnel.link)
+            self.router.disconnected(site.id)
         try:
             if why is not None:
                 log.warning("tunnel of %s ended: %s", site.name if site else tunnel.socket.peer, why)
                 await tunnel.goodbye(why)
             await tunnel.socket.close(why.code if why else None)
         finally:
-            if site is not None:
-                self.router.disconnected(site.id, tunnel.link)
-                await self.hub.left(site.id, tunnel.link)
+            if site is not None and copy is not None:
+                await self._keep(site, copy)
+
+    async def _keep(self, site: SiteRow, copy: ViewCopy) -> None:
+        try:
+            await self.store.keep_view(site.id, copy)
+        except Unavailable as trouble:
+            log.warning("the last state of %s could not be kept: %s", site.name, trouble)
 
     def take_place(self, tunnel: Tunnel) -> None:
         """This tunnel is the site's from now on."""

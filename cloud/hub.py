@@ -71,11 +71,11 @@ class Hub:
         present = self._present(site)
         present.link, present.live = link, False
 
-    async def left(self, site: str, link: int) -> None:
-        """A tunnel has ended. Tells followers, unless another tunnel has taken its place."""
+    def left(self, site: str, link: int) -> ViewCopy | None:
+        """A tunnel has ended: tells followers, unless another has taken its place. Returns what to keep."""
         present = self._sites.get(site)
         if present is None or present.link != link:
-            return
+            return None
         if present.live:
             present.seen_ms = self._clock.now_ms()
         present.link, present.live = 0, False
@@ -84,8 +84,7 @@ class Hub:
             follower.send(gone)
         copy = self.copy(site)
         self._let_go(present)
-        if copy is not None:
-            await self._store.keep_view(site, copy)
+        return copy
 
     def snapshot(self, site: str, message: sync.LiveSnapshot) -> None:
         """The box has said how everything is: everyone begins anew from there."""

@@ -181,7 +181,7 @@ class Router:
         for pending in [p for p in self._pending.values() if p.row.site == site]:
             self._relay(pending)
 
-    def disconnected(self, site: str, _link: int) -> None:
+    def disconnected(self, site: str) -> None:
         """A tunnel is gone: what the box has not taken on is given back."""
         if self.online(site):
             return  # another tunnel has taken its place, and was asked again

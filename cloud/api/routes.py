@@ -23,7 +23,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from cloud.accounts import Accounts, TokenAnswer, TokenRequest
 from cloud.api.shapes import Health, Problem, Session, Sessions, Waiting
@@ -74,7 +74,7 @@ async def metrics(request: Request[Any, Any, Any], state: State) -> str:
 
 
 @post("/v1/enrolments", status_code=200, summary="A box asks to be taken in")
-async def enrol(data: EnrolRequest, state: State) -> Response[EnrolAnswer | Waiting]:
+async def enrol(data: JSONBody[EnrolRequest], state: State) -> Response[EnrolAnswer | Waiting]:
     answer = await _doors(state).accounts.enrol(data)
     if answer is None:
         return Response(Waiting(), status_code=202)
@@ -82,17 +82,17 @@ async def enrol(data: EnrolRequest, state: State) -> Response[EnrolAnswer | Wait
 
 
 @post("/v1/token", status_code=200, summary="A token that reads, for a request signed by a device's key")
-async def token(data: TokenRequest, state: State) -> TokenAnswer:
+async def token(data: JSONBody[TokenRequest], state: State) -> TokenAnswer:
     return await _doors(state).accounts.token(data)
 
 
 @get("/v1/sites/{site:str}/sessions", summary="Sessions, newest first", security=[{"token": []}])
 async def sessions(
-    site: str,
+    site: FromPath[str],
     request: Request[Any, Any, Any],
     state: State,
-    after: str = "",
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_MAX)] = 100,
+    after: FromQuery[str] = "",
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
 ) -> Sessions:
     claims = await _reader(request, state, site)
     page = await _doors(state).queries.sessions(claims, after=after, limit=limit)
