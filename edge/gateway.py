@@ -201,17 +201,18 @@ class Gateway:
         self._pumping = False
         assert self._loop is not None
         until = self._loop.time() + BACKLOG_BUDGET_S
-        while self._backlog and self._ready():
-            if len(self._gate) >= GATE_MAX:
-                return  # the next commit wakes us
-            given, reply_to = self._backlog.popleft()
-            try:
-                self._decide(given, reply_to)
-            except Exception:
-                # Its charger gets no answer and repeats it, or gives up; the others must not wait behind it.
-                log.exception("%s could not be decided", type(given).__name__)
-            if self._loop.time() >= until:
-                break
+        with self._journal.one_group():
+            while self._backlog and self._ready():
+                if len(self._gate) >= GATE_MAX:
+                    return  # the next commit wakes us
+                given, reply_to = self._backlog.popleft()
+                try:
+                    self._decide(given, reply_to)
+                except Exception:
+                    # Its charger gets no answer and repeats it, or gives up; nobody waits behind it.
+                    log.exception("%s could not be decided", type(given).__name__)
+                if self._loop.time() >= until:
+                    break
         if self._backlog and self._ready():
             self._wake()
 

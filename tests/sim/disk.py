@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from common import facts
@@ -52,6 +53,9 @@ class SimJournal:
 
     def start(self, _loop: Any, on_commit: Callable[[int], None], _on_failure: Callable[..., None]) -> None:
         self._on_commit = on_commit
+
+    def one_group(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def push(self, made: Sequence[Fact], replies: Sequence[tuple[str, bytes]] = ()) -> None:
         for fact in made:
