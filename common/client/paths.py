@@ -22,7 +22,7 @@ from common.client.profile import renewal_due
 from common.client.race import race
 from common.client.site import Site
 from common.domain import Path
-from common.errors import Code, LocalFault, PlugsideError
+from common.errors import Code, LocalFault, PlugsideError, from_wire
 
 log = logging.getLogger("plugside.client")
 
@@ -192,6 +192,9 @@ class LanPath(_Keeper):
     def pushed(self, push: Push) -> None:
         if isinstance(push, wire.Snapshot | wire.FactMessage) and push.site == self._site.id:
             _take(self._link, self._site, push)
+        elif isinstance(push, wire.Refusal) and self._link is not None:
+            # Nothing but the follow goes unnumbered here, and a link that shows nothing is no path.
+            self._link.end(from_wire(push.code, push.message, push.hint))
 
 
 def _take(
@@ -311,6 +314,8 @@ class CloudPath(_Keeper):
             site = self._sites.get(push.site)
             if site is not None:
                 _take(self._link, site, push)
+        elif isinstance(push, wire.Refusal):
+            log.warning("the cloud declined: %s %s", push.message, push.hint)
 
 
 def _first(grants: list[str]) -> tuple[str, ...]:

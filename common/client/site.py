@@ -247,10 +247,12 @@ class Site:
             )
             return
         addresses = access.addresses[:ADDRESSES_MAX] or entry.addresses
+        # Where a site has a cloud, its operator has named it there; the box has the name it was set up with.
+        named = access.name if not (from_box and entry.cloud_url) else ""
         self._store(
             msgspec.structs.replace(
                 entry,
-                name=access.name or entry.name,
+                name=named or entry.name or access.name,
                 role=access.role or entry.role,
                 box=entry.box or access.key,
                 addresses=addresses,

@@ -130,6 +130,7 @@ class FakeBackend:
         self.access = access
         self.peers: list[Peer] = []
         self.online = True
+        self.declines_follow = False
         self.deaf = False  #: commands and pings are read and nothing comes of them
         self.rows: dict[str, Sequence[Any]] = {}
         self.granted: Callable[[str], wire.Granted] | None = None
@@ -143,6 +144,8 @@ class FakeBackend:
 
     def follow(self, peer: Peer, sites: tuple[str, ...], since: dict[str, tuple[str, int]]) -> None:
         self.asked.append(wire.Follow(sites=sites, since=since))
+        if self.declines_follow:
+            raise error(Code.BUSY)
         self.site.followers.pop(id(peer), None)
         if self.site.site in sites:
             claims = peer.claims[self.site.site]

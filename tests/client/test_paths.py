@@ -174,6 +174,20 @@ async def test_the_cloud_cannot_put_another_box_in_the_place_of_the_pinned_one()
         assert profile.get("s-home").addresses == (here.box.address,)
 
 
+async def test_a_site_is_called_what_its_cloud_calls_it() -> None:
+    async with world() as here:
+        here.name = "Plugside"  # as the box was set up, and as the operator has named it since
+        cases: tuple[tuple[Via, str, str], ...] = (
+            ("lan", here.cloud.url, "Home"),
+            ("lan", "", "Plugside"),
+            ("cloud", here.cloud.url, "Plugside"),
+        )
+        for via, cloud_url, expected in cases:
+            profile = here.device(name="Home", cloud_url=cloud_url)
+            async with here.client(profile, via) as client:
+                assert client.status("s-home").name == profile.get("s-home").name == expected
+
+
 async def test_one_cloud_link_follows_many_sites() -> None:
     async with world(box=False) as here:
         profile = here.device()
@@ -253,6 +267,18 @@ async def test_a_link_that_answers_nothing_is_given_up() -> None:
         first._session.ask = lambda message: None  # type: ignore[method-assign]
         assert (await first.closed()).code is Code.NO_PATH
         await until(client, lambda: client.status("s-home").path is Path.LAN)
+
+
+async def test_a_box_that_shows_nothing_is_no_path_until_it_does() -> None:
+    async with world() as here:
+        here.site.happen(ChargerAdopted(charger="CP1"))
+        here.box.backend.declines_follow = True
+        async with here.client(here.device()) as client:
+            assert list(client.view("s-home").chargers) == ["CP1"]  # by the cloud
+            here.box.backend.declines_follow = False
+            seen = here.box.accepted
+            await soon(lambda: here.box.accepted > seen and here.site.followers)
+            await until(client, lambda: client.status("s-home").path is Path.LAN)
 
 
 async def test_the_copys_age_is_told_while_the_box_is_away() -> None:

@@ -164,9 +164,9 @@ class World:
         granted = self.granted(claims.key)
         return msgspec.structs.replace(granted, grant=self.grant(claims.key, principal=claims.principal))
 
-    def device(self, name: str = "phone", **entry: object) -> Profile:
+    def device(self, folder: str = "phone", **entry: object) -> Profile:
         """A device that was paired with the site. entry: what it stores differently."""
-        profile = Profile(self.folder / name)
+        profile = Profile(self.folder / folder)
         made = {
             "site": self.site.site,
             "name": self.name,
