@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -61,13 +62,19 @@ GOODBYE_S = 0.3
 class Site:
     """One site's box. `open`, then `run`, then `close`; or `serve` for all three."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(
+        self, settings: EdgeSettings, *, connection: type[sqlite3.Connection] = sqlite3.Connection
+    ) -> None:
+        """Take the data folder. `connection` writes to its disk: for tests that need a slow or failing one.
+
+        Raises LocalFault: folder_in_use, folder_unusable.
+        """
         self._settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.started_ms = self.clock.now_ms()
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.journal = Journal.open(settings.data, ids=self.ids)
+        self.journal = Journal.open(settings.data, ids=self.ids, connection=connection)
         try:
             self._make()
         except BaseException:
