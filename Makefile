@@ -10,8 +10,10 @@ INTERPRETER = $(or $(PYTHON),$(shell command -v python3 || command -v python),$(
 BIN := .venv/bin
 ARGS ?=
 SEED ?= 1
-# As many workers as there are processors, at most 4: the end-to-end tests start processes of their own.
-WORKERS ?= --numprocesses=logical --maxprocesses=4 --dist=loadgroup
+# As many workers as there are processors, at most 4: the end-to-end tests start processes of their own. A file
+# stays on one worker: what it has started, its tests share. (loadgroup has no effect with pytest 9.2: xdist 3.8
+# writes a name that pytest no longer reads.)
+WORKERS ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
 # One resolution for all: requirements-dev.txt first, the others bound to it. No file names an index.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make requirements" $(ARGS) pyproject.toml

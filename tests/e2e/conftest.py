@@ -1,6 +1,6 @@
 """Fixtures of the end-to-end tests: places in folders of their own, gone at the end.
 
-A cloud takes seconds to start, so the tests that need nothing but one share it, in the xdist group e2e-home.
+A cloud takes seconds to start, so the tests that need nothing but one share it.
 """
 
 from __future__ import annotations

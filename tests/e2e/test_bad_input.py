@@ -28,7 +28,7 @@ from tests.e2e.chargers import WireCharger, knock
 from tests.e2e.phone import Phone, Sealed, Talk
 from tests.e2e.place import Driver, Place, Ran, typed
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-bad-input")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TAG = "CAFE0001"
 

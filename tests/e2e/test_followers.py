@@ -20,7 +20,7 @@ from tests.e2e.chargers import WireCharger
 from tests.e2e.phone import Phone, Talk
 from tests.e2e.place import Place
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("e2e-home")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Seen = tuple[str, int, bytes]
 

@@ -17,7 +17,7 @@ from tests.e2e.cable import Cable
 from tests.e2e.chargers import WireCharger, now, wire
 from tests.e2e.place import Place
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-killed")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TAG = "04A1B2C3D4"
 FLOCK = [f"F{number:02d}" for number in range(12)]

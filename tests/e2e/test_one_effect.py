@@ -16,7 +16,7 @@ from tests.e2e.chargers import Event, WireCharger
 from tests.e2e.phone import Phone, Talk
 from tests.e2e.place import Place
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("e2e-home")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TIMES = 100
 #: Every so many starts are obeyed and become a charge; a charger that refuses is quicker.

@@ -26,7 +26,7 @@ from tests.e2e.phone import Phone, Talk
 from tests.e2e.place import Place
 from tests.needs import needs
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("e2e-home")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TAG = "DEADBEEF"
 

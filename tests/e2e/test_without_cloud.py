@@ -15,7 +15,7 @@ from tests.e2e.chargers import knock, rpc
 from tests.e2e.place import Driver, Place, place
 from tests.needs import needs
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-without-cloud")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
