@@ -35,7 +35,7 @@ from edge.journal.projection import (
     touches_command,
     touches_session,
 )
-from edge.journal.recall import Recall, checked_name
+from edge.journal.recall import Recall, checked_name, set_meta
 from edge.journal.rotation import Head
 from edge.journal.rows import CommandRow, SessionRow
 from edge.journal.writer import Call, Done, Push, Writer, unavailable
@@ -263,7 +263,7 @@ class Journal(Recall):
     def set(self, name: str, value: bytes) -> asyncio.Future[None]:
         """Keep `value` under `name`; `get` knows it once the future is done."""
         checked_name(name)
-        return self._ask(lambda db: _set_meta(db, name, value))
+        return self._ask(lambda db: set_meta(db, name, value))
 
     def forget(self, principal: str) -> asyncio.Future[bool]:
         """Remove a person's name and tags; done when no file of the journal holds them any more.
@@ -394,9 +394,3 @@ class Journal(Recall):
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             self._resolve(future, why)
-
-
-def _set_meta(db: sqlite3.Connection, name: str, value: bytes) -> None:
-    db.execute(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", (name, value)
-    )

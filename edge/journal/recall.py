@@ -164,3 +164,10 @@ def checked_name(name: str) -> str:
     if name.startswith("journal."):
         raise ValueError(f"{name} is the journal's own")
     return name
+
+
+def set_meta(db: sqlite3.Connection, name: str, value: bytes) -> None:
+    """Keep a value under a name, on the writing connection."""
+    db.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", (name, value)
+    )
