@@ -209,7 +209,8 @@ class Site:
     async def _watch_gateway(self) -> None:
         """Fatal: a journal that cannot commit ends the process; chargers keep what they queue."""
         assert self.gateway.failed is not None
-        why = await self.gateway.failed
+        # Shielded: this room's own end is not the journal's, and what is pending must still be written.
+        why = await asyncio.shield(self.gateway.failed)
         self.listener.disconnect(reason="nothing can be written down now; dial again")
         self.apps.cut_all(Code.JOURNAL_UNAVAILABLE)
         await asyncio.sleep(GOODBYE_S)

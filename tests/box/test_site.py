@@ -20,10 +20,11 @@ from common import facts
 from common.client.connection import Connection
 from common.client.local import local
 from common.errors import Code, LocalFault, PlugsideError, Unavailable
+from edge.journal.journal import Journal
 from edge.settings import EdgeSettings, load
 from edge.site import Site
 from tests.box.support import eventually
-from tests.journal.support import Disk
+from tests.journal.support import Disk, table
 
 STATUS = '{"connectorId":1,"errorCode":"NoError","status":"Available"}'
 
@@ -167,6 +168,22 @@ async def test_time_never_goes_back_behind_what_was_written(tmp_path: Path) -> N
         assert later.clock.quality == "floor"
     finally:
         await later.close()
+
+
+async def test_a_stop_writes_what_waits_and_a_snapshot(tmp_path: Path) -> None:
+    site = Site(settings(tmp_path))
+    async with serving(site), charger(site) as link:
+        await link.send(f'[2,"1","StatusNotification",{STATUS}]')
+        await link.recv()
+    journal = Journal.open(tmp_path, ids=site.ids)
+    try:
+        snapshot, after = journal.recover()
+        assert snapshot is not None
+        assert snapshot[0] == journal.last_seq
+        assert not list(after)
+    finally:
+        journal.close()
+    assert "charger_lost" in {kind for (kind,) in table(tmp_path / "journal.db", "SELECT kind FROM fact")}
 
 
 async def test_a_folder_of_another_site_is_refused(tmp_path: Path) -> None:
