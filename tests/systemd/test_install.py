@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_the_commands_run_in_their_own_version(root: Path, command: str) -> None
     # The running daemon stays the version that it is, wherever `current` points meanwhile.
     interpreter = Path(script.read_text().splitlines()[0].removeprefix("#!"))
     assert interpreter.parent == script.parent.resolve()
+
+
+@pytest.mark.parametrize("command", ["plugside", "plugside-edge", "plugside-cloud"])
+def test_the_commands_say_what_they_do(root: Path, command: str) -> None:
+    # The notes' requirements are left out in this test; the dependencies are those of the tests.
+    environment = notes.environment(PYTHONPATH=sysconfig.get_path("purelib"))
+    script = root / "opt/plugside/current/bin" / command
+    done = subprocess.run([script, "--help"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: {command}" in done.stdout
 
 
 def test_what_is_installed_is_the_wheel_and_no_test(root: Path) -> None:

@@ -91,7 +91,7 @@ def settings_of(role: str) -> type[BaseSettings]:
     return found
 
 
-@pytest.mark.parametrize("role", ["edge"])
+@each_role
 def test_every_variable_that_is_named_is_a_setting(role: str) -> None:
     prefix = f"PLUGSIDE_{role.upper()}_"
     texts = [path.read_text() for path in UNITS.iterdir()]
@@ -102,7 +102,7 @@ def test_every_variable_that_is_named_is_a_setting(role: str) -> None:
     assert f"{prefix}CONFIG" == import_module(f"{role}.settings").CONFIG_VARIABLE
 
 
-@pytest.mark.parametrize("role", ["edge"])
+@each_role
 def test_the_unit_and_the_daemon_agree_on_the_data_folder(role: str) -> None:
     unit = (UNITS / f"plugside-{role}.service").read_text()
     state = re.search(r"^StateDirectory=(.+)$", unit, re.MULTILINE)
