@@ -57,6 +57,11 @@ class Apps:
         self._peers: dict[int, Peer] = {}
         self._requests = 0
 
+    @property
+    def links(self) -> int:
+        """How many apps are connected."""
+        return len(self._peers)
+
     def cut_all(self, code: Code) -> None:
         """End every link with a reason, for the end of the process."""
         for peer in tuple(self._peers.values()):
@@ -66,7 +71,7 @@ class Apps:
 
     def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
         self._peers[id(peer)] = peer
-        self._counters.links = len(self._peers)
+        self._counters.links = self.links
         if any(one.role is Role.LOCAL for one in claims):
             everywhere = wire.SiteAccess(site="", role=Role.LOCAL.value, principal="local")
             peer.send(wire.Welcome(sites=(everywhere,), time=iso(self._clock.now_ms())))
@@ -123,7 +128,7 @@ class Apps:
 
     def closed(self, peer: Peer) -> None:
         self._peers.pop(id(peer), None)
-        self._counters.links = len(self._peers)
+        self._counters.links = self.links
         self._hub.leave(peer)
         self._router.closed(peer)
 

@@ -81,6 +81,7 @@ class Edges:
         self.clock = clock
         self.ids = ids
         self._tunnels: dict[str, Tunnel] = {}
+        self._open = 0
 
     async def serve(self, socket: Socket, hosts: frozenset[str]) -> None:
         """Run one tunnel to its end. hosts: the names by which boxes may know this cloud.
@@ -88,6 +89,7 @@ class Edges:
         Raises nothing but cancellation.
         """
         tunnel = Tunnel(self, socket, hosts)
+        self._open += 1
         why: PlugsideError | None = None
         try:
             await tunnel.run()
@@ -103,13 +105,14 @@ class Edges:
         except ConnectionError:
             pass
         finally:
+            self._open -= 1
             await self._ended(tunnel, why)
 
     async def _ended(self, tunnel: Tunnel, why: PlugsideError | None) -> None:
         site = tunnel.site
         tunnel.give_up_asking()
         copy = None
-        if site is not None:
+        if site is not None and tunnel.link:  # it was welcomed
             if self._tunnels.get(site.id) is tunnel:
                 del self._tunnels[site.id]
             copy = self.hub.left(site.id, tunnel.link)
@@ -158,6 +161,11 @@ class Edges:
         if tunnel is None:
             raise Unavailable(Code.SITE_OFFLINE)
         return tunnel
+
+    @property
+    def open(self) -> int:
+        """How many tunnels are open, welcomed or not yet."""
+        return self._open
 
     def end_all(self, code: Code) -> None:
         """Say goodbye to every box, for the end of the process."""

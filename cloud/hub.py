@@ -177,10 +177,13 @@ class Hub:
             epoch=view.epoch, seq=view.seq, at_ms=present.seen_ms, view=_view_encoder.encode(view)
         )
 
-    def view(self, site: str) -> View | None:
-        """The site as it is in memory."""
-        present = self._sites.get(site)
-        return present.view if present else None
+    async def view(self, site: str) -> View | None:
+        """The site as it is now, or was when its box was last here; None when that was never."""
+        await self._load(site)
+        present = self._present(site)
+        view = present.view
+        self._let_go(present)
+        return view
 
     def _stop(self, follower: Follower) -> None:
         for present in tuple(self._sites.values()):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from cloud.accounts import Accounts
+from cloud.hub import Hub
 from cloud.queries import Queries
 from cloud.reconciliation import Ask, reconcile
 from cloud.store.ports import Store
@@ -63,9 +64,10 @@ _MAY_INVITE = {
 class Management:
     """Answers `wire.Manage`."""
 
-    def __init__(self, store: Store, accounts: Accounts, queries: Queries, ask: Ask) -> None:
+    def __init__(self, store: Store, accounts: Accounts, hub: Hub, queries: Queries, ask: Ask) -> None:
         self._store = store
         self._accounts = accounts
+        self._hub = hub
         self._queries = queries
         self._ask = ask
         self._table: dict[str, tuple[type, frozenset[Role], Callable[[Any, Claims], Awaitable[Plain]]]] = {
@@ -107,7 +109,7 @@ class Management:
         if args.role not in _MAY_INVITE[claims.role]:
             raise Refused(Code.NOT_PERMITTED, f"you may not invite an {args.role.value}")
         site = await self._site(args.site, claims)
-        return await self._accounts.invite(
+        made = await self._accounts.invite(
             site,
             args.role,
             name=args.name,
@@ -115,6 +117,11 @@ class Management:
             life_ms=args.hours * _HOUR_MS,
             actor=claims.principal,
         )
+        view = await self._hub.view(site.id)
+        here = {charger.id for charger in view.chargers.values() if charger.adopted} if view else set()
+        # A charger may be put up after its driver is invited; a slip of the pen should be seen all the same.
+        made["not_there_yet"] = [charger for charger in args.chargers or () if charger not in here]
+        return made
 
     async def _reconcile(self, args: _OfSite, claims: Claims) -> Plain:
         site = await self._site(args.site, claims)

@@ -50,7 +50,8 @@ log = logging.getLogger("plugside.cloud")
 #: How often the keys' calendar is looked at, in s. Its windows are weeks long.
 KEYS_EVERY_S = 3600.0
 #: For the last goodbye to apps and boxes before the process ends, in s.
-GOODBYE_S = 0.3
+GOODBYE_S = 0.5
+GOODBYE_STEP_S = 0.02
 
 
 class Cloud:
@@ -101,7 +102,7 @@ class Cloud:
         self.router.relay = self.edges.relay
         self.router.online = lambda site: bool(self.hub.link(site))
         self.queries = Queries(store, self.hub, self.health)
-        management = Management(store, self.accounts, self.queries, self.edges.ask)
+        management = Management(store, self.accounts, self.hub, self.queries, self.edges.ask)
         self.apps = Apps(
             store,
             self.accounts,
@@ -152,12 +153,19 @@ class Cloud:
             notify("STOPPING=1", environ=os.environ)
             self.apps.cut_all(Code.SHUTTING_DOWN)
             self.edges.end_all(Code.SHUTTING_DOWN)
-            await asyncio.sleep(GOODBYE_S)
+            await self._goodbyes()
             for task in (ready, stopped, rooms):
                 task.cancel()
             await asyncio.wait({ready, stopped, rooms})
         if not rooms.cancelled() and (failed := rooms.exception()) is not None:
             raise failed
+
+    async def _goodbyes(self) -> None:
+        """Let last words out; whoever does not read them is not waited for."""
+        waited_s = 0.0
+        while waited_s < GOODBYE_S and (self.apps.links or self.edges.open):
+            await asyncio.sleep(GOODBYE_STEP_S)
+            waited_s += GOODBYE_STEP_S
 
     async def _announce(self) -> None:
         assert self._listener is not None

@@ -11,6 +11,7 @@ WS   /v1/link                   an app
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -33,11 +34,13 @@ from cloud.edges import Edges
 from cloud.hub import Hub
 from cloud.queries import Queries
 from cloud.store.ports import Store
-from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault
+from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault, error
 from common.link import Link
 from common.link.websocket import LINK_PATH
 from common.policy import Claims
 from common.trust import EnrolAnswer, EnrolRequest
+
+log = logging.getLogger("plugside.api")
 
 #: The largest body: an enrolment or a token request is a tenth of it.
 BODY_BYTES_MAX = 32 * 1024
@@ -188,12 +191,24 @@ def http_problem(_request: Request[Any, Any, Any], failed: HTTPException) -> Res
     return Response(told, status_code=failed.status_code, media_type=MediaType.JSON)
 
 
+def internal_problem(request: Request[Any, Any, Any], failed: Exception) -> Response[Problem]:
+    """Whatever else goes wrong, a body that is nested too deeply for any reader included."""
+    if isinstance(failed, RecursionError):
+        return problem(request, Refused(Code.BAD_REQUEST, "too deeply nested"))
+    log.error("%s %s failed", request.method, request.url.path, exc_info=failed)
+    return problem(request, error(Code.INTERNAL))
+
+
 def make_app(doors: Doors) -> Litestar:
     """The ASGI application."""
     return Litestar(
         route_handlers=[healthz, metrics, enrol, token, sessions, edge, app_link],
         state=State({"doors": doors}),
-        exception_handlers={PlugsideError: problem, HTTPException: http_problem},
+        exception_handlers={
+            PlugsideError: problem,
+            HTTPException: http_problem,
+            Exception: internal_problem,
+        },
         request_max_body_size=BODY_BYTES_MAX,
         response_headers=[
             ResponseHeader(name="cache-control", value="no-store"),

@@ -86,19 +86,21 @@ class Listener:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        family, kind, protocol, _, address = found[0]
-        # With its protocol named: asyncio turns off Nagle only on sockets that say they are TCP.
-        plug = socket.socket(family, kind, protocol)
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        plug.bind(address)
-        plug.listen(BACKLOG)
-        plug.setblocking(False)
-    except OSError as taken:
-        raise LocalFault(
-            Code.BAD_SETTINGS,
-            f"cannot listen on {host}:{port}: {taken.strerror or taken}",
-            hint="Choose another --listen, or stop what is there.",
-        ) from None
+    with contextlib.ExitStack() as undo:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            family, kind, protocol, _, address = found[0]
+            # With its protocol named: asyncio turns off Nagle only on sockets that say they are TCP.
+            plug = undo.enter_context(socket.socket(family, kind, protocol))
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plug.bind(address)
+            plug.listen(BACKLOG)
+            plug.setblocking(False)
+        except OSError as taken:
+            raise LocalFault(
+                Code.BAD_SETTINGS,
+                f"cannot listen on {host}:{port}: {taken.strerror or taken}",
+                hint="Choose another --listen, or stop what is there.",
+            ) from None
+        undo.pop_all()
     return plug

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -117,6 +118,8 @@ async def invite(args: argparse.Namespace) -> int:
         f" Good once, until {made['expires_at']}."
     )
     print("They join with:  plugside pair INVITE")
+    for charger in made["not_there_yet"]:
+        print(f"Note: {made['name']} has no charger {charger} yet. Is it spelt right?", file=sys.stderr)
     return DONE
 
 
@@ -199,7 +202,7 @@ def _print_report(report: dict[str, Any]) -> None:
     chain = report["compared"]["chain"]
     if not report["chain_intact"]:
         print(
-            f"The chain of facts breaks at {chain['first_break']} of epoch {chain['epoch']}: one is missing."
+            f"A fact is missing or changed: the chain breaks at {chain['first_break']} of {chain['epoch']}."
         )
     if report["quarantined"]:
         print(f"{report['quarantined']} records could not be read and are in quarantine.")

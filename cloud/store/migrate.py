@@ -25,11 +25,14 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(SCRIPTS))
     config.attributes["connection"] = connection
     at = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if at is not None and at not in known:
-        raise LocalFault(
-            Code.FOLDER_UNUSABLE,
-            f"its database is of version {at}, which this build does not know",
-            hint="Start the newer build again; an older one must not write into its database.",
-        )
+    if at is not None:
+        scripts = ScriptDirectory.from_config(config)
+        if at == scripts.get_current_head():
+            return
+        if at not in {script.revision for script in scripts.walk_revisions()}:
+            raise LocalFault(
+                Code.FOLDER_UNUSABLE,
+                f"its database is of version {at}, which this build does not know",
+                hint="Start the newer build again; an older one must not write into its database.",
+            )
     command.upgrade(config, "head")

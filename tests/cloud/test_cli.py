@@ -1,0 +1,239 @@
+"""`plugside-cloud` as its operator uses it, against a running cloud; and what keeps `run` from running."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cloud.cli.main import main
+from cloud.service import Cloud
+from cloud.settings import load
+from common.errors import LocalFault
+from tests.cloud.parts import Device, FakeBox, join, until
+
+
+class Shell:
+    """Runs the command line in a thread of its own, as a terminal would; the cloud runs on in this one."""
+
+    def __init__(self, cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+        self._socket = str(cloud._settings.socket_path)
+        self._capsys = capsys
+
+    async def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        code = await asyncio.to_thread(main, ["--socket", self._socket, *arguments])
+        out, err = self._capsys.readouterr()
+        return code, out, err
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, _ = await self(*arguments, "--json")
+        assert code == 0
+        return json.loads(out)
+
+
+@pytest.fixture
+def shell(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(cloud, capsys)
+
+
+async def test_the_way_of_the_readme(cloud: Cloud, shell: Shell) -> None:
+    box = FakeBox(cloud.url)
+    assert "No site yet" in (await shell("site", "list"))[1]
+    async with asyncio.TaskGroup() as tasks:
+        adding = tasks.create_task(shell("site", "add", "Home", box.pair()))
+        asked = await box.ask_in()
+        while asked.status_code == 202:
+            await asyncio.sleep(0.01)
+            asked = await box.ask_in()
+        async with box.connected():
+            code, out, _ = await adding
+            assert code == 0
+            assert f"Home is here (site {box.site}" in out
+            assert 'plugside-cloud invite "Home"' in out
+            code, out, err = await shell("invite", "Home", "--charger", "CP1", "--name", "Ann")
+            assert code == 0
+            assert "no charger CP1 yet" in err
+            device = Device(cloud)
+            granted = await device.join(out.splitlines()[0])
+            box.ledger.charge("s1", 0, 4000, principal=granted.site.principal)
+            await box._send_due()
+            await until(lambda: box.drained)
+            code, out, _ = await shell("sessions", "Home")
+            assert code == 0
+            assert "4.00" in out
+            assert "Ann" in out
+            code, out, _ = await shell("reconcile", "Home")
+            assert code == 0
+            assert "Home: in order. 1 sessions; 0 lost, 0 doubled, 0 differing." in out
+            listed = await shell.json("site", "list")
+            assert (listed[0]["name"], listed[0]["online"]) == ("Home", True)
+            assert "yes" in (await shell("site", "list"))[1]
+            principal = granted.site.principal
+            code, out, _ = await shell("forget", principal)
+            assert f"plugside-edge forget {principal}" in out
+            assert "Ann" not in (await shell("sessions", "Home"))[1]
+
+
+async def test_reconcile_fails_with_1_and_says_where(cloud: Cloud, box: FakeBox, shell: Shell) -> None:
+    box.ledger.charge("s1", 0, 4000)
+    async with box.connected():
+        await until(lambda: box.drained)
+    assert cloud._store is not None
+    async with cloud._store._db.write() as tx:
+        await tx.execute(text("DELETE FROM session"))
+        await tx.execute(text("DELETE FROM fact WHERE seq = 2"))
+    code, out, _ = await shell("reconcile", "--all")
+    assert code == 1
+    assert "NOT in order" in out
+    assert "the chain breaks at 2" in out
+    assert "s1" in out
+    code, out, _ = await shell("reconcile", "Home", "--json")
+    assert code == 1
+    assert json.loads(out)["lost"] == 1
+
+
+async def test_site_add_says_when_the_box_has_not_come(shell: Shell, cloud: Cloud) -> None:
+    code, out, _ = await shell("site", "add", "Home", FakeBox(cloud.url).pair(), "--wait", "0.1")
+    assert code == 0
+    assert "it has not asked yet" in out
+    assert "plugside-edge run --cloud URL" in out
+
+
+async def test_tokens_health_and_json(cloud: Cloud, box: FakeBox, shell: Shell) -> None:
+    await join(cloud, "Home")
+    token = await shell.json("token", "Home")
+    assert (await cloud.accounts.reader(token["token"])).site == box.site
+    assert "curl -H" in (await shell("token", "Home"))[1]
+    code, out, _ = await shell("health")
+    assert code == 0
+    assert "root.pem" in out
+    assert (await shell.json("health"))["boxes"] == 0
+    assert await shell.json("sessions", "Home") == []
+    assert "No session has arrived" in (await shell("sessions", "Home"))[1]
+    assert (await shell.json("invite", "Home", "--expires", "7d"))["role"] == "driver"
+    assert (await shell.json("reconcile", "Home"))["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("sessions", "Nowhere"), 2, "no such site"),
+        (("invite", "Nowhere"), 2, "no such site"),
+        (("reconcile", "Nowhere"), 2, "no such site"),
+        (("site", "add", "Home", "junk"), 2, "plugside-edge pair"),
+    ],
+)
+async def test_refusals_say_what_and_what_next(
+    shell: Shell, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    got, out, err = await shell(*arguments)
+    assert (got, out) == (code, "")
+    assert said in err
+    assert len(err.splitlines()) == 2
+    got, out, _ = await shell(*arguments, "--json")
+    assert json.loads(out)["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconcile",),
+        ("reconcile", "Home", "--all"),
+        ("invite", "Home", "--expires", "soon"),
+        ("invite", "Home", "--role", "king"),
+        ("nonsense",),
+        (),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(list(arguments))
+    assert left.value.code == 2
+    assert "plugside-cloud" in capsys.readouterr().err
+
+
+def test_nothing_running_is_said_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(folder), "site", "list"]) == 3
+    assert "run" in capsys.readouterr().err
+
+
+# --- what keeps it from running ----------------------------------------------------------------------------
+
+
+async def test_a_second_run_on_the_folder_is_refused_with_the_reason(
+    cloud: Cloud, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(LocalFault) as refused:
+        Cloud(load({"data": folder}))
+    assert "process" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"listen": "0.0.0.0:8080"}, "--trusted-proxy"),
+        ({"listen": "192.0.2.1:8080"}, "plain HTTP on 192.0.2.1"),
+        ({"listen": "[::]:8080", "trusted_proxy": "192.0.2.1"}, "--public-url"),
+        ({"listen": "8080"}, "HOST:PORT"),
+        ({"listen": "127.0.0.1:99999"}, "HOST:PORT"),
+        ({"tls_cert": "c.pem"}, "belong together"),
+        ({"trusted_proxy": "proxy.example"}, "trusted_proxy"),
+        ({"public_url": "charge.example.com"}, "is not a URL"),
+        ({"log_level": "LOUD"}, "log_level"),
+    ],
+)
+def test_settings_that_will_not_do_are_named(given: dict[str, str], said: str) -> None:
+    with pytest.raises(LocalFault) as refused:
+        load(given)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"listen": "127.0.0.1:8080"}, "http://127.0.0.1:1"),
+        ({"listen": "[::1]:8080"}, "http://[::1]:1"),
+        (
+            {"listen": "0.0.0.0:80", "trusted_proxy": "127.0.0.1", "public_url": "https://c.example/"},
+            "https://c.example",
+        ),
+        ({"listen": "192.0.2.1:443", "tls_cert": "c", "tls_key": "k"}, "https://192.0.2.1:1"),
+    ],
+)
+def test_settings_that_will(given: dict[str, str], url: str) -> None:
+    assert load(given).url_at(1) == url
+
+
+def test_command_line_wins_over_environment_over_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cloud.toml"
+    file.write_text('listen = "127.0.0.1:1"\nlog_level = "ERROR"\npublic_url = "https://file.example"\n')
+    monkeypatch.setenv("PLUGSIDE_CLOUD_CONFIG", str(file))
+    monkeypatch.setenv("PLUGSIDE_CLOUD_LISTEN", "127.0.0.1:2")
+    monkeypatch.setenv("PLUGSIDE_CLOUD_LOG_LEVEL", "WARNING")
+    settings = load({"listen": "127.0.0.1:3", "data": None})
+    assert (settings.listen, settings.log_level, settings.public_url) == (
+        "127.0.0.1:3",
+        "WARNING",
+        "https://file.example",
+    )
+    monkeypatch.setenv("PLUGSIDE_CLOUD_CONFIG", str(tmp_path / "absent.toml"))
+    with pytest.raises(LocalFault):
+        load({})
+
+
+async def test_a_port_that_is_taken_is_said_so(cloud: Cloud, folder: Path) -> None:
+    port = cloud.url.rpartition(":")[2]
+    other = Cloud(load({"data": folder / "other", "listen": f"127.0.0.1:{port}"}))
+    try:
+        with pytest.raises(LocalFault) as taken:
+            await other.open()
+        assert port in taken.value.message
+        assert "--listen" in taken.value.hint
+    finally:
+        await other.close()

@@ -1,0 +1,193 @@
+"""Reconciliation over the tunnel: clean when all is well; it finds whatever is planted on either side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from cloud.reconciliation import reconcile
+from cloud.service import Cloud
+from common.client.local import local
+from common.reconcile import LedgerRow
+from tests.cloud.parts import FakeBox, running, until
+
+
+async def judged(cloud: Cloud, site: str = "Home") -> dict[str, Any]:
+    async with local(cloud._settings.socket_path) as operator:
+        return await operator.manage("reconcile", {"site": site})
+
+
+async def meddle(cloud: Cloud, statement: str) -> None:
+    """Somebody changes the database behind our back."""
+    assert cloud._store is not None
+    async with cloud._store._db.write() as tx:
+        await tx.execute(text(statement))
+
+
+def counts(report: dict[str, Any]) -> tuple[int, int, int]:
+    return report["lost"], report["doubled"], report["differing"]
+
+
+async def filled(box: FakeBox) -> None:
+    for number in range(3):
+        box.ledger.charge(f"s{number}", 1000 + number * 100, 1100 + number * 100)
+    await box._send_due()
+    await until(lambda: box.drained)
+
+
+async def test_a_site_in_order_is_told_with_what_was_compared(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        report = await judged(cloud)
+        assert report["ok"]
+        assert (report["sessions"], *counts(report)) == (3, 0, 0, 0)
+        assert report["first_difference"] is None
+        assert report["compared"]["with"] == "the box"
+        assert report["compared"]["box_sessions"] == 3
+    await until(lambda: cloud.hub.online == 0)
+    away = await judged(cloud)
+    assert away["ok"]
+    assert away["compared"]["with"] == "the cloud's facts"
+    assert away["compared"]["box_sessions"] is None
+    assert "not with the box itself" in away["compared"]["statement"]
+
+
+async def test_a_session_that_never_arrived_is_lost(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        extra = LedgerRow(session="s9", charger="CP9", evse=1, started_at="2026-03-01T09:00:00Z")
+        box.rows = lambda: [*box.honest_rows(), extra]
+        report = await judged(cloud)
+        assert counts(report) == (1, 0, 0)
+        assert report["first_difference"]["sessions"] == ["s9"]
+        assert report["first_difference"]["side"] == "the cloud"
+
+
+async def test_a_session_that_the_box_does_not_have_is_lost_there(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        box.rows = lambda: [row for row in box.honest_rows() if row.session != "s2"]
+        report = await judged(cloud)
+        assert counts(report) == (1, 0, 0)
+        assert report["first_difference"]["side"] == "the box"
+
+
+async def test_a_session_with_other_values_differs(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        changed = [
+            msgspec.structs.replace(r, energy_wh=99.0) if r.session == "s1" else r for r in box.honest_rows()
+        ]
+        box.rows = lambda: changed
+        report = await judged(cloud)
+        assert counts(report) == (0, 0, 1)
+        assert "energy_wh: 100" in report["first_difference"]["message"]
+
+
+async def test_a_doubled_session_that_both_sides_have_is_found_once(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        box.ledger.charge("s1-again", 1100, 1200)
+        await box._send_due()
+        await until(lambda: box.drained)
+        report = await judged(cloud)
+        assert counts(report) == (0, 1, 0)
+        assert set(report["first_difference"]["sessions"]) == {"s1", "s1-again"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DELETE FROM session WHERE session = 's1'", (1, 0, 0)),
+        ("UPDATE session SET energy_wh = 1 WHERE session = 's1'", (0, 0, 1)),
+        ("UPDATE session SET ended_at = '' WHERE session = 's1'", (0, 1, 1)),
+    ],
+)
+async def test_what_was_changed_here_is_found_with_the_box_away(
+    cloud: Cloud, box: FakeBox, statement: str, expected: tuple[int, int, int]
+) -> None:
+    async with box.connected():
+        await filled(box)
+    await until(lambda: cloud.hub.online == 0)
+    await meddle(cloud, statement)
+    report = await judged(cloud)
+    assert not report["ok"]
+    assert counts(report) == expected
+
+
+async def test_a_fact_that_is_missing_here_breaks_the_chain(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+    await meddle(cloud, "DELETE FROM fact WHERE kind = 'meter_sampled' AND seq = 5")
+    report = await judged(cloud)
+    assert (report["ok"], report["chain_intact"], report["compared"]["chain"]["first_break"]) == (
+        False,
+        False,
+        5,
+    )
+
+
+async def test_a_record_in_quarantine_is_not_in_order(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        box.ledger.write_record("bad", b"{")
+        await box._send_due()
+        await until(lambda: box.drained)
+        report = await judged(cloud)
+        assert (report["ok"], report["quarantined"], report["chain_intact"]) == (False, 1, True)
+
+
+async def test_what_is_on_its_way_is_not_lost(cloud: Cloud, box: FakeBox) -> None:
+    """The box tells of a session whose facts arrive a moment later."""
+    async with box.connected():
+        await filled(box)
+        box.ledger.charge("s3", 1300, 1400)
+        store = cloud._store
+        assert store is not None
+        asked = 0
+
+        async def ask(site: str, what: str) -> list[Any]:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                await box._send_due()
+                await until(lambda: box.drained)
+            return await cloud.edges.ask(site, what)
+
+        site = await store.site("Home")
+        assert site is not None
+        report = await reconcile(store, site, ask, pause_s=0)
+        assert report.ok
+        assert asked == 2
+
+
+async def test_a_box_that_answers_nonsense_was_not_compared(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        store = cloud._store
+        assert store is not None
+        site = await store.site("Home")
+        assert site is not None
+
+        async def ask(_site: str, _what: str) -> list[Any]:
+            return [{"session": 7}]
+
+        report = await reconcile(store, site, ask, pause_s=0)
+        assert report.compared["box_sessions"] is None
+        assert "ledger" in report.compared["statement"]
+
+
+async def test_the_cloud_remembers_how_far_the_box_was_at_its_last_hello(folder: Path) -> None:
+    async with running(folder) as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        box.ledger.charge("s0", 0, 10)
+        async with box.dial() as (socket, challenge):
+            await box._agree(socket, challenge)
+        report = await judged(cloud)
+        assert report["compared"]["chain"]["behind"] == 3
+        assert "3 facts more than are here" in report["compared"]["statement"]
