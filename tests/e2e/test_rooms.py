@@ -62,7 +62,7 @@ class Running:
     async def until_back(self, part: str) -> None:
         async def back() -> bool:
             room = self.room(part)
-            return room["restarts"] == 1 and room["state"] == "running"
+            return room["restarts"] >= 1 and room["state"] == "running"
 
         await until(back, PATIENCE_S, f"{part} to run again")
 
