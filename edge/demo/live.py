@@ -49,7 +49,7 @@ class Wish:
         self.wake = asyncio.Event()
 
     def end(self) -> None:
-        """Ctrl-C, or SIGTERM."""
+        """Ctrl-C, SIGTERM, or the terminal was closed."""
         self.wished = True
         self.wake.set()
 
@@ -58,7 +58,7 @@ async def live(folder: Path | None) -> int:
     """Run the demo until Ctrl-C."""
     ended = Wish()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ended.end)
     with tempfile.TemporaryDirectory(prefix="plugside-") as scratch:
         stage = Stage(folder or Path(scratch))
