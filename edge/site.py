@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -63,9 +62,9 @@ class Site:
     """One site's box. `open`, then `run`, then `close`; or `serve` for all three."""
 
     def __init__(
-        self, settings: EdgeSettings, *, connection: type[sqlite3.Connection] = sqlite3.Connection
+        self, settings: EdgeSettings, *, open_journal: Callable[..., Journal] = Journal.open
     ) -> None:
-        """Take the data folder. `connection` writes to its disk: for tests that need a slow or failing one.
+        """Take the data folder. open_journal: a test gives one over a slow or failing disk.
 
         Raises LocalFault: folder_in_use, folder_unusable.
         """
@@ -74,7 +73,7 @@ class Site:
         self.ids = SystemIds()
         self.started_ms = self.clock.now_ms()
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.journal = Journal.open(settings.data, ids=self.ids, connection=connection)
+        self.journal = open_journal(settings.data, ids=self.ids)
         try:
             self._make()
         except BaseException:

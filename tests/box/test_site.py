@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ STATUS = '{"connectorId":1,"errorCode":"NoError","status":"Available"}'
 def settings(folder: Path, **changed: Any) -> EdgeSettings:
     given = {"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder, "adopt": "any"}
     return load(given | changed)
+
+
+def on(disk: Disk) -> Callable[..., Journal]:
+    """A journal over a disk that a test controls."""
+    return partial(Journal.open, connection=disk.connection)
 
 
 @asynccontextmanager
@@ -66,7 +72,7 @@ async def test_a_second_site_on_a_folder_is_refused_with_the_reason(tmp_path: Pa
 
 async def test_a_journal_that_cannot_commit_ends_the_process_and_nobody_is_answered(tmp_path: Path) -> None:
     disk = Disk()
-    site = Site(settings(tmp_path), connection=disk.connection)
+    site = Site(settings(tmp_path), open_journal=on(disk))
     async with serving(site) as run:
         async with charger(site) as link, local(tmp_path / "edge.sock") as app:
             disk.fail()
@@ -118,7 +124,7 @@ async def test_a_stalled_disk_starves_the_watchdog(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "20000")
         loop = asyncio.get_running_loop()
-        site = Site(settings(tmp_path / "data"), connection=disk.connection)
+        site = Site(settings(tmp_path / "data"), open_journal=on(disk))
         async with serving(site):
             while await loop.sock_recv(manager, 100) != b"WATCHDOG=1":
                 pass

@@ -119,11 +119,12 @@ async def test_a_lost_ack_a_refusal_and_a_cloud_that_goes_lose_nothing(tmp_path:
 
 
 async def test_another_history_in_the_cloud_begins_a_new_epoch_and_resends_all(tmp_path: Path) -> None:
-    async with place(tmp_path) as (site, cloud):
+    async with place(tmp_path, enrolled=False) as (site, cloud):
         note(site, 5)
         await site.journal.probe()
         old = site.journal.epoch
         cloud.marks[old] = sync.Mark(old, 2, b"x" * 32)
+        cloud.take_in(site.authority)
         await eventually(lambda: site.journal.epoch != old, "a new epoch")
         await connected(site)
         await synced(site, cloud)
