@@ -30,17 +30,20 @@ from cloud.keyring import Keyring
 from cloud.management import Management
 from cloud.queries import Queries
 from cloud.router import Router
-from cloud.settings import CloudSettings, is_loopback, split_endpoint
+from cloud.settings import CloudSettings
 from cloud.store.ports import Store
 from cloud.store.sql import open_store, sqlite_url
+from cloud.tunnel import Shared
 from common import applink
 from common.appsession import Serving
 from common.clock import SystemClock, SystemIds
+from common.config import split_endpoint
 from common.domain import Path, iso
 from common.errors import Code, Unavailable
 from common.keystore import Keystore
 from common.link import Link
 from common.link.unix import UnixListener, listen_unix
+from common.link.websocket import is_loopback
 from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
@@ -98,7 +101,17 @@ class Cloud:
         clock, ids = self.clock, self.ids
         self.hub = Hub(store, clock)
         self.router = Router(store, self.counters, clock, ids, self.supervisor.spawn)
-        self.edges = Edges(store, self.accounts, self.hub, self.router, self.counters, clock, ids)
+        self.edges = Edges(
+            Shared(
+                store=store,
+                accounts=self.accounts,
+                hub=self.hub,
+                router=self.router,
+                counters=self.counters,
+                clock=clock,
+                ids=ids,
+            )
+        )
         self.router.relay = self.edges.relay
         self.router.online = lambda site: bool(self.hub.link(site))
         self.queries = Queries(store, self.hub, self.health)

@@ -6,38 +6,15 @@ Environment: `PLUGSIDE_CLOUD_LISTEN=127.0.0.1:8080` and so on. File: TOML, named
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from common.errors import Code, LocalFault
-
-CONFIG_VARIABLE = "PLUGSIDE_CLOUD_CONFIG"
-
-
-def split_endpoint(text: str) -> tuple[str, int]:
-    """`HOST:PORT` (IPv6 in brackets) as a pair. Raises ValueError with what is expected."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT, for example 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a listener on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+from common.config import DaemonSettings, LogLevel, address, split_endpoint
+from common.link.websocket import is_loopback
 
 
 def _endpoint(text: str) -> str:
@@ -53,12 +30,10 @@ def _url(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    if text:
-        ipaddress.ip_address(text)
-    return text
+    return address(text) if text else text
 
 
-class CloudSettings(BaseSettings):
+class CloudSettings(DaemonSettings):
     """Everything an operator of the cloud can set."""
 
     model_config = SettingsConfigDict(env_prefix="PLUGSIDE_CLOUD_", extra="forbid", frozen=True)
@@ -79,7 +54,7 @@ class CloudSettings(BaseSettings):
     """Address of the one proxy that speaks TLS for us; nobody else is then answered."""
     public_url: Annotated[str, AfterValidator(_url)] = ""
     """Where this cloud is reached from outside; goes into invites. Default: from `listen`."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
     """How much is logged."""
 
     @model_validator(mode="after")
@@ -97,20 +72,6 @@ class CloudSettings(BaseSettings):
         if not self.public_url and not _is_dialable(host):
             raise ValueError(f"nobody can dial {host}: say with --public-url where this cloud is reached")
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        named = os.environ.get(CONFIG_VARIABLE)
-        if not named:
-            return init_settings, env_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(named))
 
     @property
     def socket_path(self) -> Path:
@@ -131,20 +92,3 @@ def _is_dialable(host: str) -> bool:
         return not ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return bool(host)
-
-
-def load(given: dict[str, Any]) -> CloudSettings:
-    """Settings with `given` (from the command line, None = not given) on top.
-
-    Raises LocalFault(bad_settings) that names the setting and what is wrong with it.
-    """
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise LocalFault(Code.BAD_SETTINGS, f"{CONFIG_VARIABLE} names {named}, which is not a file")
-    try:
-        return CloudSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as wrong:
-        first = wrong.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise LocalFault(Code.BAD_SETTINGS, f"{where}: {message}" if where else message) from None

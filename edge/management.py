@@ -6,46 +6,44 @@ tags are put into the journal's two tables for them, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from common import wire
-from common.domain import Role, iso
+from common import desk, wire
+from common.desk import (
+    HOUR_MS,
+    LOCAL_ONLY,
+    STAFF,
+    ChargerId,
+    InviteArgs,
+    Plain,
+    PrincipalId,
+    Request,
+    may_invite,
+)
+from common.domain import iso
 from common.errors import Code, Refused, Unavailable
 from common.facts import AuthorizationChanged
 from common.policy import Claims
 from common.ports import Clock
-from common.trust.invites import INVITE_LIFE_MS
 from edge.authority import Authority
 from edge.gateway import Gateway
 from edge.journal import people
 from edge.journal.journal import Journal
 
-_Name = Annotated[str, msgspec.Meta(max_length=80)]
-_Charger = Annotated[str, msgspec.Meta(min_length=1, max_length=48)]
 #: OCPP 1.6 idTag: 20 characters; some chargers send 22 (quirk 65), 2.x allows 36.
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"\S")]
-_Principal = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-_HOUR_MS = 3_600_000
 
 
 class _Pair(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
 
-class _Invite(msgspec.Struct, forbid_unknown_fields=True):
-    role: Role = Role.DRIVER
-    chargers: tuple[_Charger, ...] | None = None
-    name: _Name = ""
-    hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = INVITE_LIFE_MS // _HOUR_MS
-
-
 class _Tagged(msgspec.Struct, forbid_unknown_fields=True):
     tag: _Tag
-    principal: _Principal
-    chargers: tuple[_Charger, ...] | None = None
+    principal: PrincipalId
+    chargers: tuple[ChargerId, ...] | None = None
 
 
 class _Untagged(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,18 +51,7 @@ class _Untagged(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Forget(msgspec.Struct, forbid_unknown_fields=True):
-    principal: _Principal
-
-
-Plain = dict[str, Any]
-_LOCAL = frozenset({Role.LOCAL})
-_STAFF = frozenset({Role.LOCAL, Role.INSTALLER, Role.OPERATOR})
-#: Whom each role may invite: nobody makes somebody mightier than themselves.
-_MAY_INVITE = {
-    Role.LOCAL: {Role.DRIVER, Role.OPERATOR},
-    Role.INSTALLER: {Role.DRIVER, Role.OPERATOR},
-    Role.OPERATOR: {Role.DRIVER},
-}
+    principal: PrincipalId
 
 
 class Management:
@@ -75,29 +62,19 @@ class Management:
         self._gateway = gateway
         self._journal = journal
         self._clock = clock
-        self._table: dict[str, tuple[type, frozenset[Role], Callable[[Any, Claims], Awaitable[Plain]]]] = {
-            "pair": (_Pair, _LOCAL, self._pair),
-            "invite": (_Invite, _STAFF, self._invite),
-            "tag_assign": (_Tagged, _STAFF, self._tag_assign),
-            "tag_remove": (_Untagged, _STAFF, self._tag_remove),
-            "forget": (_Forget, _STAFF, self._forget),
+        self._table = {
+            "pair": Request(_Pair, LOCAL_ONLY, self._pair),
+            "invite": Request(InviteArgs, STAFF, self._invite),
+            "tag_assign": Request(_Tagged, STAFF, self._tag_assign),
+            "tag_remove": Request(_Untagged, STAFF, self._tag_remove),
+            "forget": Request(_Forget, STAFF, self._forget),
         }
 
     async def answer(self, message: wire.Manage, claims: Claims) -> wire.Managed:
         """Carry one request out. Raises Refused: bad_request, not_permitted; Unavailable."""
-        known = self._table.get(message.name)
-        if known is None:
-            raise Refused(Code.BAD_REQUEST, f"there is no {message.name!r} here")
-        shape, roles, handler = known
-        if claims.role not in roles:
-            raise Refused(Code.NOT_PERMITTED)
-        try:
-            args: Any = msgspec.convert(message.args, shape)
-        except msgspec.ValidationError as wrong:
-            raise Refused(Code.BAD_REQUEST, str(wrong)) from None
         if not self._gateway.accepting:
             raise Unavailable(Code.JOURNAL_UNAVAILABLE)
-        return wire.Managed(id=message.id, result=await handler(args, claims))
+        return await desk.answer(self._table, message, claims)
 
     async def _pair(self, args: _Pair, claims: Claims) -> Plain:  # noqa: ARG002
         if self._authority.cloud_url:
@@ -116,14 +93,15 @@ class Management:
             "asks": self._authority.asks,
         }
 
-    async def _invite(self, args: _Invite, claims: Claims) -> Plain:
-        if args.role not in _MAY_INVITE[claims.role]:
-            raise Refused(Code.NOT_PERMITTED, f"you may not invite an {args.role.value}")
+    async def _invite(self, args: InviteArgs, claims: Claims) -> Plain:
+        may_invite(claims, args.role)
+        if args.site not in ("", self._authority.site, self._authority.name):
+            raise Refused(Code.UNKNOWN_SITE, args.site)
         for charger in args.chargers or ():
             entry = self._gateway.state.view.chargers.get(charger)
             if entry is None or not entry.adopted:
                 raise Refused(Code.UNKNOWN_CHARGER, charger)
-        life_ms = args.hours * _HOUR_MS
+        life_ms = args.hours * HOUR_MS
         text, principal = self._authority.invite(args.role, args.chargers, life_ms)
         if args.name:
             await self._journal.submit(lambda db: people.name_person(db, principal, args.name))

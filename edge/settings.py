@@ -5,47 +5,21 @@ Environment: `PLUGSIDE_EDGE_OCPP=0.0.0.0:9000` and so on. File: TOML, named by `
 
 from __future__ import annotations
 
-import ipaddress
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from common.errors import Code, LocalFault
+from common.config import DaemonSettings, LogLevel, address, split_endpoint
 from common.link.websocket import is_loopback
-
-CONFIG_VARIABLE = "PLUGSIDE_EDGE_CONFIG"
-
-
-def split_endpoint(text: str) -> tuple[str, int]:
-    """`HOST:PORT` (IPv6 in brackets) as a pair. Raises ValueError with what is expected."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT, for example 0.0.0.0:9000")
-    return host.strip("[]"), int(port)
 
 
 def _endpoint(text: str) -> str:
     host, _ = split_endpoint(text)
     if host:
-        _address(host)
-    return text
-
-
-def _address(text: str) -> str:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not an IP address of this machine") from None
+        address(host)
     return text
 
 
@@ -66,12 +40,10 @@ def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
-Addresses = Annotated[
-    tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode, BeforeValidator(_commas)
-]
+Addresses = Annotated[tuple[Annotated[str, AfterValidator(address)], ...], NoDecode, BeforeValidator(_commas)]
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(DaemonSettings):
     """Everything an installer can set. Defaults suit a box on a home network."""
 
     model_config = SettingsConfigDict(env_prefix="PLUGSIDE_EDGE_", extra="forbid", frozen=True)
@@ -94,42 +66,10 @@ class EdgeSettings(BaseSettings):
     """Web origins whose pages may connect to the LAN port, comma separated."""
     site_name: str = "Plugside"
     """What people call this site."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
     """How much is logged."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        named = os.environ.get(CONFIG_VARIABLE)
-        if not named:
-            return init_settings, env_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(named))
 
     @property
     def socket_path(self) -> Path:
         """Where the local socket is."""
         return self.socket or self.data / "edge.sock"
-
-
-def load(given: dict[str, Any]) -> EdgeSettings:
-    """Settings with `given` (from the command line, None = not given) on top.
-
-    Raises LocalFault(bad_settings) that names the setting and what is wrong with it.
-    """
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise LocalFault(Code.BAD_SETTINGS, f"{CONFIG_VARIABLE} names {named}, which is not a file")
-    try:
-        return EdgeSettings(**{name: value for name, value in given.items() if value is not None})
-    except (OSError, ValueError) as wrong:
-        if not isinstance(wrong, ValidationError):
-            raise LocalFault(Code.BAD_SETTINGS, f"{named}: {wrong}") from None
-        first = wrong.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise LocalFault(Code.BAD_SETTINGS, f"{where}: {first['msg']}") from None

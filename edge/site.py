@@ -21,6 +21,7 @@ import msgspec
 from common import applink
 from common.appsession import Serving
 from common.clock import SystemClock, SystemIds
+from common.config import split_endpoint
 from common.domain import Path, from_iso, iso
 from common.errors import Code, LocalFault, Unavailable
 from common.keystore import Keystore
@@ -47,7 +48,7 @@ from edge.journal.history import History
 from edge.journal.journal import Journal
 from edge.management import Management
 from edge.queries import Queries
-from edge.settings import EdgeSettings, split_endpoint
+from edge.settings import EdgeSettings
 from edge.uplink import Uplink
 
 log = logging.getLogger("plugside.site")

@@ -8,8 +8,8 @@ import logging
 import os
 import signal
 
-from cloud import settings as cloud_settings
 from cloud.service import serve
+from cloud.settings import CloudSettings
 
 _GIVEN = (
     *("listen", "data", "socket", "database", "tls_cert", "tls_key"),
@@ -19,7 +19,7 @@ _GIVEN = (
 
 async def run(args: argparse.Namespace) -> int:
     """Run the cloud. Returns 0 after a stop that was asked for; raises what kept it from running."""
-    settings = cloud_settings.load({name: getattr(args, name, None) for name in _GIVEN})
+    settings = CloudSettings.load({name: getattr(args, name, None) for name in _GIVEN})
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )

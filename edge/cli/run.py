@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 
-from edge import settings as edge_settings
+from edge.settings import EdgeSettings
 from edge.site import serve
 
 _GIVEN = (
@@ -36,7 +36,7 @@ def _tune() -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the box. Returns 0 after a stop that was asked for; raises what kept it from running."""
-    settings = edge_settings.load({name: getattr(args, name, None) for name in _GIVEN})
+    settings = EdgeSettings.load({name: getattr(args, name, None) for name in _GIVEN})
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )

@@ -19,7 +19,7 @@ from edge.core import inputs
 from edge.core.engine import encode_state
 from edge.core.inputs import Stamp
 from edge.management import Management
-from edge.settings import load
+from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.box.support import begin, eventually, status
 from tests.journal.support import chain_of, table
@@ -31,7 +31,7 @@ NAME, TAG = "Ada Lovelace of Bay 12", "C0FFEE42DECAF"
 @asynccontextmanager
 async def box(folder: Path) -> AsyncIterator[Site]:
     """A box with one session of a driver and one of somebody else, both ended."""
-    site = Site(load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder}))
+    site = Site(EdgeSettings.load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder}))
     stop = asyncio.Event()
     try:
         await site.open()

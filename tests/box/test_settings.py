@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from common.config import split_endpoint
 from common.errors import Code, LocalFault
-from edge.settings import CONFIG_VARIABLE, load, split_endpoint
+from edge.settings import EdgeSettings
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         'ocpp = "127.0.0.1:1"\nlan = "127.0.0.1:1"\nsite_name = "file"\n'
         'interfaces = ["127.0.0.1", "::1"]\ndata = "/from/file"\n'
     )
-    monkeypatch.setenv(CONFIG_VARIABLE, str(path))
+    monkeypatch.setenv(EdgeSettings.config_variable(), str(path))
     return path
 
 
@@ -29,7 +30,7 @@ def test_the_command_line_is_over_the_environment_over_the_file(
     assert file.exists()
     monkeypatch.setenv("PLUGSIDE_EDGE_OCPP", "127.0.0.1:2")
     monkeypatch.setenv("PLUGSIDE_EDGE_LAN", "127.0.0.1:2")
-    known = load({"ocpp": "127.0.0.1:3", "adopt": None})
+    known = EdgeSettings.load({"ocpp": "127.0.0.1:3", "adopt": None})
     assert (known.ocpp, known.lan, known.site_name) == ("127.0.0.1:3", "127.0.0.1:2", "file")
     assert known.interfaces == ("127.0.0.1", "::1")
     assert known.socket_path == Path("/from/file/edge.sock")
@@ -39,7 +40,7 @@ def test_the_command_line_is_over_the_environment_over_the_file(
 def test_lists_are_comma_separated_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUGSIDE_EDGE_INTERFACES", "127.0.0.1, 10.0.0.1,")
     monkeypatch.setenv("PLUGSIDE_EDGE_APP_ORIGINS", "https://a.example,https://b.example")
-    known = load({})
+    known = EdgeSettings.load({})
     assert known.interfaces == ("127.0.0.1", "10.0.0.1")
     assert known.app_origins == ("https://a.example", "https://b.example")
 
@@ -62,14 +63,14 @@ def test_lists_are_comma_separated_in_the_environment(monkeypatch: pytest.Monkey
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(LocalFault) as wrong:
-        load({name: value})
+        EdgeSettings.load({name: value})
     assert wrong.value.code is Code.BAD_SETTINGS
     assert wrong.value.detail.startswith(name)
 
 
 @pytest.mark.parametrize("url", ["", "https://cloud.example.com", "http://127.0.0.1:8080", "http://[::1]:1"])
 def test_a_cloud_is_reached_encrypted_or_on_this_machine(url: str) -> None:
-    assert load({"cloud": url}).cloud == url
+    assert EdgeSettings.load({"cloud": url}).cloud == url
 
 
 @pytest.mark.parametrize(
@@ -78,15 +79,15 @@ def test_a_cloud_is_reached_encrypted_or_on_this_machine(url: str) -> None:
 def test_a_wrong_file_is_named(file: Path, text: str, named: str) -> None:
     file.write_text(text)
     with pytest.raises(LocalFault) as wrong:
-        load({})
+        EdgeSettings.load({})
     assert wrong.value.code is Code.BAD_SETTINGS
     assert named in wrong.value.detail
 
 
 def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CONFIG_VARIABLE, "/nowhere/edge.toml")
+    monkeypatch.setenv(EdgeSettings.config_variable(), "/nowhere/edge.toml")
     with pytest.raises(LocalFault, match=r"/nowhere/edge\.toml"):
-        load({})
+        EdgeSettings.load({})
 
 
 @pytest.mark.parametrize(("text", "pair"), [("[::1]:80", ("::1", 80)), ("0.0.0.0:9000", ("0.0.0.0", 9000))])

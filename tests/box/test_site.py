@@ -22,7 +22,7 @@ from common.client.connection import Connection
 from common.client.local import local
 from common.errors import Code, LocalFault, PlugsideError, Unavailable
 from edge.journal.journal import Journal
-from edge.settings import EdgeSettings, load
+from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.box.support import eventually
 from tests.journal.support import Disk, table
@@ -32,7 +32,7 @@ STATUS = '{"connectorId":1,"errorCode":"NoError","status":"Available"}'
 
 def settings(folder: Path, **changed: Any) -> EdgeSettings:
     given = {"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder, "adopt": "any"}
-    return load(given | changed)
+    return EdgeSettings.load(given | changed)
 
 
 def on(disk: Disk) -> Callable[..., Journal]:

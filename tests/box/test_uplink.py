@@ -15,7 +15,7 @@ from common.errors import Code
 from common.keystore import generate_identity
 from common.policy import Claims
 from edge.authority import OFFLINE_GRACE_MS
-from edge.settings import load
+from edge.settings import EdgeSettings
 from edge.site import Site
 from edge.uplink import ASKS_MAX, LIVE_MAX, Uplink, tunnel_url
 from tests.box.cloud import FakeCloud
@@ -27,7 +27,9 @@ async def place(folder: Path, *, enrolled: bool = True) -> AsyncIterator[tuple[S
     """A box that runs, and its cloud."""
     cloud = FakeCloud()
     await cloud.start()
-    site = Site(load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder, "cloud": cloud.url}))
+    site = Site(
+        EdgeSettings.load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder, "cloud": cloud.url})
+    )
     stop = asyncio.Event()
     try:
         if enrolled:

@@ -13,8 +13,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from cloud import settings
 from cloud.service import Cloud
+from cloud.settings import CloudSettings
 from common import commands, facts, sync, trust, wire
 from common.appsession import ClientSession
 from common.client.connection import Connection
@@ -50,7 +50,9 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
 @contextlib.asynccontextmanager
 async def running(data: Path, **given: Any) -> AsyncIterator[Cloud]:
     """A cloud on a free port of loopback, until the block ends."""
-    cloud = Cloud(settings.load({"data": data, "listen": "127.0.0.1:0", "socket": data / "c.sock", **given}))
+    cloud = Cloud(
+        CloudSettings.load({"data": data, "listen": "127.0.0.1:0", "socket": data / "c.sock", **given})
+    )
     stop = asyncio.Event()
     try:
         await cloud.open()

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from cloud.cli.main import main
 from cloud.service import Cloud
-from cloud.settings import load
+from cloud.settings import CloudSettings
 from common.errors import LocalFault
 from tests.cloud.parts import Device, FakeBox, join, until
 
@@ -168,7 +168,7 @@ async def test_a_second_run_on_the_folder_is_refused_with_the_reason(
     cloud: Cloud, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(LocalFault) as refused:
-        Cloud(load({"data": folder}))
+        Cloud(CloudSettings.load({"data": folder}))
     assert "process" in refused.value.message
 
 
@@ -188,7 +188,7 @@ async def test_a_second_run_on_the_folder_is_refused_with_the_reason(
 )
 def test_settings_that_will_not_do_are_named(given: dict[str, str], said: str) -> None:
     with pytest.raises(LocalFault) as refused:
-        load(given)
+        CloudSettings.load(given)
     assert said in refused.value.message
 
 
@@ -205,7 +205,7 @@ def test_settings_that_will_not_do_are_named(given: dict[str, str], said: str) -
     ],
 )
 def test_settings_that_will(given: dict[str, str], url: str) -> None:
-    assert load(given).url_at(1) == url
+    assert CloudSettings.load(given).url_at(1) == url
 
 
 def test_command_line_wins_over_environment_over_file(
@@ -216,7 +216,7 @@ def test_command_line_wins_over_environment_over_file(
     monkeypatch.setenv("PLUGSIDE_CLOUD_CONFIG", str(file))
     monkeypatch.setenv("PLUGSIDE_CLOUD_LISTEN", "127.0.0.1:2")
     monkeypatch.setenv("PLUGSIDE_CLOUD_LOG_LEVEL", "WARNING")
-    settings = load({"listen": "127.0.0.1:3", "data": None})
+    settings = CloudSettings.load({"listen": "127.0.0.1:3", "data": None})
     assert (settings.listen, settings.log_level, settings.public_url) == (
         "127.0.0.1:3",
         "WARNING",
@@ -224,12 +224,12 @@ def test_command_line_wins_over_environment_over_file(
     )
     monkeypatch.setenv("PLUGSIDE_CLOUD_CONFIG", str(tmp_path / "absent.toml"))
     with pytest.raises(LocalFault):
-        load({})
+        CloudSettings.load({})
 
 
 async def test_a_port_that_is_taken_is_said_so(cloud: Cloud, folder: Path) -> None:
     port = cloud.url.rpartition(":")[2]
-    other = Cloud(load({"data": folder / "other", "listen": f"127.0.0.1:{port}"}))
+    other = Cloud(CloudSettings.load({"data": folder / "other", "listen": f"127.0.0.1:{port}"}))
     try:
         with pytest.raises(LocalFault) as taken:
             await other.open()

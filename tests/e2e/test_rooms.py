@@ -23,7 +23,7 @@ from common.domain import Path, Role
 from common.errors import Code, PlugsideError
 from edge.demo.stage import free_port, until
 from edge.discovery import SERVICE
-from edge.settings import load
+from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.e2e import chargers
 from tests.e2e.cable import Cable
@@ -77,7 +77,7 @@ async def running(folder: Folder) -> AsyncIterator[Running]:
         "data": folder,
         "adopt": "any",
     }
-    site = Site(load(settings))
+    site = Site(EdgeSettings.load(settings))
     stop = asyncio.Event()
     try:
         await site.open()
@@ -227,6 +227,6 @@ def lan_port(box: Running) -> int:
 async def test_a_second_box_on_the_same_folder_is_refused(tmp_path: Folder) -> None:
     async with running(tmp_path) as box:
         with pytest.raises(PlugsideError) as refused:
-            Site(load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": tmp_path}))
+            Site(EdgeSettings.load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": tmp_path}))
         assert refused.value.code is Code.FOLDER_IN_USE
         await serves_chargers(box)

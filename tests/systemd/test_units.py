@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from pydantic_settings import BaseSettings
 
+from common.config import DaemonSettings
 from tests.needs import find_tool, needs
 from tests.systemd.notes import NOTES, ROLES, UNITS
 
@@ -85,9 +85,9 @@ def test_what_stays_exposed_is_what_the_daemon_needs(root: Path, role: str) -> N
     assert exposed == needed | ({"RestrictAddressFamilies=~AF_NETLINK"} if role == "edge" else set())
 
 
-def settings_of(role: str) -> type[BaseSettings]:
+def settings_of(role: str) -> type[DaemonSettings]:
     """The settings class of the edge or the cloud."""
-    found: type[BaseSettings] = getattr(import_module(f"{role}.settings"), f"{role.capitalize()}Settings")
+    found: type[DaemonSettings] = getattr(import_module(f"{role}.settings"), f"{role.capitalize()}Settings")
     return found
 
 
@@ -99,7 +99,7 @@ def test_every_variable_that_is_named_is_a_setting(role: str) -> None:
     assert {"DATA", "SOCKET"} <= named
     assert settings_of(role).model_config["env_prefix"] == prefix
     assert {name.lower() for name in named} <= settings_of(role).model_fields.keys()
-    assert f"{prefix}CONFIG" == import_module(f"{role}.settings").CONFIG_VARIABLE
+    assert settings_of(role).config_variable() == f"{prefix}CONFIG"
 
 
 @each_role

@@ -1,0 +1,73 @@
+"""The desk: requests of administration (`wire.Manage`) judged by one table, at the box and at the cloud.
+
+A table entry says what arguments a request has, which roles may make it, and who carries it out; what is not
+in the table, not permitted or not well-formed is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from common import wire
+from common.domain import Role
+from common.errors import Code, Refused
+from common.policy import Claims
+from common.trust.invites import INVITE_LIFE_MS
+
+Plain = dict[str, Any]
+Handler = Callable[[Any, Claims], Awaitable[Plain]]
+
+HOUR_MS = 3_600_000
+PersonName = Annotated[str, msgspec.Meta(max_length=80)]
+ChargerId = Annotated[str, msgspec.Meta(min_length=1, max_length=48)]
+PrincipalId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+#: Who may be asked to act for the whole installation: only who stands in front of it.
+LOCAL_ONLY = frozenset({Role.LOCAL})
+STAFF = frozenset({Role.LOCAL, Role.INSTALLER, Role.OPERATOR})
+#: Whom each role may invite: nobody makes somebody mightier than themselves.
+MAY_INVITE = {
+    Role.LOCAL: {Role.DRIVER, Role.OPERATOR},
+    Role.INSTALLER: {Role.DRIVER, Role.OPERATOR},
+    Role.OPERATOR: {Role.DRIVER},
+}
+
+
+class InviteArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Whom to invite. `site`: at the cloud, which has several; the box has one."""
+
+    site: str = ""
+    role: Role = Role.DRIVER
+    chargers: tuple[ChargerId, ...] | None = None
+    name: PersonName = ""
+    hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = INVITE_LIFE_MS // HOUR_MS
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One entry of the table."""
+
+    shape: type
+    roles: frozenset[Role]
+    handler: Handler
+
+
+async def answer(table: Mapping[str, Request], message: wire.Manage, claims: Claims) -> wire.Managed:
+    """Carry one request out. Raises Refused: bad_request, not_permitted, or what its handler refuses."""
+    known = table.get(message.name)
+    if known is None:
+        raise Refused(Code.BAD_REQUEST, f"there is no {message.name!r} here")
+    if claims.role not in known.roles:
+        raise Refused(Code.NOT_PERMITTED)
+    try:
+        args: Any = msgspec.convert(message.args, known.shape)
+    except msgspec.ValidationError as wrong:
+        raise Refused(Code.BAD_REQUEST, str(wrong)) from None
+    return wire.Managed(id=message.id, result=await known.handler(args, claims))
+
+
+def may_invite(claims: Claims, role: Role) -> None:
+    """Raises Refused(not_permitted) when these claims may not make somebody a `role`."""
+    if role not in MAY_INVITE[claims.role]:
+        raise Refused(Code.NOT_PERMITTED, f"you may not invite an {role.value}")
