@@ -325,7 +325,8 @@ class Site:
         view = self.gateway.state.view
         for entry in view.chargers.values():
             if entry.adopted:
-                yield msgspec.to_builtins(entry) | {"connection": about.get(entry.id)}
+                places = {str(evse): _whole(place) for evse, place in entry.connectors.items()}
+                yield _whole(entry) | {"connectors": places, "connection": about.get(entry.id)}
         for waiting in self.listener.waiting():
             yield {
                 "id": waiting.charger,
@@ -366,6 +367,15 @@ async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:
         await site.run(stop)
     finally:
         await site.close()
+
+
+def _whole(struct: msgspec.Struct) -> dict[str, Any]:
+    """Every field as plain data: a program that reads JSON should not have to know our defaults."""
+    return {
+        name: msgspec.to_builtins(value)
+        for name, value in msgspec.structs.asdict(struct).items()
+        if name != "connectors"
+    }
 
 
 def _host_port(host: str, port: int) -> str:

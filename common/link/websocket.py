@@ -26,7 +26,9 @@ from common.errors import Code, LocalFault, Unavailable
 from common.link import CLOSE_TIMEOUT_S, Link
 from common.link.tls import ServerTls, peer_hash, pinned_context
 
-log = logging.getLogger("plugside.link")
+#: The package's own INFO has several lines for every connection; what matters of one, its session tells.
+_quiet = logging.getLogger("plugside.link.websockets")
+_quiet.setLevel(logging.WARNING)
 
 #: Where the app link lives, at the box and at the cloud.
 LINK_PATH = "/v1/link"
@@ -123,7 +125,7 @@ async def connect_websocket(
             ping_timeout=PING_EVERY_S,
             # A box is on this network; only the way to the cloud may lead through a proxy.
             proxy=None if path is Path.LAN or is_loopback(host) else True,
-            logger=log,
+            logger=_quiet,
         )
     except (OSError, WebSocketException) as failed:
         raise Unavailable(Code.NO_PATH, f"{parts.hostname}:{parts.port or ''} {failed}") from None
@@ -206,6 +208,6 @@ async def listen_websocket(
         ping_interval=PING_EVERY_S,
         ping_timeout=PING_EVERY_S,
         server_header=None,
-        logger=log,
+        logger=_quiet,
     )
     return WebSocketListener(server)
