@@ -10,7 +10,7 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.store import codec, schema
-from cloud.store.engine import Database
+from cloud.store.engine import Database, whole
 from cloud.store.rows import DeviceRow, PairingRow, SiteRow
 from common.errors import Code, Refused
 from common.trust import InviteRecord, revoked_principal
@@ -23,12 +23,14 @@ class AccountPart:
 
     # --- sites ---------------------------------------------------------------------------------------------
 
+    @whole
     async def add_pairing(self, row: PairingRow, now_ms: int) -> None:
         table = schema.pairing
         async with self._db.write() as tx:
             await tx.execute(delete(table).where(table.c.expires_ms <= now_ms))
             await tx.execute(self._db.upsert(table), msgspec.structs.asdict(row))
 
+    @whole
     async def pairing(self, pair: str, now_ms: int) -> PairingRow | None:
         table = schema.pairing
         query = select(table).where(table.c.pair == pair, table.c.expires_ms > now_ms)
@@ -36,6 +38,7 @@ class AccountPart:
             row = (await tx.execute(query)).first()
         return None if row is None else PairingRow(**row._mapping)
 
+    @whole
     async def put_site(self, row: SiteRow) -> None:
         # What belongs to the ledger stays: another box takes up where the site's records are.
         keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello")
@@ -47,6 +50,7 @@ class AccountPart:
                 Code.BAD_REQUEST, f"another site is called {row.name}", hint="Choose another name."
             ) from None
 
+    @whole
     async def site(self, name_or_id: str) -> SiteRow | None:
         table = schema.site
         query = select(table).where(or_(table.c.id == name_or_id, table.c.name == name_or_id))
@@ -55,6 +59,7 @@ class AccountPart:
         # A site may be called like another one's id; the id is what nobody chose.
         return next((row for row in rows if row.id == name_or_id), rows[0] if rows else None)
 
+    @whole
     async def sites(self) -> list[SiteRow]:
         async with self._db.read() as tx:
             rows = await tx.execute(select(schema.site).order_by(schema.site.c.name))
@@ -62,6 +67,7 @@ class AccountPart:
 
     # --- rights --------------------------------------------------------------------------------------------
 
+    @whole
     async def add_invite(self, record: InviteRecord, name: str) -> None:
         async with self._db.write() as tx:
             await tx.execute(self._db.insert(schema.invite), codec.invite_values(record))
@@ -69,6 +75,7 @@ class AccountPart:
                 row = {"principal": record.principal, "name": name}
                 await tx.execute(self._db.upsert(schema.name), row)
 
+    @whole
     async def redeem(
         self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int
     ) -> InviteRecord:
@@ -93,6 +100,7 @@ class AccountPart:
             await tx.execute(self._db.upsert(schema.device), codec.device_values(device))
         return record
 
+    @whole
     async def spend_invites(self, site: str, key: str) -> None:
         table = schema.invite
         unspent = (table.c.site == site) & (table.c.redeemed_by == key) & table.c.spent.is_(False)
@@ -102,6 +110,7 @@ class AccountPart:
         async with self._db.write() as tx:
             await tx.execute(update(table).where(unspent).values(spent=True))
 
+    @whole
     async def device(self, site: str, key: str) -> DeviceRow | None:
         table = schema.device
         query = select(table).where(table.c.site == site, table.c.key == key)
@@ -109,18 +118,21 @@ class AccountPart:
             row = (await tx.execute(query)).first()
         return None if row is None else codec.device_row(row)
 
+    @whole
     async def devices(self, site: str) -> list[DeviceRow]:
         table = schema.device
         query = select(table).where(table.c.site == site).order_by(table.c.added_ms, table.c.key)
         async with self._db.read() as tx:
             return [codec.device_row(row) for row in await tx.execute(query)]
 
+    @whole
     async def names(self, principals: Iterable[str]) -> dict[str, str]:
         table = schema.name
         query = select(table.c.principal, table.c.name).where(table.c.principal.in_(set(principals)))
         async with self._db.read() as tx:
             return {row.principal: row.name for row in await tx.execute(query)}
 
+    @whole
     async def forget(self, principal: str, now_ms: int) -> int:
         gone = 0
         async with self._db.write() as tx:
@@ -131,6 +143,7 @@ class AccountPart:
             await tx.execute(self._db.upsert(schema.revocation), entry)
         return gone
 
+    @whole
     async def revoked(self) -> frozenset[str]:
         async with self._db.read() as tx:
             return frozenset((await tx.scalars(select(schema.revocation.c.entry))).all())

@@ -1,14 +1,19 @@
 """Opens the database: engines, pragmas, transactions. The only file that knows which database it is.
 
+Every operation runs in a task of its own (`whole`): a caller that is cancelled goes, the transaction ends as
+it would have. Cancelling inside the driver would leave its thread with a transaction that nobody knows of.
+
 SQLite has one writing connection, which also checkpoints (reliability.md §0, 6), and readers that cannot
 write. PostgreSQL needs one pool. `write()` and `read()` are transactions; inside them the SQL is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,6 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from cloud.store.migrate import upgrade
 from common.errors import Code, Unavailable
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 #: How long a transaction waits for a connection. Longer than the slowest batch; then the store is `busy`.
 WAIT_S = 10.0
@@ -32,6 +40,7 @@ class Database:
     """Engines of one database. `writer` and `reader` are the same for a server database."""
 
     def __init__(self, url: str) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
             self.writer = _sqlite_engine(url, _SQLITE_WRITER, size=1, begin="BEGIN IMMEDIATE")
@@ -46,10 +55,24 @@ class Database:
             await connection.commit()
 
     async def close(self) -> None:
-        """Close every connection; the last one of SQLite checkpoints."""
+        """Close every connection, once what is under way has ended; the last one of SQLite checkpoints."""
+        while self._running:
+            await asyncio.wait(self._running)
         await self.reader.dispose()
         if self.writer is not self.reader:
             await self.writer.dispose()
+
+    async def whole(self, operation: Coroutine[Any, Any, T]) -> T:
+        """Run an operation to its end, whatever becomes of the caller."""
+        task = asyncio.create_task(operation)  # noqa: TID251 - kept below, awaited by `close`
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the caller; where that has gone, there is nobody to tell
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -112,3 +135,24 @@ async def ping(database: Database) -> None:
     """One round trip to the database and back."""
     async with database.read() as connection:
         await connection.execute(text("SELECT 1"))
+
+
+class OnDatabase(Protocol):
+    """A part of the store."""
+
+    _db: Database
+
+
+S = TypeVar("S", bound=OnDatabase)
+
+
+def whole(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """A method of the store that ends as it would have, whatever becomes of its caller."""
+
+    @wraps(method)
+    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._db.whole(method(self, *args, **kwargs))
+
+    return run

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_, update
 
 from cloud.store import codec, schema
-from cloud.store.engine import Database
+from cloud.store.engine import Database, whole
 from cloud.store.ingest import Ingest, read_mark, write_view
 from cloud.store.projection import AUDIT_KINDS, SESSION_KINDS
 from cloud.store.rows import (
@@ -40,6 +40,7 @@ class LedgerPart:
 
     # --- the tunnel's side ---------------------------------------------------------------------------------
 
+    @whole
     async def open_link(self, site: str, epoch: str, instance: str, note: HelloNote, now_ms: int) -> Opened:
         table = schema.site
         async with self._db.write() as tx:
@@ -70,16 +71,19 @@ class LedgerPart:
             await tx.execute(update(table).where(table.c.id == site).values(**values))
         return Opened(link=link, mark=mark, superseded=superseded)
 
+    @whole
     async def ingest(
         self, site: str, link: int, batch: sync.Batch, copy: ViewCopy | None, now_ms: int
     ) -> sync.Ack | sync.Nack:
         async with self._db.write() as tx:
             return await Ingest(self._db, tx, site, now_ms).apply(link, batch, copy)
 
+    @whole
     async def keep_view(self, site: str, copy: ViewCopy) -> None:
         async with self._db.write() as tx:
             await write_view(self._db, tx, site, copy)
 
+    @whole
     async def last_view(self, site: str) -> ViewCopy | None:
         table = schema.view
         async with self._db.read() as tx:
@@ -90,6 +94,7 @@ class LedgerPart:
 
     # --- what people read ----------------------------------------------------------------------------------
 
+    @whole
     async def sessions(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[SessionRow]:
         table = schema.session
         query = select(table).where(*_sessions_of(claims))
@@ -101,6 +106,7 @@ class LedgerPart:
         more = _BAR.join((rows[limit - 1].first_at, rows[limit - 1].session)) if len(rows) > limit else ""
         return Page(rows=tuple(rows[:limit]), next=more)
 
+    @whole
     async def session(self, claims: Claims, session: str) -> SessionRow | None:
         table = schema.session
         query = select(table).where(*_sessions_of(claims), table.c.session == session)
@@ -108,6 +114,7 @@ class LedgerPart:
             row = (await tx.execute(query)).first()
         return None if row is None else codec.session_row(row)
 
+    @whole
     async def samples(
         self, claims: Claims, session: str, *, after: str = "", limit: int = 100
     ) -> Page[MeterRow]:
@@ -123,6 +130,7 @@ class LedgerPart:
         more = _BAR.join((rows[limit - 1].at, rows[limit - 1].context)) if len(rows) > limit else ""
         return Page(rows=tuple(rows[:limit]), next=more)
 
+    @whole
     async def story(
         self, claims: Claims, session: str, *, after: str = "", limit: int = 100
     ) -> Page[FactRow]:
@@ -134,6 +142,7 @@ class LedgerPart:
             query = query.where(tuple_(table.c.at, table.c.uid) > _cursor(after, 2))
         return await self._fact_page(query.order_by(table.c.at, table.c.uid), limit)
 
+    @whole
     async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
         table = schema.fact
         query = _facts().where(table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS))
@@ -155,6 +164,7 @@ class LedgerPart:
 
     # --- reconciliation ------------------------------------------------------------------------------------
 
+    @whole
     async def ledger(self, site: str) -> dict[str, LedgerRow]:
         table = schema.session
         async with self._db.read() as tx:
@@ -162,28 +172,23 @@ class LedgerPart:
             return {row.session: _ledger_row(codec.session_row(row)) for row in rows}
 
     async def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
-        table = schema.fact
         uid = ""
         while True:
-            query = (
-                select(table.c.uid, table.c.epoch, table.c.seq, table.c.record)
-                .where(
-                    table.c.site == site,
-                    table.c.kind.in_(SESSION_KINDS),
-                    table.c.record.is_not(None),
-                    table.c.uid > uid,
-                )
-                .order_by(table.c.uid)
-                .limit(_STEP)
-            )
-            async with self._db.read() as tx:
-                rows = (await tx.execute(query)).all()
+            rows = await self._session_facts_after(site, uid)
             for row in rows:
                 yield facts.read(row.epoch, row.seq, row.record)
             if len(rows) < _STEP:
                 return
             uid = rows[-1].uid
 
+    @whole
+    async def _session_facts_after(self, site: str, uid: str) -> list[Row[Any]]:
+        table = schema.fact
+        query = _facts().where(table.c.site == site, table.c.kind.in_(SESSION_KINDS), table.c.uid > uid)
+        async with self._db.read() as tx:
+            return list(await tx.execute(query.order_by(table.c.uid).limit(_STEP)))
+
+    @whole
     async def chain_state(self, site: str) -> ChainState:
         async with self._db.read() as tx:
             query = select(schema.site.c.epoch, schema.site.c.hello).where(schema.site.c.id == site)

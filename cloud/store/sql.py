@@ -25,7 +25,7 @@ class SqlStore(LedgerPart, AccountPart, WorkPart):
         self.incarnation = incarnation
 
     async def alive(self) -> None:
-        await ping(self._db)
+        await self._db.whole(ping(self._db))
 
     async def close(self) -> None:
         await self._db.close()

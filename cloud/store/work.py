@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import delete, select, tuple_, update
 
 from cloud.store import codec, schema
-from cloud.store.engine import Database
+from cloud.store.engine import Database, whole
 from cloud.store.rows import ActRow, CommandRow, Page, TokenRow
 from common.errors import Code, Refused
 
@@ -21,6 +21,7 @@ class WorkPart:
 
     _db: Database
 
+    @whole
     async def ask_command(self, row: CommandRow) -> CommandRow:
         table = schema.command
         insert: Any = self._db.insert(table)
@@ -29,6 +30,7 @@ class WorkPart:
             query = select(table).where(table.c.site == row.site, table.c.id == row.id)
             return codec.command_row((await tx.execute(query)).one())
 
+    @whole
     async def command(self, site: str, command: str) -> CommandRow | None:
         table = schema.command
         query = select(table).where(table.c.site == site, table.c.id == command)
@@ -36,6 +38,7 @@ class WorkPart:
             row = (await tx.execute(query)).first()
         return None if row is None else codec.command_row(row)
 
+    @whole
     async def step_command(self, row: CommandRow, state: str, answer: str) -> None:
         table = schema.command
         earlier = STATES[: STATES.index(state)]
@@ -48,12 +51,14 @@ class WorkPart:
         async with self._db.write() as tx:
             await tx.execute(step.values(state=state, answer=answer))
 
+    @whole
     async def add_token(self, row: TokenRow, now_ms: int) -> None:
         table = schema.token
         async with self._db.write() as tx:
             await tx.execute(delete(table).where(table.c.expires_ms <= now_ms))
             await tx.execute(self._db.insert(table), codec.token_values(row))
 
+    @whole
     async def token(self, hash_: str, now_ms: int) -> TokenRow | None:
         table = schema.token
         query = select(table).where(table.c.hash == hash_, table.c.expires_ms > now_ms)
@@ -61,10 +66,12 @@ class WorkPart:
             row = (await tx.execute(query)).first()
         return None if row is None else codec.token_row(row)
 
+    @whole
     async def note(self, row: ActRow) -> None:
         async with self._db.write() as tx:
             await tx.execute(self._db.insert(schema.act), msgspec.structs.asdict(row))
 
+    @whole
     async def acts(self, *, after: str = "", limit: int = 100) -> Page[ActRow]:
         table = schema.act
         query = select(table)

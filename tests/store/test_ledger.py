@@ -286,6 +286,23 @@ async def test_the_tables_are_what_the_facts_come_to(store: Store, box: Box) -> 
     assert fold_all(told) == await store.ledger(box.site)
 
 
+async def test_a_caller_that_is_cancelled_tears_no_transaction(store: Store, box: Box) -> None:
+    """Whoever asked may go; what was asked for ends as it would have, and the next one need not wait."""
+    for number in range(20):
+        box.charge(f"s{number}", number, number + 1)
+        batch = box.next_batch(most=3)
+        assert batch is not None
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(store.ingest(box.site, box.cursor.link, batch, None, T0_MS))
+            for _ in range(number):
+                await asyncio.sleep(0)  # further in each time
+            asked.cancel()
+        await box.connect(store)
+    await box.drain(store)
+    assert len(await store.ledger(box.site)) == 20
+    assert (await store.chain_state(box.site)).intact
+
+
 async def test_a_batch_cut_off_on_its_way_is_there_whole_or_not_at_all(store: Store, box: Box) -> None:
     box.charge("s1", 1000, 5000)
     batch = box.next_batch()
