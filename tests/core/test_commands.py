@@ -145,7 +145,17 @@ def started_on(site: Site, **command: Any) -> int:
 
 
 def test_the_only_connector_need_not_be_named() -> None:
-    assert started_on(Site().ready()) == 1
+    site = Site().ready()
+    site.status(AVAILABLE, evse=0)
+    site.lose()
+    site.connect()
+    assert started_on(site) == 1
+
+
+def test_a_connector_that_is_named_is_the_one() -> None:
+    site = Site().ready(evses=2)
+    site.status(PREPARING, evse=2)
+    assert started_on(site, evse=1) == 1
 
 
 def test_of_several_the_one_where_a_car_was_just_plugged_in() -> None:
@@ -185,6 +195,13 @@ def test_a_charger_that_told_no_connectors_yet() -> None:
 
 def test_another_sites_command_leaves_no_trace() -> None:
     assert refused(Site().ready(), Code.WRONG_SITE, site="site-2").facts == ()
+
+
+def test_the_longest_id_and_the_longest_name() -> None:
+    site = Site().ready()
+    longest = commands.Adopt("x" * intents.NAME_CHARS_MAX)
+    decision = site.command(Name.ADOPT, longest, claims=STAFF, id="x" * intents.ID_CHARS_MAX)
+    assert stages(decision) == ["accepted", "settled"]
 
 
 @pytest.mark.parametrize("bad", [{"id": ""}, {"id": "x" * 65}, {"args": commands.Reset()}])
@@ -339,6 +356,15 @@ def test_a_repeat_is_told_the_stages_so_far() -> None:
     done = site.command()
     assert (done.facts, stages(done)) == ((), ["accepted", "confirmed", "settled"])
     assert (done.progress[-1].outcome, done.progress[-1].session) == ("succeeded", site.open_sessions()[0])
+
+
+def test_a_repeat_of_a_failure_is_told_why() -> None:
+    site = Site().ready()
+    site.answer(site.command(), "rejected", detail="cable loose")
+    again = site.command()
+    assert stages(again) == ["accepted", "confirmed", "settled"]
+    end = again.progress[-1]
+    assert (end.outcome, end.code, end.detail) == ("failed", Code.CHARGER_REJECTED, "cable loose")
 
 
 def test_a_refusal_is_repeated_although_it_would_be_taken_on_now() -> None:

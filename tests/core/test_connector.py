@@ -230,8 +230,9 @@ def test_power_in_a_named_transaction_confirms_charging_and_nothing_less_does() 
     site.meter(site.sample(1000.0, power_w=7000.0))
     assert site.held() is FINISHING
     site.now += SECOND
-    site.meter(site.sample(1010.0, power_w=7000.0), transaction=transaction)
+    decision = site.meter(site.sample(1010.0, power_w=7000.0), transaction=transaction)
     assert site.held() is CHARGING
+    assert kinds(decision) == ["meter_sampled", "connector_changed"]
 
 
 def test_a_start_does_not_confirm_what_it_does_not_speak_for() -> None:

@@ -16,7 +16,7 @@ from common import commands, facts
 from common.commands import Name
 from common.domain import ConnectorState, MeterSample, Role, iso
 from common.policy import Claims
-from edge.core import inputs
+from edge.core import engine, inputs
 from edge.core.connector import STATION_TABLE, TABLE
 from edge.core.identity import minted_tag
 from edge.core.inputs import Stamp
@@ -453,3 +453,38 @@ def test_what_a_charger_reports_of_transactions_is_never_without_a_trace(history
 def _told_before(site: Site, step: inputs.FromCharger) -> bool:
     """The same odd report again: a conflict or a reused id that is on record already."""
     return bool(site.state.stations[step.charger].orphans)
+
+
+# --- deadlines ---------------------------------------------------------------------------------------------
+
+
+def test_whatever_happens_on_a_site_at_rest_is_not_forgotten() -> None:
+    """From rest, so that no other timer wakes the core by chance; `Site.feed` compares with a full look."""
+    operator_ = Claims(site=SITE, principal="op", role=Role.OPERATOR)
+    everything: list[Callable[[Site], Any]] = [
+        lambda site: site.connect(),
+        lambda site: site.boot(),
+        lambda site: site.status(ConnectorState.CHARGING),
+        lambda site: site.begin(),
+        lambda site: site.command(evse=1),
+        lambda site: site.answer(site.command(evse=1)),
+        lambda site: site.answer(site.command(evse=1), "timeout"),
+        lambda site: site.command(Name.CONFIGURE, commands.Configure("k", "v"), claims=operator_),
+        lambda site: (site.lose(), site.begin()),
+        lambda site: (
+            site.lose(),
+            site.command(Name.CONFIGURE, commands.Configure("k", "v"), claims=operator_),
+        ),
+        lambda site: (site.begin(), site.lose()),
+        lambda site: (site.status(ConnectorState.FINISHING), site.status(ConnectorState.PREPARING)),
+        lambda site: (site.status(ConnectorState.PREPARING), site.status(ConnectorState.RESERVED)),
+        lambda site: (site.begin(), site.status(ConnectorState.CHARGING), site.status(AVAILABLE)),
+    ]
+    for happens in everything:
+        site = Site().ready()
+        site.wait(3_600_000)
+        assert engine.deadline(site.state) is None
+        happens(site)
+        site.wait(48 * 3_600_000)
+        assert all(order.state == "settled" for order in site.state.orders.values())
+        site.check()

@@ -56,7 +56,8 @@ def test_without_an_id_the_open_session_of_the_connector_is_meant(transaction: s
 def test_without_an_id_and_without_a_session_they_are_nobodys() -> None:
     site, _ = charging()
     site.meter(site.sample(1100.0), evse=2)
-    assert site.last(facts.MeterSampled).session is None
+    sampled = site.last(facts.MeterSampled)
+    assert (sampled.session, sampled.evse) == (None, 2)
     assert site.all(facts.OrphanRecorded) == []
     decision = site.meter(site.sample(1100.0), evse=2, transaction="-1")
     assert kinds(decision) == ["orphan_recorded", "meter_sampled"]
@@ -188,6 +189,14 @@ def test_the_memory_of_a_session_is_bounded() -> None:
     assert len(site.state.stations["CP1"].sessions[session].seen) == meter.SEEN_MAX
     site.end(transaction)
     assert site.state.stations["CP1"].sessions[session].seen == {}
+
+
+def test_two_readings_of_one_second_both_count() -> None:
+    site, transaction = charging()
+    site.meter(site.sample(1100.0), transaction=transaction)
+    site.meter(site.sample(1150.0, context="end"), transaction=transaction)
+    site.end(transaction, None)
+    assert site.last(facts.SessionEnded).energy_wh == 150.0
 
 
 # --- what is no number, and what is too long ---------------------------------------------------------------

@@ -253,6 +253,17 @@ def test_a_stop_waits_for_a_charger_that_is_away_and_goes_first_when_it_is_back(
     site.check()
 
 
+def test_a_stop_that_was_answered_or_has_expired_is_not_sent_when_the_charger_is_back() -> None:
+    site, stop = stopping()
+    site.answer(stop)
+    site.lose()
+    assert site.connect().requests == ()
+    site, stop = stopping()
+    site.lose()
+    site.now += 5 * MINUTE
+    assert site.connect().requests == ()
+
+
 def test_a_stop_that_never_left_has_failed() -> None:
     site = Site().ready()
     site.begin()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common import facts
-from common.commands import Name, Reset, Stop
+from common.commands import Adopt, Name, Reset, Stop
 from edge.core import inputs
 from edge.core.inputs import TriggerStatus
 from edge.core.station import WAITING_AGAIN_MS, WAITING_MAX
@@ -100,6 +100,18 @@ def test_the_queue_is_bounded_and_keeps_those_who_still_dial() -> None:
     assert "OLD0" not in site.state.view.chargers
     assert {"NEW", "OLD1"} <= set(site.state.view.chargers)
     assert len(site.state.stations) == WAITING_MAX
+    site.check()
+
+
+def test_an_adopted_charger_no_longer_waits_and_keeps_its_place() -> None:
+    site = Site()
+    site.feed(waiting("CP9"))
+    site.command(Name.ADOPT, Adopt("Bay 12"), charger="CP9", claims=operator())
+    site.now += WAITING_AGAIN_MS
+    for number in range(WAITING_MAX + 1):
+        site.feed(waiting(f"NEW{number}"))
+    assert site.state.view.chargers["CP9"].adopted
+    assert sum(not shown.adopted for shown in site.state.view.chargers.values()) == WAITING_MAX
     site.check()
 
 

@@ -55,6 +55,22 @@ def test_the_status_of_a_stop_is_that_of_its_tag() -> None:
     assert decision.reply.status == "accepted"
 
 
+def test_a_minted_tag_is_as_good_at_the_stop_as_it_was_at_the_start() -> None:
+    site = Site().ready()
+    site.command(evse=1)
+    transaction = site.begun(minted=identity.minted_tag("cmd-1"), tag_ref="ref-of-minted")
+    decision = site.end(transaction, tag_ref="ref-of-minted")
+    assert isinstance(decision.reply, inputs.StopReply)
+    assert decision.reply.status == "accepted"
+    assert site.last(facts.SessionEnded).stopped_by is None
+
+
+def test_a_stop_in_the_second_of_its_start_is_no_step_back_in_time() -> None:
+    site = Site().ready()
+    site.end(site.begun(started=site.stamp(T0 + 700)), ended=site.stamp(T0))
+    assert site.last(facts.SessionEnded).flags == ()
+
+
 def test_an_identical_stop_gets_the_stored_reply() -> None:
     site, transaction = charging()
     at = site.stamp()
