@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from cloud.callers import crowded
 from cloud.store.rows import SiteRow, ViewCopy
 from cloud.tunnel import Shared, Socket, Tunnel
 from common import sync, wire
@@ -26,15 +27,19 @@ class Edges:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._tunnels: dict[str, Tunnel] = {}
-        self._open = 0
+        self._open: set[Tunnel] = set()
 
     async def serve(self, socket: Socket, hosts: frozenset[str]) -> None:
         """Run one tunnel to its end. hosts: the names by which boxes may know this cloud.
 
         Raises nothing but cancellation.
         """
+        if crowded(socket.peer, (other.socket.peer for other in self._open if not other.link)):
+            self._shared.counters.refused["strangers"] += 1
+            await socket.close(Code.BUSY)
+            return
         tunnel = Tunnel(self._shared, socket, hosts, self._take_place)
-        self._open += 1
+        self._open.add(tunnel)
         why: PlugsideError | None = None
         try:
             await tunnel.run()
@@ -53,7 +58,7 @@ class Edges:
             try:
                 await self._ended(tunnel, why)
             finally:
-                self._open -= 1
+                self._open.discard(tunnel)
 
     async def _ended(self, tunnel: Tunnel, why: PlugsideError | None) -> None:
         site = tunnel.site
@@ -113,7 +118,7 @@ class Edges:
     @property
     def open(self) -> int:
         """How many tunnels are open, welcomed or not yet."""
-        return self._open
+        return len(self._open)
 
     def end_all(self, code: Code) -> None:
         """Say goodbye to every box, for the end of the process."""

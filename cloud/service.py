@@ -22,6 +22,7 @@ from cloud.api.frontdoor import Buckets, FrontDoor
 from cloud.api.routes import Doors, make_app
 from cloud.api.server import Listener
 from cloud.apps import Apps
+from cloud.callers import crowded
 from cloud.counters import Counters
 from cloud.edges import Edges
 from cloud.folder import Folder
@@ -35,7 +36,8 @@ from cloud.store.ports import Store
 from cloud.store.sql import open_store, sqlite_url
 from cloud.tunnel import Shared
 from common import applink
-from common.appsession import Serving
+from common.appsession import ServerSession, Serving
+from common.appsession.server import State
 from common.clock import SystemClock, SystemIds
 from common.config import split_endpoint
 from common.domain import Path, iso
@@ -72,6 +74,7 @@ class Cloud:
         self._store: Store | None = None
         self._listener: Listener | None = None
         self._local: UnixListener | None = None
+        self._app_links: dict[Link, ServerSession] = {}
 
     async def open(self) -> None:
         """Open database and doors. Raises LocalFault when one cannot be opened."""
@@ -218,8 +221,17 @@ class Cloud:
     # --- app links -----------------------------------------------------------------------------------------
 
     async def _serve_app(self, link: Link) -> None:
+        strangers = (other.peer for other, s in self._app_links.items() if s.state is not State.OPEN)
+        if crowded(link.peer, strangers):
+            self.counters.refused["strangers"] += 1
+            await link.close(Code.BUSY)
+            return
         session = applink.new_session(self._serving(Path.CLOUD), link, self.ids)
-        await applink.serve(link, session, self.apps, clock=self.clock)
+        self._app_links[link] = session
+        try:
+            await applink.serve(link, session, self.apps, clock=self.clock)
+        finally:
+            del self._app_links[link]
 
     async def _serve_local(self, link: Link) -> None:
         session = applink.new_session(self._serving(Path.LOCAL), link, self.ids, local=local_presence(""))

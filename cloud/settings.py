@@ -69,8 +69,9 @@ class CloudSettings(DaemonSettings):
                 " --tls-cert and --tls-key, or name the proxy that speaks TLS with --trusted-proxy,"
                 " or listen on 127.0.0.1"
             )
-        if not self.public_url and not _is_dialable(host):
-            raise ValueError(f"nobody can dial {host}: say with --public-url where this cloud is reached")
+        if not self.public_url and (self.trusted_proxy or not _is_dialable(host)):
+            behind = f"behind {self.trusted_proxy}" if self.trusted_proxy else f"by dialling {host}"
+            raise ValueError(f"nobody reaches this cloud {behind} alone: say its URL with --public-url")
         return self
 
     @property

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from cloud.callers import caller_of
 from cloud.counters import Counters
 from common.errors import CATALOGUE, Code
 from common.ports import Clock
@@ -30,6 +31,9 @@ ADDRESSES_MAX = 8192
 #: App links and tunnels at once: 64 KiB each leaves room on a 1 GiB machine.
 LINKS_MAX = 8192
 
+
+#: What a watchman on the proxy's own machine may ask for without the proxy.
+_WATCHED = frozenset({"/healthz", "/metrics"})
 
 # ASGI, as its specification has it: plain dictionaries.
 _Event = MutableMapping[str, Any]
@@ -50,7 +54,7 @@ class Buckets:
     def take(self, address: str) -> bool:
         """Whether this address may go on now."""
         now_ms = self._clock.mono_ms()
-        key = _group(address)
+        key = caller_of(address)
         left, at_ms = self._left.pop(key, (self._burst, now_ms))
         left = min(self._burst, left + (now_ms - at_ms) * self._per_ms)
         allowed = left >= 1
@@ -103,6 +107,8 @@ class FrontDoor:
         if client[0] != self._proxy:
             return "not_the_proxy"
         headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        if scope.get("path") in _WATCHED and not any(name.startswith(b"x-forwarded") for name, _ in headers):
+            return ""  # somebody who looks after this machine, from beside the proxy
         forwarded = [value for name, value in headers if name == b"x-forwarded-for"]
         protocols = [value for name, value in headers if name == b"x-forwarded-proto"]
         if [p.strip() for p in protocols] not in (["https"], ["wss"]):
@@ -128,14 +134,3 @@ class FrontDoor:
             kind = "websocket.http.response"
         await send({"type": f"{kind}.start", "status": status, "headers": headers})
         await send({"type": f"{kind}.body", "body": body, "more_body": False})
-
-
-def _group(address: str) -> str:
-    """What counts as one caller: an IPv4 address, or a /64 that one subscriber owns."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address

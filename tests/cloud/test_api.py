@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from cloud.api.frontdoor import Buckets, FrontDoor
+from cloud.callers import STRANGERS_MAX
 from cloud.counters import Counters
 from cloud.service import Cloud
 from common.client.local import local
@@ -20,7 +22,7 @@ from tests.cloud.parts import CLOCK, FakeBox, running, until
 
 
 async def get(cloud: Cloud, path: str, **more: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=cloud.url) as client:
+    async with httpx.AsyncClient(base_url=cloud.url, verify=False) as client:
         return await client.get(path, **more)
 
 
@@ -121,7 +123,7 @@ async def test_openapi_describes_the_routes_from_their_structs(cloud: Cloud) -> 
 
 
 async def test_bad_bodies_are_refused_in_one_shape(cloud: Cloud) -> None:
-    async with httpx.AsyncClient(base_url=cloud.url) as client:
+    async with httpx.AsyncClient(base_url=cloud.url, verify=False) as client:
         for path in ("/v1/enrolments", "/v1/token"):
             for body, status in (
                 (b"", 400),
@@ -168,6 +170,22 @@ async def test_tls_by_files(folder: Path) -> None:
             assert (await client.get("/healthz")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/edge", "/v1/link"])
+async def test_strangers_are_few_and_who_proves_itself_is_none(cloud: Cloud, path: str) -> None:
+    box = FakeBox(cloud.url)
+    await box.join(cloud)
+    url = cloud.url.replace("http", "ws", 1) + path
+    async with contextlib.AsyncExitStack() as links:
+        await links.enter_async_context(box.connected())
+        for _ in range(STRANGERS_MAX):
+            await links.enter_async_context(connect(url))
+        await until(lambda: cloud.edges.open + len(cloud._app_links) == STRANGERS_MAX + 1)
+        one_more = await links.enter_async_context(connect(url))
+        await one_more.wait_closed()
+        assert (one_more.close_code, one_more.close_reason) == (4000, "busy")
+        assert cloud.hub.online == 1
+
+
 # --- the front door ----------------------------------------------------------------------------------------
 
 
@@ -184,11 +202,14 @@ class Steady:
         return self.ms
 
 
-async def knock(door: FrontDoor, address: str, kind: str = "http", **headers: str) -> tuple[int, str]:
+async def knock(
+    door: FrontDoor, address: str, kind: str = "http", *, path: str = "/v1/link", **headers: str
+) -> tuple[int, str]:
     """The status and the address that the application saw; 200 when it was let in."""
     scope: dict[str, Any] = {
         "type": kind,
         "method": "POST",
+        "path": path,
         "client": (address, 1),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }
@@ -238,6 +259,13 @@ async def test_the_address_is_what_the_proxy_itself_appended() -> None:
 )
 async def test_what_did_not_come_over_tls_or_from_nowhere_is_turned_away(headers: dict[str, str]) -> None:
     assert (await knock(door("192.0.2.1"), "192.0.2.1", **headers))[0] == 403
+
+
+async def test_a_watchman_beside_the_proxy_may_look_at_health_and_nothing_else() -> None:
+    guarded = door("127.0.0.1")
+    assert await knock(guarded, "127.0.0.1", path="/healthz") == (200, "127.0.0.1")
+    assert (await knock(guarded, "127.0.0.1", path="/v1/token"))[0] == 403
+    assert (await knock(guarded, "127.0.0.1", path="/metrics", x_forwarded_for="203.0.113.9"))[0] == 403
 
 
 async def test_without_a_proxy_forwarded_headers_mean_nothing() -> None:

@@ -178,6 +178,8 @@ async def test_a_second_run_on_the_folder_is_refused_with_the_reason(
         ({"listen": "0.0.0.0:8080"}, "--trusted-proxy"),
         ({"listen": "192.0.2.1:8080"}, "plain HTTP on 192.0.2.1"),
         ({"listen": "[::]:8080", "trusted_proxy": "192.0.2.1"}, "--public-url"),
+        ({"listen": "0.0.0.0:443", "tls_cert": "c", "tls_key": "k"}, "--public-url"),
+        ({"trusted_proxy": "127.0.0.1"}, "--public-url"),
         ({"listen": "8080"}, "HOST:PORT"),
         ({"listen": "127.0.0.1:99999"}, "HOST:PORT"),
         ({"tls_cert": "c.pem"}, "belong together"),
