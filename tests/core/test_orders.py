@@ -108,7 +108,7 @@ def test_a_start_that_was_accepted_and_not_plugged_in() -> None:
 )
 def test_a_start_that_the_charger_declines(answer: str, code: Code, stage: list[str]) -> None:
     site = Site().ready()
-    decision = site.answer(site.command(), answer, detail="d" * 5000)
+    decision = site.answer(site.command(), answer, detail="d" * 30_000)
     assert (settled(site), stages(decision)) == ([("failed", code)], stage)
     assert site.wait(HOUR) == []
     site.check()
