@@ -21,7 +21,7 @@ from common.ports import Clock
 log = logging.getLogger("plugside.keyring")
 
 _DAY_MS = 24 * 3_600_000
-#: Life of an online key (security.md (c), Keys).
+#: Life of an online key: one that is copied unnoticed is worth something for a quarter of a year at most.
 ONLINE_LIFE_MS = 90 * _DAY_MS
 #: A successor is made so long before the end: time enough to fetch the root from where it is kept.
 RENEW_BEFORE_MS = 30 * _DAY_MS

@@ -46,10 +46,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     queue_frames: int = 512  #: a minute of a busy site's facts
     queue_bytes: int = 4 * 1024 * 1024  #: one largest snapshot
-    auth_s: float = 5.0  #: from the first byte to a grant that counts (security.md (b), "Flood")
-    check_s: float = (
-        2.0  #: how soon a withdrawn or ended grant ends the link (security.md (b), "Stolen phone")
-    )
+    auth_s: float = 5.0  #: from the first byte to a grant that counts: strangers hold no place
+    check_s: float = 2.0  #: how soon a withdrawn or ended grant ends the link: a stolen phone's, say
     goodbye_s: float = 1.0  #: for a last word to somebody who does not read
 
 

@@ -126,7 +126,7 @@ _STAFF = frozenset({Role.OPERATOR, Role.INSTALLER, Role.LOCAL})
 _SITE = frozenset({Role.INSTALLER, Role.LOCAL, Role.OPERATOR})
 _DAY_MS = 24 * 3600 * 1000
 
-# Lives follow reliability.md §3: a start is about somebody standing at the charger now; a stop stays true
+# Lives follow what people expect: a start is about somebody standing at the charger now; a stop stays true
 # for minutes; configuration may wait for a charger that is being installed.
 CLASSES: dict[Name, Class] = {
     Name.START: Class(Start, Repeat.AT_MOST_ONCE, _ALL, 30_000),

@@ -27,7 +27,7 @@ from common.view import View
 #: Protocol versions this build speaks, best first.
 VERSIONS = (1,)
 
-#: Largest frame before authentication (security.md (b), "Flood"): a hello or an auth with its grants.
+#: Largest frame before authentication, so that strangers cost little: a hello or an auth with its grants.
 PRE_AUTH_BYTES_MAX = 16 * 1024
 #: Largest frame a client may send afterwards.
 CLIENT_BYTES_MAX = 64 * 1024

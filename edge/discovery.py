@@ -22,7 +22,7 @@ SERVICE = "_plugside._tcp.local."
 def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceInfo:
     """What is announced: protocol version, the edge's fingerprint, nothing personal.
 
-    The host name comes from the key, so two boxes never claim the same one (security.md, "Measured").
+    The host name comes from the key, so two boxes never claim the same one: zeroconf would let them.
     """
     host = f"plugside-{edge_id[:8]}"
     packed = [ipaddress.ip_address(address).packed for address in addresses]

@@ -3,8 +3,10 @@
 Every operation runs in a task of its own (`whole`): a caller that is cancelled goes, the transaction ends as
 it would have. Cancelling inside the driver would leave its thread with a transaction that nobody knows of.
 
-SQLite has one writing connection, which also checkpoints (reliability.md §0, 6), and readers that cannot
-write. PostgreSQL needs one pool. `write()` and `read()` are transactions; inside them the SQL is the same.
+SQLite has one writing connection, which also checkpoints (its WAL-reset bug, 3.7.0 to 3.51.2, needs two that
+write or checkpoint), and readers that cannot write. PostgreSQL needs one pool.
+
+`write()` and `read()` are transactions; inside them the SQL is the same.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cloud.store.migrate import upgrade
-from common.errors import Code, Unavailable
+from common.errors import Code, LocalFault, Unavailable
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -30,6 +33,8 @@ P = ParamSpec("P")
 #: How long a transaction waits for a connection. Longer than the slowest batch; then the store is `busy`.
 WAIT_S = 10.0
 READERS = 4
+_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+_HINT = "Leave --database out for SQLite in the data folder, or say postgresql+asyncpg://USER@HOST/NAME."
 
 #: synchronous=FULL: the ack of a batch promises the disk. wal_autocheckpoint on the writer only.
 _SQLITE_WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
@@ -40,6 +45,8 @@ class Database:
     """Engines of one database. `writer` and `reader` are the same for a server database."""
 
     def __init__(self, url: str) -> None:
+        """Raises LocalFault(bad_settings) for a database that we do not speak to."""
+        known = _known(url)
         self._running: set[asyncio.Task[Any]] = set()
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
@@ -47,10 +54,17 @@ class Database:
             self.reader = _sqlite_engine(url, _SQLITE_READER, size=READERS, begin="BEGIN")
         else:
             self.writer = self.reader = create_async_engine(url, pool_timeout=WAIT_S)
+        self._told = known.render_as_string(hide_password=True)
 
     async def open(self) -> None:
-        """Bring the schema up to date. Raises what the database raises: without it nothing can run."""
-        async with self.writer.connect() as connection:
+        """Bring the schema up to date. Raises LocalFault(bad_settings) when the database cannot be reached."""
+        try:
+            connecting = self.writer.connect()
+            connection = await connecting
+        except (SQLAlchemyError, OSError) as failed:
+            why = getattr(failed, "orig", None) or failed
+            raise LocalFault(Code.BAD_SETTINGS, f"--database {self._told}: {why}", hint=_HINT) from None
+        async with connection:
             await connection.run_sync(upgrade)
             await connection.commit()
 
@@ -110,6 +124,23 @@ class Database:
             if column.name not in keys and column.name not in keep
         }
         return statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed)
+
+
+def _known(url: str) -> URL:
+    """Read a database's URL. Raises LocalFault(bad_settings) for one that is none, or is not ours to speak."""
+    try:
+        known = make_url(url)
+        known.get_dialect().import_dbapi()
+    except ArgumentError:
+        raise LocalFault(Code.BAD_SETTINGS, "--database is not a database's URL", hint=_HINT) from None
+    except (NoSuchModuleError, ImportError) as absent:
+        raise LocalFault(
+            Code.BAD_SETTINGS, f"--database {url.partition(':')[0]}: {absent}", hint=_HINT
+        ) from None
+    if known.drivername not in _DRIVERS:
+        told = f"--database {known.drivername}: this cloud speaks {' and '.join(_DRIVERS)}"
+        raise LocalFault(Code.BAD_SETTINGS, told, hint=_HINT)
+    return known
 
 
 def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, size: int, begin: str) -> AsyncEngine:

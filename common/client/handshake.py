@@ -17,7 +17,7 @@ from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, 
 from common.link import Link
 from common.ports import Clock
 
-#: From the first frame to the welcome: the server gives as long (security.md (b), "Flood").
+#: From the first frame to the welcome: the server gives as long (`applink.Limits.auth_s`).
 HANDSHAKE_TIMEOUT_S = 5.0
 #: Expired grants tried before authentication; the server counts messages until then.
 _RENEWALS_MAX = 3

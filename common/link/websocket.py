@@ -32,11 +32,11 @@ _quiet.setLevel(logging.WARNING)
 
 #: Where the app link lives, at the box and at the cloud.
 LINK_PATH = "/v1/link"
-#: A handshake that takes longer is a slow-bytes attack or a dead network (security.md (b), "Flood").
+#: A handshake that takes longer is somebody who sends byte by byte, or a dead network.
 OPEN_TIMEOUT_S = 5.0
 #: A silent peer is asked, and given up when it does not answer as long again.
 PING_EVERY_S = 20.0
-#: Links of one listener (security.md (b): 256 sessions in total).
+#: Links of one listener: more than the phones of one site, and with their queues still a bounded memory.
 LINKS_MAX = 256
 #: RFC 6455 §7.4.2, private use: closed by the app link; the reason is one of our codes.
 APP_CLOSE = 4000
@@ -169,6 +169,7 @@ async def listen_websocket(
     host: address to bind; port 0 = any. Without `tls`, loopback only. pages: answers what is
     not the app link (return None to refuse it here with 404). origins: pages that may open a link; None
     stands for clients that are no browser, and is all that is let in unless said otherwise.
+    Raises LocalFault(bad_settings) if the address cannot be had.
     """
     if tls is None and not is_loopback(host):
         raise LocalFault(Code.BAD_SETTINGS, f"an app link without TLS is for loopback only, not {host}")
@@ -194,20 +195,27 @@ async def listen_websocket(
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
         return None
 
-    server = await serve(
-        handle,
-        host,
-        port,
-        ssl=tls.context if tls else None,
-        origins=[Origin(origin) if origin is not None else None for origin in origins],
-        process_request=admit,
-        compression=None,
-        max_size=wire.CLIENT_BYTES_MAX,
-        open_timeout=OPEN_TIMEOUT_S,
-        close_timeout=CLOSE_TIMEOUT_S,
-        ping_interval=PING_EVERY_S,
-        ping_timeout=PING_EVERY_S,
-        server_header=None,
-        logger=_quiet,
-    )
+    try:
+        server = await serve(
+            handle,
+            host,
+            port,
+            ssl=tls.context if tls else None,
+            origins=[Origin(origin) if origin is not None else None for origin in origins],
+            process_request=admit,
+            compression=None,
+            max_size=wire.CLIENT_BYTES_MAX,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=PING_EVERY_S,
+            ping_timeout=PING_EVERY_S,
+            server_header=None,
+            logger=_quiet,
+        )
+    except OSError as failed:
+        raise LocalFault(
+            Code.BAD_SETTINGS,
+            f"apps cannot connect to {host}:{port}: {failed}",
+            hint="Give `run` another --lan address, or stop what holds this one.",
+        ) from None
     return WebSocketListener(server)

@@ -30,7 +30,7 @@ from common.view import View
 #: Tunnel protocol versions this build speaks, best first.
 VERSIONS = (1,)
 
-#: Records in one batch (reliability.md §2: 200 is where compression stops gaining).
+#: Records in one batch: beyond 200, measured, compression gains nothing more.
 BATCH_RECORDS_MAX = 200
 #: One durable frame (design §9): at 20 kbit/s it holds up a command by about 25 s at worst, and never more.
 BATCH_BYTES_MAX = 64 * 1024

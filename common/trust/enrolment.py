@@ -25,7 +25,7 @@ from common.trust.issuers import Issuer, KeySet, SignedKeySet, Voucher, check_vo
 from common.trust.keys import IdentityKey, Purpose, b64, fingerprint, lines, unb64, verify_identity
 
 BOX_PREFIX = "plugsidebox1_"
-#: How long a pairing code is good: the walk from the box to the operator's desk (security.md (c) 1).
+#: How long a pairing code is good: the walk from the box to the operator's desk.
 BOX_CODE_LIFE_MS = 15 * 60_000
 
 

@@ -18,7 +18,7 @@ from common.trust.keys import b64, unb64
 
 #: 128 bits: not to be guessed, so no limit on tries is needed for its safety.
 SECRET_BYTES = 16
-#: How long an invite may wait, unless its maker says otherwise (security.md (c) 3).
+#: How long an invite may wait, unless its maker says otherwise: a day to open a message.
 INVITE_LIFE_MS = 24 * 3_600_000
 PREFIX = "plugside1_"
 #: The longest invite text: what a QR of 40 modules a side version holds with room to spare.

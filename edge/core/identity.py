@@ -2,7 +2,7 @@
 believed when it takes part in them.
 
 Every charger repeats itself when a reply is lost, with the same message id, a new one, or one that meant
-something else before (real-clients.md). So nothing here knows a message id: the same content gives the same
+something else before (quirk 22). So nothing here knows a message id: the same content gives the same
 name, today, after a restart, and on a box that was installed anew.
 """
 
@@ -68,7 +68,7 @@ def transaction_id(told: str) -> str:
 def start_key(
     charger: str, evse: int, tag_ref: str | None, meter_start_wh: float | None, started: str
 ) -> str:
-    """The deduplication key K of a 1.6 start (ocpp-quirks.md §5). `tag_ref` is of the casefolded tag."""
+    """The deduplication key K of a 1.6 start (QUIRKS.md). `tag_ref` is of the casefolded tag."""
     return _digest("start", charger, str(evse), tag_ref or "", _number(meter_start_wh), started)
 
 

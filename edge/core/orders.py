@@ -3,8 +3,8 @@
     accepted ──▶ sent ──▶ (the charger's answer) ──▶ settled: succeeded | failed | unknown
                   ▲  └── no answer: at-most-once commands wait to be seen; the others are sent again
 
-Two classes (design §7, reliability.md §3). *At most once* (start, unlock, reset, message): one call, whatever
-happens to it; its effect is then observed, or at the end of its window it is `unknown`. *Until confirmed*
+Two classes (design §7). *At most once* (start, unlock, reset, message): one call, whatever happens to it; its
+effect is then observed, or at the end of its window it is `unknown`. *Until confirmed*
 (stop, availability, configuration): sent again after 5, 10, 20, 40 … s and when the charger comes back, until
 the charger has answered or the command has expired.
 

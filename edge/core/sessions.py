@@ -348,7 +348,7 @@ def contact(state: SiteState, station: Station, at_ms: int) -> None:
 
 
 def told(station: Station, stamp: str, at_ms: int) -> None:
-    """The charger's clock told a time: notice one that stands still (quirk: frozen clocks, §5)."""
+    """The charger's clock told a time: notice one that stands still (QUIRKS.md, "Frozen clock")."""
     second = stamp[:19]
     if second != station.stamp:
         station.stamp, station.stamp_ms, station.frozen = second, at_ms, False

@@ -22,7 +22,7 @@ from edge.journal import schema
 DATABASE = "journal.db"
 LOCK = "lock"
 
-#: Largest write-ahead log kept; also where a checkpoint is made (reliability.md §1, "Engine").
+#: Largest write-ahead log kept; also where a checkpoint is made: bounds what a start reads again.
 WAL_BYTES_MAX = 4 * 1024 * 1024
 #: How long a lock of somebody outside (an administrator's sqlite3 shell) is waited for, in ms.
 BUSY_MS = 2_000

@@ -7,7 +7,8 @@ and not longer queues (design §2). The one connection writes and checkpoints (S
 two), and a checkpoint comes after the answer to the commit, not within it.
 
 After anything goes wrong with a transaction nothing more is written: after a failed fsync the next commit on
-the same connection "succeeds" although data is gone (reliability.md §0.7). The process ends and looks again.
+the same connection "succeeds" although data is gone (Linux marks such pages clean). The process ends
+and looks again.
 """
 
 from __future__ import annotations

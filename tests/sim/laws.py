@@ -1,4 +1,4 @@
-"""What must hold at the end of every history (reliability.md §5; the numbers are its invariants)."""
+"""What must hold at the end of every history, whatever failed on the way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def problems(world: World) -> list[str]:
 
 
 def _sessions(world: World) -> list[str]:
-    """3, 4: one real charge is one session with exactly its energy; none is invented, none is left open."""
+    """One real charge is one session with exactly its energy; none is invented, none is left open."""
     found = []
     rows = list(world.ledger().values())
     by_start = Counter((row.charger, row.meter_start_wh, row.meter_stop_wh) for row in rows)
@@ -35,7 +35,7 @@ def _sessions(world: World) -> list[str]:
 
 
 def _replies(world: World) -> list[str]:
-    """6, 7: the same start gets the same bytes for ever; no transaction id is given twice."""
+    """The same start gets the same bytes for ever; no transaction id is given twice."""
     found = [
         f"{name}: a start was answered in two ways" for name, c in world.charges if len(set(c.replies)) > 1
     ]
@@ -44,7 +44,7 @@ def _replies(world: World) -> list[str]:
 
 
 def _commands(world: World) -> list[str]:
-    """12, 14: at most one call a start; every accepted command has exactly one end, and all paths hear it."""
+    """At most one call a start; every accepted command has exactly one end, and all paths hear it."""
     found = []
     ends = Counter(f.body.command for f in world.disk.facts if isinstance(f.body, facts.CommandSettled))
     for command_id, ordered in world.orders.items():
@@ -61,7 +61,7 @@ def _commands(world: World) -> list[str]:
 
 
 def _cloud(world: World) -> list[str]:
-    """2, 24: after healing the cloud has every fact, once, and the ledgers agree."""
+    """After healing the cloud has every fact, once, and the ledgers agree."""
     here, there = world.ledger(), world.cloud_ledger()
     report = reconcile.compare(here, there, side="box", other="cloud")
     found = []
@@ -73,7 +73,7 @@ def _cloud(world: World) -> list[str]:
 
 
 def _order(world: World) -> list[str]:
-    """8: a connector never has two open sessions."""
+    """A connector never has two open sessions."""
     found, running = [], {}
     for fact in world.disk.facts:
         body = fact.body

@@ -1,6 +1,6 @@
 """Random histories of box, cloud and network: whatever happens, every record arrives once.
 
-The laws (reliability.md §5, 2, 3, 9, 10, 11): an ack covers only what is applied; a mark never falls while
+The laws (design §9): an ack covers only what is applied; a mark never falls while
 cloud and epoch stay the same; after healing the cloud holds everything in the journal; nothing is applied
 twice; and nothing appears that no box ever wrote.
 """

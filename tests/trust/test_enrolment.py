@@ -1,4 +1,7 @@
-"""Enrolment over a network that nobody trusts, and the tunnel's challenge (security.md (d), 22 and 23)."""
+"""Enrolment over a network that nobody trusts, and the tunnel's challenge.
+
+Tried: a box or a cloud without the code, any character of the answer flipped, a challenge answered wrongly.
+"""
 
 import msgspec
 import pytest

@@ -1,4 +1,8 @@
-"""Grants: what is believed, until when, and everything that is not (security.md (d), 10, 11, 13 to 16)."""
+"""Grants: what is believed, until when, and everything that is not.
+
+Tried: algorithms and headers of the attacker's choice, other types and sites, times that are missing or
+absurd, revoked keys, issuers that claim more than they may, and keys past their own end.
+"""
 
 from typing import Any
 

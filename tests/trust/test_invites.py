@@ -1,4 +1,4 @@
-"""Invites: one secret, one key, one end (security.md (d), 22 and 24)."""
+"""Invites: one secret, one key, one end. Tried: guesses, a second key, and coming late."""
 
 import msgspec
 import pytest

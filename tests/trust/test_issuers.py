@@ -1,4 +1,7 @@
-"""Key sets under their root, and a box's issuer under its identity (security.md (d), 16)."""
+"""Key sets under their root, and a box's issuer under its identity.
+
+Tried: key sets rolled back, of another root, or changed on the way; vouchers changed or for what is no key.
+"""
 
 import msgspec
 import pytest
