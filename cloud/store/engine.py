@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -33,8 +33,11 @@ P = ParamSpec("P")
 #: How long a transaction waits for a connection. Longer than the slowest batch; then the store is `busy`.
 WAIT_S = 10.0
 READERS = 4
-_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
-_HINT = "Leave --database out for SQLite in the data folder, or say postgresql+asyncpg://USER@HOST/NAME."
+#: What to do about a database that cannot be used. PostgreSQL's driver is the operator's to install.
+_HINT = (
+    "Leave --database out: the data folder then holds a SQLite file. PostgreSQL is"
+    " postgresql+asyncpg://USER@HOST/NAME, with asyncpg installed."
+)
 
 #: synchronous=FULL: the ack of a batch promises the disk. wal_autocheckpoint on the writer only.
 _SQLITE_WRITER = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
@@ -47,26 +50,34 @@ class Database:
     def __init__(self, url: str) -> None:
         """Raises LocalFault(bad_settings) for a database that we do not speak to."""
         known = _known(url)
-        self._running: set[asyncio.Task[Any]] = set()
-        self.is_sqlite = url.startswith("sqlite")
-        if self.is_sqlite:
-            self.writer = _sqlite_engine(url, _SQLITE_WRITER, size=1, begin="BEGIN IMMEDIATE")
-            self.reader = _sqlite_engine(url, _SQLITE_READER, size=READERS, begin="BEGIN")
-        else:
-            self.writer = self.reader = create_async_engine(url, pool_timeout=WAIT_S)
         self._told = known.render_as_string(hide_password=True)
+        self._running: set[asyncio.Task[Any]] = set()
+        self.is_sqlite = known.get_backend_name() == "sqlite"
+        try:
+            if self.is_sqlite:
+                self.writer = _sqlite_engine(url, _SQLITE_WRITER, size=1, begin="BEGIN IMMEDIATE")
+                self.reader = _sqlite_engine(url, _SQLITE_READER, size=READERS, begin="BEGIN")
+            else:
+                self.writer = self.reader = create_async_engine(url, pool_timeout=WAIT_S)
+        except (SQLAlchemyError, ImportError) as unusable:  # no such driver, or one that is not for asyncio
+            raise self._refused(unusable) from None
 
     async def open(self) -> None:
-        """Bring the schema up to date. Raises LocalFault(bad_settings) when the database cannot be reached."""
+        """Bring the schema up to date. Raises LocalFault(bad_settings): the database cannot be reached."""
+        connection = self.writer.connect()
         try:
-            connecting = self.writer.connect()
-            connection = await connecting
+            await connection.start()
         except (SQLAlchemyError, OSError) as failed:
-            why = getattr(failed, "orig", None) or failed
-            raise LocalFault(Code.BAD_SETTINGS, f"--database {self._told}: {why}", hint=_HINT) from None
-        async with connection:
+            raise self._refused(failed) from None
+        try:
             await connection.run_sync(upgrade)
             await connection.commit()
+        finally:
+            await connection.close()
+
+    def _refused(self, why: Exception) -> LocalFault:
+        told = str(getattr(why, "orig", None) or why).partition("\n")[0]
+        return LocalFault(Code.BAD_SETTINGS, f"--database {self._told}: {told}", hint=_HINT)
 
     async def close(self) -> None:
         """Close every connection, once what is under way has ended; the last one of SQLite checkpoints."""
@@ -127,18 +138,13 @@ class Database:
 
 
 def _known(url: str) -> URL:
-    """Read a database's URL. Raises LocalFault(bad_settings) for one that is none, or is not ours to speak."""
+    """Read a database's URL. Raises LocalFault(bad_settings) for one that is none, or of another database."""
     try:
         known = make_url(url)
-        known.get_dialect().import_dbapi()
     except ArgumentError:
-        raise LocalFault(Code.BAD_SETTINGS, "--database is not a database's URL", hint=_HINT) from None
-    except (NoSuchModuleError, ImportError) as absent:
-        raise LocalFault(
-            Code.BAD_SETTINGS, f"--database {url.partition(':')[0]}: {absent}", hint=_HINT
-        ) from None
-    if known.drivername not in _DRIVERS:
-        told = f"--database {known.drivername}: this cloud speaks {' and '.join(_DRIVERS)}"
+        raise LocalFault(Code.BAD_SETTINGS, "--database is no URL of a database", hint=_HINT) from None
+    if known.get_backend_name() not in ("sqlite", "postgresql"):
+        told = f"--database {known.drivername}: only SQLite and PostgreSQL are known here"
         raise LocalFault(Code.BAD_SETTINGS, told, hint=_HINT)
     return known
 
