@@ -74,6 +74,10 @@ def answered(state: SiteState, given: inputs.CallEnded, now_ms: int) -> inputs.D
                 order.name == Name.AVAILABILITY and given.answer == "scheduled"
             ):
                 outcomes.settle(draft, order, "succeeded", result=outcomes.fitting(given.result))
+        case "rejected" if order.name == Name.STOP and order.attempt > 1:
+            # An earlier attempt, whose answer was lost, may be why there is nothing left to stop. The
+            # session's end will tell, or the command's own.
+            pass
         case "rejected" | "not_supported":
             outcomes.confirm(draft, order, given)
             code = Code.CHARGER_REJECTED if given.answer == "rejected" else Code.CHARGER_NOT_SUPPORTED

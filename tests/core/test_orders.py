@@ -237,6 +237,17 @@ def test_no_failure_on_the_way_ends_a_stop(answer: str) -> None:
     assert sent(site) == [1, 2]
 
 
+def test_a_repeated_stop_that_is_rejected_may_have_worked_the_first_time() -> None:
+    site, stop = stopping()
+    site.answer(stop, "lost")
+    site.lose()
+    again = site.connect()
+    assert site.answer(again, "rejected").facts == ()
+    site.end(site.last(facts.SessionStarted).transaction)
+    assert settled(site) == [("succeeded", "")]
+    site.check()
+
+
 def test_a_stop_waits_for_a_charger_that_is_away_and_goes_first_when_it_is_back() -> None:
     site = Site().ready()
     site.begin()
