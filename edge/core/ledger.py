@@ -4,12 +4,12 @@ A session is opened here, fed by `metering`, closed by `stops`, remembered by `s
 or closes one. Every report is acknowledged, whatever is wrong with it: it becomes part of a session, or an
 orphan that a person judges; nothing is guessed and nothing is lost (quirks 50–66).
 
-**Is this start a repeat?** (QUIRKS.md, "The deduplication rule".) K = charger, connector, casefolded
-tag, meter start, start second. K is *strong* while the charger's clock can be believed; then the same K is the same start for ever
-and gets the stored reply. With a *weak* K (clock never set, far ahead, standing still) two real sessions may
-look alike, so the same K is a repeat only while the first is open and neither a Boot nor an Available came
-since; otherwise it is a new session, flagged for review. A 2.x station brings its own transaction id, which
-is K.
+**Is this start a repeat?** (QUIRKS.md, "The deduplication rule".) K = charger, connector, casefolded tag,
+meter start, start second. K is *strong* while the charger's clock can be believed; then the same K is the
+same start for ever and gets the stored reply. With a *weak* K (clock never set, far ahead, standing still)
+two real sessions may look alike, so the same K is a repeat only while the first is open and neither a Boot
+nor an Available came since; otherwise it is a new session, flagged for review. A 2.x station brings its own
+transaction id, which is K.
 
 **A start where a session is open.** A charger has one session on a connector, so the earlier one is over. It
 was either the same start with another time (same tag, same register, nothing charged, its id never used):

@@ -40,7 +40,7 @@ def measured(state: SiteState, given: inputs.MeterReported) -> inputs.Decision:
 def _session(station: Station, given: inputs.MeterReported) -> tuple[Session | None, bool]:
     """The session that the values belong to, and whether the message named it.
 
-    Connector 0 is the station's own meter and counts for nobody, unless a transaction is named with it (79).
+    Connector 0 is the station's own meter and counts for nobody, unless it names a transaction (quirk 79).
     """
     here = station.open_on(given.evse) if given.evse != 0 else None
     transaction = given.transaction
@@ -53,7 +53,7 @@ def _session(station: Station, given: inputs.MeterReported) -> tuple[Session | N
 
 
 def _is_id(transaction: str) -> bool:
-    """Whether it can be an id: chargers that wait for ours send none, 0, −1 or another negative (55)."""
+    """Whether it can be an id: chargers that wait for ours send none, 0, −1 or less (quirk 55)."""
     return transaction not in ("", "0") and not transaction.startswith("-")
 
 

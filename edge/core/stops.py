@@ -2,7 +2,7 @@
 
 The first stop is the billing truth. It closes the open session, or takes the place of a provisional close; an
 identical one gets the stored reply, another one is kept as a conflict (quirk 58), one of no known transaction
-as an orphan (56). Each is acknowledged. The energy comes from the registers (`meter`), never below zero.
+as an orphan (quirk 56). Each is acknowledged. Energy comes from the registers (`meter`), never below zero.
 """
 
 from __future__ import annotations
