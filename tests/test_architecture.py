@@ -1,4 +1,4 @@
-"""The house rules that a reviewer need not watch: ceilings, import contracts, top level, pinned requirements.
+"""The house rules that a reviewer need not watch: ceilings, imports, top level, citations, pins.
 
 An exception to a ceiling stands here, with its reason.
 """
@@ -37,6 +37,10 @@ DOCUMENTS = {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
 # Put together from pieces, so that this file does not hold what it looks for.
 INDEX_HOSTS = tuple(".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org")))
 MACHINE_PATHS = tuple(f"/{folder}/" for folder in ("work", "root"))
+
+# `design §2.3`, `design §7, §8`; `quirk 5`, `quirks 41 and 42`, `quirks 43–49`.
+DESIGN = re.compile(r"\bdesign,? (§[\d.]+(?:(?:,| and) §[\d.]+)*)", re.IGNORECASE)
+QUIRK = re.compile(r"\bquirks? (\d[\d–]*(?:(?:,| and) \d[\d–]*)*)", re.IGNORECASE)
 
 pytestmark = needs("git")
 
@@ -118,6 +122,50 @@ def test_no_file_names_a_package_index_or_a_place_on_one_machine() -> None:
         if (match := forbidden.search((ROOT / path).read_bytes()))
     }
     assert found == set()
+
+
+def prose() -> Iterator[tuple[str, str]]:
+    """Every file of the repository but this one, on one line: a line's end may break a citation."""
+    for path in repository_files():
+        if path == Path(__file__).relative_to(ROOT):
+            continue
+        text = (ROOT / path).read_bytes().decode(errors="replace")
+        yield path.as_posix(), re.sub(r"\s*\n\s*(?:#:?\s+)?", " ", text)
+
+
+def dead_citations(cited: re.Pattern[str], known: set[str]) -> set[str]:
+    """What is cited and not known. A range (43–49) cites its two ends and all between."""
+    dead = set()
+    for path, text in prose():
+        for match in cited.finditer(text):
+            for first, last in re.findall(r"(\d+(?:\.\d+)?)(?:–(\d+))?", match.group(1)):
+                numbers = map(str, range(int(first), int(last) + 1)) if last else (first,)
+                dead |= {f"{path}: {number}" for number in numbers if number not in known}
+    return dead
+
+
+def test_no_file_cites_a_document_that_is_not_here() -> None:
+    here = ["/" + path.as_posix() for path in repository_files() if path.suffix == ".md"]
+    dead = {
+        f"{path}: {name}"
+        for path, text in prose()
+        for name in re.findall(r"\w[\w-]*(?:/[\w-]+)*\.md\b", re.sub(r"https?://\S+", "", text))
+        if not any(document.endswith(f"/{name}") for document in here)
+    }
+    assert dead == set()
+
+
+def test_what_is_cited_by_number_can_be_looked_up() -> None:
+    design = (ROOT / "ARCHITECTURE.md").read_text()
+    sections = set(re.findall(r"^(?:### |\d+\. )§(\d+(?:\.\d+)?)\b", design, flags=re.MULTILINE))
+    assert len(sections) > 14, "found no numbered design"
+    assert dead_citations(DESIGN, sections) == set()
+
+    quirks = (ROOT / "edge/chargers/QUIRKS.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|", quirks, flags=re.MULTILINE)
+    assert rows, "found no quirk"
+    assert len(rows) == len(set(rows)), "a number stands for two"
+    assert dead_citations(QUIRK, set(rows)) == set()
 
 
 def test_the_import_contracts_hold(
