@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cli.output import DONE, FAILED, print_json, print_qr, table
+from common.cli.words import instant_text
 from common.client.connection import Connection
 from common.client.local import local
 
@@ -165,8 +166,8 @@ async def sessions(args: argparse.Namespace) -> int:
         ("Started", "Ended", "Charger", "State", "kWh", "Driver"),
         [
             (
-                row["started_at"],
-                row["ended_at"],
+                instant_text(row["started_at"]),
+                instant_text(row["ended_at"]),
                 f"{row['charger']} / {row['evse']}",
                 row["state"] + (f" ({', '.join(row['flags'])})" if row["flags"] else ""),
                 "" if row["energy_wh"] is None else f"{row['energy_wh'] / 1000:.2f}",

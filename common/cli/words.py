@@ -22,6 +22,8 @@ STATES = {
     ConnectorState.UNAVAILABLE: "Out of service",
     ConnectorState.FAULTED: "Fault",
 }
+#: In place of what nobody can tell.
+UNKNOWN = "unknown"
 #: What a driver sees of a connector that somebody else's car is at.
 _TAKEN = frozenset({ConnectorState.CHARGING, ConnectorState.SUSPENDED_EV, ConnectorState.SUSPENDED_EVSE})
 
@@ -57,7 +59,7 @@ def _progress(session: SessionView, now_ms: int | None, zone: tzinfo | None) -> 
         parts.append(f"battery {session.soc_percent:.0f} %")
     since = clock_text(session.started_at, now_ms, zone)
     text = ", ".join(parts)
-    if since:
+    if since and since != UNKNOWN:
         text = f"{text} since {since}" if text else f"since {since}"
     return f"{power}{',' if text else ''} {text}".rstrip()
 
@@ -85,15 +87,20 @@ def energy_text(energy_wh: float | None) -> str:
     return "" if energy_wh is None else f"{energy_wh / 1000:.2f} kWh"
 
 
-def clock_text(at: str, now_ms: int | None = None, zone: tzinfo | None = None) -> str:
-    """A time of day at the reader's place, with the day when that is not today; raw text as it is."""
+def instant_text(at: str) -> str:
+    """A time as it is written; "unknown" for a charger's own words that are no time with a zone."""
     try:
-        stamp = datetime.fromisoformat(at)
+        known = not at or datetime.fromisoformat(at).tzinfo is not None
     except ValueError:
-        return at
-    if stamp.tzinfo is None:
-        return at
-    local = stamp.astimezone(zone)
+        known = False
+    return at if known else UNKNOWN
+
+
+def clock_text(at: str, now_ms: int | None = None, zone: tzinfo | None = None) -> str:
+    """A time of day at the reader's place, with the day when that is not today; as `instant_text` if none."""
+    if (text := instant_text(at)) != at or not at:
+        return text
+    local = datetime.fromisoformat(at).astimezone(zone)
     if now_ms is None or local.date() == datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date():
         return f"{local:%H:%M}"
     return f"{local:%Y-%m-%d %H:%M}"

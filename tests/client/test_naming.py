@@ -6,7 +6,7 @@ from datetime import UTC, timedelta, timezone
 
 import pytest
 
-from common.cli.words import age_text, charger_text, clock_text, connector_text, energy_text
+from common.cli.words import age_text, charger_text, clock_text, connector_text, energy_text, instant_text
 from common.client.naming import find_charger, in_order, open_session
 from common.domain import ConnectorState, from_iso
 from common.errors import Code, Refused
@@ -135,8 +135,21 @@ def test_a_charger_in_words() -> None:
 def test_times_and_amounts() -> None:
     assert clock_text("2026-03-01T23:30:00Z", NOW, timezone(timedelta(hours=1))) == "2026-03-02 00:30"
     assert clock_text("2026-03-01T19:30:00Z", NOW, timezone(timedelta(hours=1))) == "20:30"
-    assert clock_text("yesterday, says the charger", NOW) == "yesterday, says the charger"
-    assert clock_text("2026-03-01T19:30:00", NOW) == "2026-03-01T19:30:00"
+    assert clock_text("yesterday, says the charger", NOW) == "unknown"
+    assert clock_text("2026-03-01T19:30:00", NOW) == "unknown", "nobody knows where that was"
+    assert clock_text("", NOW) == ""
+
+
+def test_a_time_is_shown_as_ours_only_if_it_is_one() -> None:
+    assert instant_text("2026-03-01T19:30:00Z") == "2026-03-01T19:30:00Z"
+    assert instant_text("2026-03-01T19:30:00+01:00") == "2026-03-01T19:30:00+01:00"
+    assert [instant_text(text) for text in ("2026-03-01T19:30:00", "noon", "")] == ["unknown", "unknown", ""]
+
+
+def test_a_session_without_a_readable_start_says_nothing_of_it() -> None:
+    session = SessionView("s1", "CP1", 1, started_at="noon", energy_wh=1000.0)
+    shown = connector_text(ConnectorView(1, state=ConnectorState.CHARGING), session)
+    assert shown.endswith("1.00 kWh")
     assert clock_text("") == ""
     assert (energy_text(None), energy_text(0.0), energy_text(12345.0)) == ("", "0.00 kWh", "12.35 kWh")
     assert [age_text(ms) for ms in (0, 59_999, 60_000, 7_200_000, 200_000_000)] == [
