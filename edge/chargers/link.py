@@ -203,8 +203,23 @@ class ChargerLink:
                 handled += 1
                 if not handled % _BURST:
                     await asyncio.sleep(0)
-        except ConnectionClosed:
-            return
+        except ConnectionClosed as closed:
+            sent = None if closed.rcvd_then_sent else closed.sent  # an echo of the charger's is not ours
+            if sent is not None and sent.code == CloseCode.MESSAGE_TOO_BIG and not self._end.done():
+                self._oversized()
+
+    def _oversized(self) -> None:
+        # Refused by its head, so nobody knows what it was; a charger sends it again after it has dialled.
+        limit = self._ws.protocol.max_message_size
+        self._end.set_result((CloseCode.MESSAGE_TOO_BIG, f"sent a message of more than {limit} bytes"))
+        if self.standing.oversized():
+            log.warning(
+                "%s: sent a message of more than %s bytes, which is not taken and ends the connection; "
+                "counted from now on. It may send it again for ever: empty its StopTxnSampledData and "
+                "StopTxnAlignedData, so that its stops get shorter, then restart it or clear its queue.",
+                self.charger,
+                limit,
+            )
 
     async def _keep(self) -> None:
         """Watch over the connection until it is to end, then close it."""

@@ -26,6 +26,7 @@ class Standing:
         self.connections = 0
         self.violations: Counter[str] = Counter()
         self.bad_frames: Counter[str] = Counter()
+        self.too_large = 0  #: messages above our limit; each ended its connection
         self.repeats = 0
         self.unmatched_answers = 0
         self.deaf = False
@@ -40,6 +41,11 @@ class Standing:
     def bad_frame(self, fault: str) -> bool:
         """Count an unreadable frame; return whether it is the first of its kind."""
         return _count(self.bad_frames, fault)
+
+    def oversized(self) -> bool:
+        """Count a message above our limit; return whether it is the first, and so worth a line in the log."""
+        self.too_large += 1
+        return self.too_large == 1
 
     def hears(self) -> None:
         """The charger answered a call."""
@@ -64,6 +70,7 @@ class Standing:
             "violations_by_name": dict(self.violations.most_common()),
             "bad_frames": sum(self.bad_frames.values()),
             "bad_frames_by_kind": dict(self.bad_frames.most_common()),
+            "too_large": self.too_large,
             "repeats": self.repeats,
             "unmatched_answers": self.unmatched_answers,
             "deaf": self.deaf,

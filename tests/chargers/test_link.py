@@ -281,6 +281,28 @@ async def test_a_large_stop_passes_and_an_oversized_message_ends_the_connection(
             assert await charger.alive()
 
 
+async def test_an_oversized_message_is_counted_and_the_log_says_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Site(limits=limits(message_max_bytes=1_000)) as site:
+        for times in (1, 2):
+            async with site.charger() as charger:
+                assert await charger.alive()
+                await charger.send("x" * 1_001)
+                assert (await charger.closed())[0] == 1009
+                await site.memory.first(core.StationDisconnected, times)
+                assert site.about()["too_large"] == times
+        assert site.about()["last_end"] == "sent a message of more than 1000 bytes"
+        (line,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert "CP1" in line
+        assert "1000 bytes" in line
+        assert "StopTxnSampledData" in line
+        async with site.charger() as charger:
+            await charger.ws.close(1009, "yours was too large for me")
+            await site.memory.first(core.StationDisconnected, 3)
+        assert site.about()["too_large"] == 2, "the charger's own 1009 is not ours"
+
+
 async def test_security_events_are_noted_but_a_flood_of_them_is_not() -> None:
     async with Site() as site, site.charger() as charger:
         event = {"type": "TamperDetectionActivated", "timestamp": "2026-03-01T12:00:00Z"}
