@@ -92,7 +92,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Take a waiting charger into the site, or give an adopted one another name."""
+    """Take a charger into the site, also before it first dials, or give an adopted one another name."""
 
     name: str = ""
 

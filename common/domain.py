@@ -7,9 +7,11 @@ on the wire and in facts they are ISO 8601 text with `Z`.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -137,3 +139,18 @@ def from_iso(text: str) -> int:
     if stamp.tzinfo is None:
         raise ValueError(f"no time zone in {text!r}")
     return round(stamp.timestamp() * 1000)
+
+
+#: The longest id that a charger may have (OCPP 2.x; a charge point of 1.6 has 20 at most).
+CHARGER_ID_CHARS_MAX: Final = 48
+#: For people: what an id is made of.
+CHARGER_ID_RULE: Final = (
+    f"1 to {CHARGER_ID_CHARS_MAX} letters, digits and . - _ : = + * @, a letter or digit among them"
+)
+# OCPP's identifierString without its `|`: nothing that a shell, a path or a log line would take for its own.
+_CHARGER_ID = re.compile(rf"(?=.*[A-Za-z0-9])[A-Za-z0-9.\-_:=+*@]{{1,{CHARGER_ID_CHARS_MAX}}}")
+
+
+def is_charger_id(text: str) -> bool:
+    """Whether a charger may be called so: by itself, or by whoever announces it before it dials."""
+    return _CHARGER_ID.fullmatch(text) is not None

@@ -22,6 +22,7 @@ class Code(StrEnum):
     BAD_REQUEST = "bad_request"
     NOT_PERMITTED = "not_permitted"
     UNKNOWN_CHARGER = "unknown_charger"
+    BAD_CHARGER_ID = "bad_charger_id"
     UNKNOWN_CONNECTOR = "unknown_connector"
     UNKNOWN_SESSION = "unknown_session"
     NOT_YOUR_SESSION = "not_your_session"
@@ -75,6 +76,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.UNKNOWN_CHARGER: (
         "There is no such charger here, or it is not yours to use.",
         "Check the name on the charger, or ask the operator to add you.",
+    ),
+    Code.BAD_CHARGER_ID: (
+        "No charger can have that identity.",
+        "Use the identity that is set in the charger: letters, digits and . - _ : = + * @, 48 at most.",
     ),
     Code.UNKNOWN_CONNECTOR: ("This charger has no such connector.", "Choose one of its own connectors."),
     Code.UNKNOWN_SESSION: ("There is no such charging session.", "Look at the charger's state again."),

@@ -12,7 +12,7 @@ import msgspec
 
 from common import commands, facts
 from common.commands import Name
-from common.domain import Role, Target
+from common.domain import CHARGER_ID_CHARS_MAX, Role, Target, is_charger_id
 from common.errors import Code, Refused
 from common.view import ChargerView, ConnectorView, View
 
@@ -107,9 +107,17 @@ def authorize(claims: Claims, name: Name, target: Target, args: commands.Args, v
     if claims.role not in commands.CLASSES[name].roles:
         raise Refused(Code.NOT_PERMITTED)
     charger = view.chargers.get(target.charger)
-    if charger is None or not may_use(claims, target.charger):
+    if not may_use(claims, target.charger):
         raise Refused(Code.UNKNOWN_CHARGER, target.charger)
-    if not charger.adopted and name is not Name.ADOPT:
+    if name is Name.ADOPT:
+        # Who has dialled so far does not matter: an installer types the ids first, and strangers who flood
+        # the queue of those that wait must not keep the site's own charger out.
+        if charger is None and not is_charger_id(target.charger):
+            raise Refused(Code.BAD_CHARGER_ID, ascii(target.charger[:CHARGER_ID_CHARS_MAX]))
+        return
+    if charger is None:
+        raise Refused(Code.UNKNOWN_CHARGER, target.charger)
+    if not charger.adopted:
         raise Refused(Code.UNKNOWN_CHARGER, f"{target.charger} is waiting to be adopted")
     if is_staff(claims):
         return

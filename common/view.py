@@ -137,6 +137,16 @@ def connector(view: View, charger_id: str, evse: int, connector_id: int = 1) -> 
     return known
 
 
+def spelling(view: View, charger_id: str) -> str:
+    """The id as this site spells it, found in any case; as given if there is none."""
+    known = view.chargers
+    if charger_id in known and known[charger_id].adopted:
+        return charger_id
+    folded = charger_id.casefold()
+    alike = [entry for entry in known.values() if entry.id.casefold() == folded]
+    return next((e.id for e in alike if e.adopted), alike[0].id if alike else charger_id)
+
+
 def open_session(view: View, charger_id: str, evse: int) -> SessionView | None:
     """The open session on a connector, if there is one."""
     known = view.chargers.get(charger_id)
@@ -163,8 +173,9 @@ def _adopted(view: View, fact: facts.Fact, body: facts.ChargerAdopted) -> None:
 
 def _booted(view: View, fact: facts.Fact, body: facts.ChargerBooted) -> None:
     entry = charger(view, body.charger)
-    entry.vendor, entry.model = body.vendor, body.model
-    entry.serial, entry.firmware = body.serial, body.firmware
+    # A charger that boots without saying what it is has not become nobody.
+    entry.vendor, entry.model = body.vendor or entry.vendor, body.model or entry.model
+    entry.serial, entry.firmware = body.serial or entry.serial, body.firmware or entry.firmware
     entry.boots += 1
 
 

@@ -32,7 +32,7 @@ from common.link.websocket import WebSocketListener, listen_websocket
 from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
-from common.view import View
+from common.view import View, spelling
 from edge import discovery
 from edge.apps import Apps
 from edge.authority import Authority
@@ -130,12 +130,9 @@ class Site:
 
     def _adopted(self, identity: str) -> str | None:
         """The stored spelling of an adopted charger, matched in any case (quirk 5)."""
-        chargers = self.gateway.state.view.chargers
-        exact = chargers.get(identity)
-        if exact is not None and exact.adopted:
-            return identity
-        folded = identity.casefold()
-        return next((c.id for c in chargers.values() if c.adopted and c.id.casefold() == folded), None)
+        known = self.gateway.state.view
+        entry = known.chargers.get(spelling(known, identity))
+        return entry.id if entry is not None and entry.adopted else None
 
     def _in_session(self, charger: str) -> bool:
         entry = self.gateway.state.view.chargers.get(charger)

@@ -10,30 +10,38 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import re
-from collections import OrderedDict, deque
+import shlex
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-#: OCPP 1.6-J security whitepaper A00: 20 for a charge point id of 1.6; OCPP 2.x allows 48.
-IDENTITY_MAX_CHARS: Final = 48
-
-# Printable ASCII without blank and slash: what fits one path segment, one log line and one file name.
-_IDENTITY = re.compile(rb"[!-.0-~]{1,%d}" % IDENTITY_MAX_CHARS)
+from common.domain import is_charger_id
 
 
-def identity_of(path: str, username: bytes | None = None) -> str | None:
-    """Return the charger's identity: the last segment of the path that is not empty, percent-decoded once.
+def named_by(path: str, username: bytes | None = None) -> bytes:
+    """Return what a dial names: the last segment of the path that is not empty, percent-decoded once.
 
     Prefixes, doubled and trailing slashes and a query are seen in the field (quirk 5). With an empty path
-    the user name of Basic authentication stands for it (quirk 7). None if that is no identity.
+    the user name of Basic authentication stands for it (quirk 7). Anything may be in it.
     """
     segments = [segment for segment in path.partition("?")[0].split("/") if segment]
-    raw = unquote_to_bytes(segments[-1]) if segments else username or b""
-    return raw.decode("ascii") if _IDENTITY.fullmatch(raw) else None
+    return unquote_to_bytes(segments[-1]) if segments else username or b""
+
+
+def identity_of(named: bytes) -> str | None:
+    """Return the charger's identity of what a dial names, None if that is no identity (`is_charger_id`)."""
+    text = named.decode("ascii", "replace")
+    return text if is_charger_id(text) else None
+
+
+def adopt_command(identity: str, *options: str) -> str:
+    """Return the command line that adopts a charger: safe in a shell, whatever its identity is."""
+    # what begins with a hyphen would be read as an option
+    operand = ("--", identity) if identity.startswith("-") else (identity,)
+    return shlex.join(("plugside-edge", "chargers", "adopt", *options, *operand))
 
 
 def basic_token(headers: Sequence[str]) -> bytes | None:
@@ -99,6 +107,41 @@ class Throttle:
         if len(self._passed) > self._max:
             self._passed.popitem(last=False)
         return True
+
+
+class LineBudget:
+    """Lines that strangers can make us write: so many for each window, what is above them is counted by kind.
+
+    Kinds are ours, never a stranger's words, so that counting them is bounded. The window begins with the
+    first line after the last one's end.
+    """
+
+    LINES_MAX: Final = 10
+    WINDOW_MS: Final = 60_000
+
+    def __init__(self) -> None:
+        self._until_ms = 0
+        self._left = 0
+        self._withheld: Counter[str] = Counter()
+
+    def passes(self, kind: str, mono_ms: int) -> bool:
+        """Return whether a line of this kind may be written now; if not, it is counted."""
+        if mono_ms >= self._until_ms:
+            self._until_ms, self._left = mono_ms + self.WINDOW_MS, self.LINES_MAX
+        if not self._left:
+            self._withheld[kind] += 1
+            return False
+        self._left -= 1
+        return True
+
+    def left_ms(self, mono_ms: int) -> int:
+        """Return how long the window still lasts."""
+        return max(0, self._until_ms - mono_ms)
+
+    def withheld(self) -> dict[str, int]:
+        """Return how many lines were withheld since this was asked last, by kind, the most frequent first."""
+        counts, self._withheld = dict(self._withheld.most_common()), Counter()
+        return counts
 
 
 class Swaps:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Self, cast
 
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -25,6 +25,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
+from common.domain import CHARGER_ID_RULE
 from common.errors import Code, LocalFault
 from common.facts import ChargerAdopted, SecurityNoted
 from common.ports import Clock, Ids
@@ -33,15 +34,16 @@ from edge.chargers.admission import (
     AdoptionQueue,
     Buckets,
     Swaps,
-    Throttle,
     Waiting,
     basic_token,
     identity_of,
+    named_by,
     password_fits,
 )
 from edge.chargers.calls import not_connected
 from edge.chargers.connection import ChargerConnection
 from edge.chargers.dialect import Dialect
+from edge.chargers.doorbook import Doorbook
 from edge.chargers.link import ChargerLink
 from edge.chargers.ports import Gateway
 from edge.chargers.standing import Standing
@@ -79,12 +81,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     probe_s: float = 3
     #: `adopt any` is for demos and tests.
     adopt_any_max: int = 600
-
-
-#: Once an hour at most the same security note about the same charger.
-_NOTE_EVERY_MS: Final = 3_600_000
-#: Once a minute at most a waiting charger is reported: Grizzl-E dials every few seconds.
-_WAITING_EVERY_MS: Final = 60_000
 
 
 class ChargerListener:
@@ -125,10 +121,10 @@ class ChargerListener:
         self._queue = AdoptionQueue()
         self._connections: set[ChargerConnection] = set()
         self._buckets = Buckets(burst=self._limits.dials_burst, per_second=self._limits.dials_per_s)
-        self._notes = Throttle(every_ms=_NOTE_EVERY_MS)
-        self._waiting_notes = Throttle(every_ms=_WAITING_EVERY_MS)
+        self._book = Doorbook(
+            self._mono_ms, lambda delay_s, tell: asyncio.get_running_loop().call_later(delay_s, tell)
+        )
         self._adopted_here = 0
-        self.refusals: Counter[str] = Counter()  #: connections turned away, by reason
 
     # ------------------------------------------------------------------------------------------- life
 
@@ -172,6 +168,7 @@ class ChargerListener:
         self.disconnect(code=CloseCode.GOING_AWAY, reason="the box restarts")
         server.close()
         await server.wait_closed()
+        self._book.close()
 
     async def ended(self) -> None:
         """Return once it listens no more, whoever closed it."""
@@ -232,6 +229,11 @@ class ChargerListener:
             }
         return about
 
+    @property
+    def refusals(self) -> Counter[str]:
+        """Connections turned away, by reason."""
+        return self._book.refusals
+
     def waiting(self) -> Iterator[Waiting]:
         """Go through the chargers that dialled and are not adopted, in order of their last dial."""
         return iter(self._queue)
@@ -241,9 +243,9 @@ class ChargerListener:
     def entered(self, connection: ChargerConnection) -> bool:
         """Count a connection and pace its address; see `connection.Door`."""
         if len(self._connections) >= self._limits.connections_max:
-            self._refused("too many connections", connection.peer)
+            self._book.refused("too many connections", connection.peer)
         elif not self._buckets.take(connection.peer, self._mono_ms()):
-            self._refused("dials too often", connection.peer)
+            self._book.refused("dials too often", connection.peer)
         else:
             self._connections.add(connection)
             return True
@@ -256,11 +258,6 @@ class ChargerListener:
     def _mono_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
 
-    def _refused(self, why: str, address: str) -> None:
-        self.refusals[why] += 1
-        if self._notes.passes(f"refused {why} {address}", self._mono_ms()):
-            log.warning("a connection from %s was refused: %s", address, why)
-
     async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
         """Decide on a handshake: None lets it go on."""
         assert isinstance(ws, ChargerConnection)
@@ -268,29 +265,31 @@ class ChargerListener:
         if request.method != "GET" or "websocket" not in upgrade:
             return None  # a browser: websockets tells it what this is (426)
         if self._stopping or not self._gateway.accepting:
-            self._refused("not accepting", ws.peer)
+            self._book.refused("not accepting", ws.peer)
             response = ws.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Nothing can be written down now.\n")
             response.headers["Retry-After"] = "30"
             return response
         offered = ", ".join(request.headers.get_all("Sec-WebSocket-Protocol"))[:64]
         token = basic_token(request.headers.get_all("Authorization"))
-        identity = identity_of(request.path, token and token.partition(b":")[0])
+        named = named_by(request.path, token and token.partition(b":")[0])
+        identity = identity_of(named)
         if identity is None:
-            self._refused("no identity", ws.peer)
-            return ws.respond(HTTPStatus.NOT_FOUND, "The URL must end in the charger's identity.\n")
+            self._book.misnamed(named, ws.peer)
+            rule = f"The URL must end in the charger's identity: {CHARGER_ID_RULE}.\n"
+            return ws.respond(HTTPStatus.NOT_FOUND, rule)
         stored = self._adopted(identity) or self._adopt(identity)
         if stored is None:
             self._wait(identity, ws.peer, offered)
             return ws.respond(HTTPStatus.NOT_FOUND, "This charger has not been adopted by the site yet.\n")
         password = self._password_for(stored)
         if password is not None and not password_fits(token, stored, password):
-            self._refused("wrong password", ws.peer)
+            self._book.refused("wrong password", ws.peer)
             self._note("wrong_password", stored, ws.peer)
             response = ws.respond(HTTPStatus.UNAUTHORIZED, "Identity and password do not fit.\n")
             response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
             return response
         if not await self._may_replace(stored, ws.peer, proven=password is not None):
-            self._refused("clone", ws.peer)
+            self._book.refused("clone", ws.peer)
             self._note("charger_clone", stored, ws.peer)
             return ws.respond(HTTPStatus.CONFLICT, "Another charger with this identity is connected.\n")
         ws.charger = stored
@@ -305,14 +304,9 @@ class ChargerListener:
 
     def _wait(self, identity: str, address: str, offered: str) -> None:
         """Put an unknown charger into the adoption queue."""
-        self._refused("not adopted", address)
         protocol = offered if offered.isprintable() else ""
         pushed_out = self._queue.dialled(identity, address, protocol, self._clock.now_ms())
-        if pushed_out is not None:
-            self.refusals["adoption queue full"] += 1
-            log.warning("%s is no longer waiting to be adopted: the queue is full", pushed_out.charger)
-        if self._waiting_notes.passes(identity.casefold(), self._mono_ms()):
-            log.info("%s at %s waits: `plugside-edge chargers adopt %s`", identity, address, identity)
+        if self._book.waits(identity, address, pushed_out):
             self._submit(StationWaiting(charger=identity, address=address, protocol=protocol))
 
     async def _may_replace(self, charger: str, address: str, *, proven: bool) -> bool:
@@ -325,8 +319,7 @@ class ChargerListener:
         return self._swaps[charger].admit(address, self._mono_ms())
 
     def _note(self, what: str, charger: str, address: str) -> None:
-        if self._notes.passes(f"{what} {charger}", self._mono_ms()):
-            log.warning("%s: %s, from %s", charger, what.replace("_", " "), address)
+        if self._book.noted(what, charger, address):
             self._submit(Note(body=SecurityNoted(what=what, charger=charger, address=address)))
 
     def _submit(self, given: Input) -> bool:
@@ -353,8 +346,7 @@ class ChargerListener:
         if ws.offered:
             dialect = self._dialects.get(_plain(ws.subprotocol or ""))
         if dialect is None:  # OCPP-J 1.6 §3.2: complete the handshake without the header, then close
-            self._refused("no common subprotocol", ws.peer)
-            log.warning("%s: offers %s; set it to OCPP 1.6J", ws.charger, ", ".join(ws.offered)[:64])
+            self._book.without_version(ws.charger, ws.peer, ", ".join(ws.offered)[:64])
             await ws.close(CloseCode.PROTOCOL_ERROR, "no common subprotocol; this box speaks ocpp1.6")
             return
         charger = ws.charger

@@ -11,12 +11,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from common.cli.output import print_json, print_qr, table
+from common.cli.output import print_json, print_qr, printable, table
+from common.cli.words import instant_text
 from common.client.connection import Connection
 from common.client.local import local
-
 from common.commands import Name
 from common.domain import Target
+from edge.chargers.admission import adopt_command
 
 #: Where the unit puts the socket (systemd/plugside-edge.service); tried when nothing else is said.
 UNIT_SOCKET = Path("/run/plugside-edge/edge.sock")
@@ -81,8 +82,8 @@ async def chargers_list(args: argparse.Namespace) -> int:
     else:
         print("No charger has been adopted yet.")
     for row in waiting:
-        print(f"\n{row['id']} at {row['address']} waits to be adopted (dialled {row['dials']}×):")
-        print(f'  plugside-edge chargers adopt {row["id"]} --name "Bay 1"')
+        print(f"\n{printable(row['id'])} at {row['address']} waits to be adopted (dialled {row['dials']}×):")
+        print(f"  {adopt_command(row['id'], '--name', 'Bay 1')}")
     return 0
 
 
@@ -105,10 +106,14 @@ def _charger_row(row: dict[str, Any]) -> tuple[str, ...]:
 async def chargers_adopt(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         end = await box.command(Name.ADOPT, Target(charger=args.charger), {"name": args.name}).settled()
+        rows = await box.query("chargers")
     if args.json:
         print_json({"charger": args.charger, "name": args.name, "outcome": end.outcome})
-    else:
-        print(f"{args.charger} is adopted" + (f' as "{args.name}".' if args.name else "."))
+        return 0
+    print(f"{args.charger} is adopted" + (f' as "{args.name}".' if args.name else "."))
+    asked = args.charger.casefold()
+    if not any(row["id"].casefold() == asked and (row.get("since") or row.get("dials")) for row in rows):
+        print("It has not dialled in yet: type `plugside-edge chargers url` for what to set in it.")
     return 0
 
 
@@ -209,7 +214,7 @@ async def ledger(args: argparse.Namespace) -> int:
 def _session_row(row: dict[str, Any]) -> tuple[str, ...]:
     energy = row.get("energy_wh")
     return (
-        row.get("started_at", ""),
+        instant_text(row.get("started_at") or ""),
         row["charger"],
         row["state"],
         "" if energy is None else f"{energy / 1000:.2f}",

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from common import commands, facts, policy
+from common import commands, facts, policy, view
 from common.commands import CLASSES, Name
 from common.domain import ConnectorState, iso
 from common.errors import Code, PlugsideError, Refused, error
@@ -57,6 +57,10 @@ def received(state: SiteState, given: CommandReceived, now_ms: int) -> inputs.De
         return _repeated(given, _recalled(given.id, given.recalled))
     if not given.id or len(given.id) > ID_CHARS_MAX or not isinstance(given.args, CLASSES[given.name].args):
         return _unrecorded(given, Code.BAD_REQUEST)
+    if isinstance(given.args, commands.Adopt):
+        # One charger, however it is typed: it dials in any case, too. Rights are judged for who it is.
+        stored = view.spelling(state.view, given.target.charger)
+        given = msgspec.structs.replace(given, target=msgspec.structs.replace(given.target, charger=stored))
     try:
         evse = _judge(state, given, now_ms)
     except PlugsideError as refused:
@@ -176,7 +180,7 @@ def _may_start(state: SiteState, station: Station, given: CommandReceived) -> in
     evse = _startable(station, given)
     place = station.places[evse]
     session = station.open_on(evse)
-    # A session whose connector is free again has lost its stop; it must not lock the next driver out (62).
+    # A session whose connector is free again has lost its stop; it locks nobody out (quirk 62).
     ghost = session is not None and session.available and place.state is _S.AVAILABLE
     if (session is not None and not ghost) or orders.start_intended(state, given.target.charger, evse):
         raise Refused(Code.CONNECTOR_IN_USE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from common import facts
+from common import facts, view
 from common.ports import Ids
 from edge.core import connector, inputs, orders, sessions
 from edge.core.state import Draft, SiteState, Station
@@ -54,12 +54,16 @@ def disconnected(state: SiteState, given: inputs.StationDisconnected) -> inputs.
 
 
 def waiting(state: SiteState, given: inputs.StationWaiting, now_ms: int) -> inputs.Decision:
-    """A stranger dialled. It is kept in a queue for the installer; a full queue keeps who still dials."""
-    shown = state.view.chargers.get(given.charger)
+    """A stranger dialled. It is kept in a queue for the installer; a full queue keeps who still dials.
+
+    The queue is a hint only: staff may adopt whom they name, whether it waits here or not.
+    """
+    charger = view.spelling(state.view, given.charger)
+    shown = state.view.chargers.get(charger)
     if shown is not None and shown.adopted:
         return inputs.NOTHING
     draft = Draft()
-    known_ms = state.look(given.charger).waiting_ms
+    known_ms = state.look(charger).waiting_ms
     if known_ms and now_ms < known_ms + WAITING_AGAIN_MS:
         return inputs.NOTHING
     if not known_ms:
@@ -71,7 +75,7 @@ def waiting(state: SiteState, given: inputs.StationWaiting, now_ms: int) -> inpu
             draft.facts.append(facts.ChargerAdopted(charger=longest, removed=True))
     draft.facts.append(
         facts.ChargerSeen(
-            charger=given.charger,
+            charger=charger,
             protocol=given.protocol[:TEXT_CHARS_MAX],
             address=given.address[:TEXT_CHARS_MAX],
             adopted=False,

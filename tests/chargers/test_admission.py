@@ -1,28 +1,37 @@
 """Admission without sockets: identities, passwords, pace, clones, the queue."""
 
 import base64
+import logging
+import shlex
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.domain import CHARGER_ID_CHARS_MAX, is_charger_id
+from edge.chargers import admission
 from edge.chargers.admission import (
-    IDENTITY_MAX_CHARS,
     AdoptionQueue,
     Buckets,
+    LineBudget,
     Swaps,
     Throttle,
+    adopt_command,
     basic_token,
-    identity_of,
+    named_by,
     password_fits,
 )
+from edge.chargers.doorbook import Doorbook
+
+LETTERS = "ABCXYZabcxyz0189"
 
 
-@given(
-    st.text(
-        st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?%"), min_size=1, max_size=48
-    )
-)
+def identity_of(path: str, username: bytes | None = None) -> str | None:
+    return admission.identity_of(named_by(path, username))
+
+
+@given(st.text(LETTERS + ".-_:=+*@", min_size=1, max_size=48).filter(lambda text: set(text) & set(LETTERS)))
 def test_every_plain_identity_is_found_behind_any_prefix(identity: str) -> None:
     assert identity_of(f"/{identity}") == identity
     assert identity_of(f"//ocpp/{identity}/?token=a/b") == identity
@@ -32,14 +41,37 @@ def test_every_plain_identity_is_found_behind_any_prefix(identity: str) -> None:
 def test_an_identity_fits_one_line_one_segment_and_one_file_name(path: str) -> None:
     found = identity_of(path)
     if found is not None:
-        assert 1 <= len(found) <= IDENTITY_MAX_CHARS
+        assert 1 <= len(found) <= CHARGER_ID_CHARS_MAX
         assert found.isascii()
         assert found.isprintable()
-        assert not set(found) & {" ", "/"}
+        assert not set(found) & set(" /$`;&|()<>'\"\\!#~^{}[],?%")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "$(id)", "`id`", "a;id", "a&b", "a|b", "a>b", "a'b", 'a"b', "a\\b", "a%b", "a/b", "ä", "a\n"],
+)
+def test_what_a_shell_would_obey_is_no_identity(name: str) -> None:
+    assert not is_charger_id(name)
+    assert admission.identity_of(name.encode()) is None
+
+
+@pytest.mark.parametrize("name", [".", "..", "-", "*", "--", "x" * 49])
+def test_what_is_a_path_an_option_or_a_pattern_alone_is_no_identity(name: str) -> None:
+    assert not is_charger_id(name)
+
+
+@given(st.text(min_size=1))
+def test_the_line_that_adopts_is_one_word_for_each_part_in_any_shell(name: str) -> None:
+    words = shlex.split(adopt_command(name, "--name", "Bay 1"))
+    assert words[:5] == ["plugside-edge", "chargers", "adopt", "--name", "Bay 1"]
+    assert words[-1] == name
+    assert (words[-2] == "--") == name.startswith("-"), "it is no option"
 
 
 def test_it_is_decoded_once() -> None:
-    assert identity_of("/%2541") == "%41"
+    assert named_by("/%2541") == b"%41"
+    assert identity_of("/%41") == "A"
 
 
 def test_the_user_name_stands_for_an_empty_path_only() -> None:
@@ -152,4 +184,65 @@ def test_the_queue_keeps_the_latest_dials_and_names_whom_it_pushed_out() -> None
 
 @pytest.mark.parametrize("path", ["/a%", "/a%zz"])
 def test_a_broken_percent_sign_is_taken_as_written(path: str) -> None:
-    assert identity_of(path) == path[1:]
+    assert named_by(path) == path[1:].encode()
+
+
+def test_lines_have_a_budget_for_each_window_and_the_rest_is_counted() -> None:
+    budget = LineBudget()
+    passed = [budget.passes("a", at) for at in range(LineBudget.LINES_MAX + 3)]
+    assert (passed.count(True), passed[-3:]) == (LineBudget.LINES_MAX, [False] * 3)
+    assert not budget.passes("b", 100)
+    assert budget.left_ms(100) == LineBudget.WINDOW_MS - 100
+    assert budget.withheld() == {"a": 3, "b": 1}
+    assert budget.withheld() == {}, "told once"
+    assert not budget.passes("a", LineBudget.WINDOW_MS - 1)
+    assert budget.passes("a", LineBudget.WINDOW_MS)
+
+
+class _Minute:
+    """A clock that a test sets, and what was to be called in its time."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+        self.book = Doorbook(lambda: self.now_ms, self._later)
+
+    def _later(self, delay_s: float, call: Callable[[], None]) -> "_Minute":
+        self.due.append((self.now_ms / 1000 + delay_s, call))
+        return self
+
+    def cancel(self) -> None:
+        self.due.clear()
+
+
+def test_a_flood_of_strangers_writes_few_lines_and_one_that_sums_up(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "plugside.chargers")
+    time, queue = _Minute(), AdoptionQueue()
+    for number in range(2_000):
+        time.now_ms = number * 5
+        name, address = f"stranger-{number}", f"10.0.{number // 250}.{number % 250}"
+        time.book.waits(name, address, queue.dialled(name, address, "", number))
+        time.book.misnamed(b"$(id)\n", f"10.1.{number // 250}.{number % 250}")
+    assert len(caplog.records) == LineBudget.LINES_MAX
+    assert [at for at, _ in time.due] == [60.0], "one summary is to come"
+    caplog.clear()
+    time.due.pop()[1]()
+    (line,) = caplog.messages
+    told = sum(int(part.split(" x ")[0]) for part in line.split(": ", 1)[1].split(", "))
+    assert told == 2_000 * 3 + (2_000 - AdoptionQueue.SIZE_MAX) - LineBudget.LINES_MAX
+    assert "x not adopted" in line
+    assert time.book.refusals["not adopted"] == time.book.refusals["not an identity"] == 2_000
+    caplog.clear()
+    time.now_ms = 60_000
+    time.book.refused("clone", "10.9.9.9")
+    assert len(caplog.messages) == 1, "a new minute has new lines"
+    time.book.close()
+    assert len(caplog.messages) == 1, "nothing was withheld"
+
+
+def test_what_is_no_identity_is_logged_so_that_no_terminal_obeys_it(caplog: pytest.LogCaptureFixture) -> None:
+    _Minute().book.misnamed(b"a\x1b[2J\n\xff" + b"x" * 4_000, "10.0.0.1")
+    (line,) = caplog.messages
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 400

@@ -58,13 +58,29 @@ async def test_the_identity_is_the_last_segment_in_the_stored_spelling(path: str
         assert (connected.charger, connected.protocol, connected.address) == ("CP1", "ocpp1.6", "127.0.0.1")
 
 
-@pytest.mark.parametrize("path", ["", "CP%201", "C%00", "x" * 49, "CP1%2F", "%F0%9F%94%8C"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "CP%201",
+        "C%00",
+        "x" * 49,
+        "CP1%2F",
+        "%F0%9F%94%8C",
+        "$(id)",
+        "%60id%60",
+        "a;b",
+        "a|b",
+        "a'b",
+        "%22",
+    ],
+)
 async def test_what_is_no_identity_is_refused_and_noted_nowhere(path: str) -> None:
     async with Site() as site:
         assert await refusal(site, path) == 404
         assert site.memory.inputs == []
         assert list(site.listener.waiting()) == []
-        assert site.listener.refusals == {"no identity": 1}
+        assert site.listener.refusals == {"not an identity" if path else "no identity": 1}
 
 
 async def test_an_unknown_charger_is_refused_queued_and_reported_once_a_minute() -> None:

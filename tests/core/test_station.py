@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from common import facts
 from common.commands import Adopt, Name, Reset, Stop
+from common.errors import Code, error
 from edge.core import inputs
 from edge.core.inputs import TriggerStatus
 from edge.core.station import WAITING_AGAIN_MS, WAITING_MAX
@@ -113,6 +117,83 @@ def test_an_adopted_charger_no_longer_waits_and_keeps_its_place() -> None:
     assert site.state.view.chargers["CP9"].adopted
     assert sum(not shown.adopted for shown in site.state.view.chargers.values()) == WAITING_MAX
     site.check()
+
+
+def test_a_flood_of_strangers_keeps_nobody_from_being_adopted() -> None:
+    site = Site()
+    for number in range(500):
+        site.feed(waiting(f"stranger-{number}"))
+    assert site.feed(waiting("CP2")).facts == (), "the queue is full"
+    site.command(Name.ADOPT, Adopt("Bay 2"), charger="CP2", claims=operator())
+    assert site.state.view.chargers["CP2"].adopted
+    site.check()
+
+
+def test_a_charger_may_be_adopted_before_it_dials_and_dials_in_any_case() -> None:
+    site = Site()
+    decision = site.command(Name.ADOPT, Adopt("Bay 2"), charger="cp-2", claims=operator())
+    assert kinds(decision) == ["command_accepted", "charger_adopted", "command_settled"]
+    assert site.feed(waiting("CP-2")).facts == (), "it waits no more"
+    site.command(Name.ADOPT, Adopt("Bay 3"), id="cmd-2", charger="CP-2", claims=operator())
+    shown = site.state.view.chargers
+    assert {charger: entry.name for charger, entry in shown.items()} == {"cp-2": "Bay 3"}
+    assert site.ready("cp-2").state.view.chargers["cp-2"].online
+    site.check()
+
+
+def test_a_waiting_charger_is_adopted_as_it_spells_itself() -> None:
+    site = Site()
+    site.feed(waiting("New-1"))
+    assert site.feed(waiting("NEW-1")).facts == ()
+    site.command(Name.ADOPT, Adopt(), charger="new-1", claims=operator())
+    assert {charger: entry.adopted for charger, entry in site.state.view.chargers.items()} == {"New-1": True}
+    site.check()
+
+
+@pytest.mark.parametrize("charger", ["", "CP 1", "a/b", "$(id)", "ä", "x" * 49, "line\nbreak", ".."])
+def test_what_no_charger_can_be_called_is_not_adopted_and_the_reason_is_told(charger: str) -> None:
+    site = Site()
+    decision = site.command(Name.ADOPT, Adopt(), charger=charger, claims=operator())
+    assert [(step.stage, step.code) for step in decision.progress] == [("refused", Code.BAD_CHARGER_ID)]
+    told = error(Code.BAD_CHARGER_ID, decision.progress[0].detail)
+    assert "identity" in told.message
+    assert "letters, digits" in told.hint
+    assert told.message.isprintable()
+    assert site.state.view.chargers == {}
+    site.check()
+
+
+def test_staff_of_some_chargers_adopt_no_other_in_any_spelling() -> None:
+    site = Site()
+    site.feed(waiting("CP2"))
+    some = msgspec.structs.replace(operator(), chargers=("CP1", "cp2"))
+    for number, charger in enumerate(("CP3", "CP2", "cp2")):
+        decision = site.command(Name.ADOPT, Adopt(), id=f"cmd-{number}", charger=charger, claims=some)
+        assert [step.code for step in decision.progress] == [Code.UNKNOWN_CHARGER]
+    site.command(Name.ADOPT, Adopt(), id="cmd-9", charger="CP1", claims=some)
+    assert [c for c, entry in site.state.view.chargers.items() if entry.adopted] == ["CP1"]
+
+
+def test_for_drivers_a_charger_that_is_not_adopted_is_unknown() -> None:
+    site = Site()
+    site.feed(waiting("CP9"))
+    for number, charger in enumerate(("CP8", "CP9")):
+        start = site.command(Name.START, id=f"s-{number}", charger=charger)
+        adopt = site.command(Name.ADOPT, Adopt(), id=f"a-{number}", charger=charger)
+        asked = site.command(Name.RESET, Reset(), id=f"r-{number}", charger=charger, claims=operator())
+        codes = [step.code for decision in (start, adopt, asked) for step in decision.progress]
+        assert codes == [Code.UNKNOWN_CHARGER, Code.NOT_PERMITTED, Code.UNKNOWN_CHARGER]
+
+
+def test_a_boot_that_says_nothing_wipes_nothing() -> None:
+    site = Site()
+    site.connect()
+    told = inputs.Booted(charger="CP1", vendor="ACME", model="M1", serial="S1", firmware="1.0")
+    site.feed(told)
+    site.feed(inputs.Booted(charger="CP1", vendor="", model="", serial="", firmware="1.1"))
+    shown = site.state.view.chargers["CP1"]
+    assert (shown.vendor, shown.model, shown.serial, shown.firmware) == ("ACME", "M1", "S1", "1.1")
+    assert shown.boots == 2
 
 
 def test_after_a_restart_nobody_is_connected() -> None:
