@@ -1,4 +1,4 @@
-"""A central system on the `ocpp` package as it is shipped: what the message rate and the memory are held against.
+"""A central system on the `ocpp` package as it is shipped: what rates and memory are held against.
 
     python -m tests.bench.central asyncio|uvloop
 
@@ -8,6 +8,7 @@ Its ChargePoint with a handler for each message that the load sends; they answer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import sys
@@ -59,10 +60,8 @@ class Central(ChargePoint):
 
 async def attend(socket: ServerConnection) -> None:
     assert socket.request is not None
-    try:
+    with contextlib.suppress(ConnectionClosed):
         await Central(socket.request.path.rpartition("/")[2], socket).start()
-    except ConnectionClosed:
-        pass
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""Messages a second on one core: the box, durable before each answer, against the `ocpp` package's central system.
+"""Messages a second on one core: the box, durable before each answer, against a central system of `ocpp`.
 
 100 chargers with one call outstanding each send the mix of `traffic`. What is measured runs on one core, its
 disk thread included; the load runs on another. A second of a core is a second of processor time (what else

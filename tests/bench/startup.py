@@ -1,4 +1,4 @@
-"""How soon the edge is there and what it takes: imports in fresh processes, memory with 20 chargers connected."""
+"""How soon the edge is there and what it takes: imports in fresh processes, memory with 20 chargers."""
 
 from __future__ import annotations
 

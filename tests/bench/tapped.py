@@ -1,9 +1,10 @@
-"""The charger that is tapped, as a process of its own: it answers at once and does what it was asked soon after.
+"""The charger that is tapped, as a process of its own: answers at once and does what it was asked soon after.
 
     python -m tests.bench.tapped PORT [relay]
 
-Against the box it has a car plugged in: a start is followed by its StartTransaction, a stop by its
-StopTransaction, each `ACTS_S` later (a relay's contactor needs longer), so that commands find it ready again.
+Behind the relay it only answers. Against the box it has a car plugged in: a start is followed by its
+StartTransaction, a stop by its StopTransaction, each `ACTS_S` later (a contactor needs longer), so that the
+next command finds it ready.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ _clock = SystemClock()
 
 
 class TappedCharger(LoadCharger):
-    """Accepts every call at once."""
+    """Accepts every call at once. `acts`: and does it."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, *, acts: bool) -> None:
         super().__init__(CHARGER.strip("/"))
         self._tasks = tasks
+        self._acts = acts
         self._wh = 5_000_000
 
     def asked(self, text: bytes) -> None:
         _, message_id, action, payload = msgspec.json.decode(text)
         self._socket.send(b'[3,"%s",{"status":"Accepted"}]' % message_id.encode())
+        if not self._acts:
+            return
         if action == "RemoteStartTransaction":
             self._soon(self._start(payload["idTag"]))
         elif action == "RemoteStopTransaction":
@@ -67,7 +71,7 @@ class TappedCharger(LoadCharger):
 
 async def main(port: int, behind_relay: bool) -> None:
     async with asyncio.TaskGroup() as tasks:
-        charger = TappedCharger(tasks)
+        charger = TappedCharger(tasks, acts=not behind_relay)
         await charger.open(port)
         if not behind_relay:
             await charger.call("StatusNotification", charger.status("Preparing"))

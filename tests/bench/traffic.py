@@ -36,7 +36,7 @@ def _spread(**counts: int) -> str:
 
 _CYCLES = {"mix": f"S{_spread(M=28, T=6, H=4)}E", "flush": f"S{_spread(M=20)}E"}
 
-_BOOT = '{"chargePointVendor":"Bench","chargePointModel":"Load","chargePointSerialNumber":"1","firmwareVersion":"1"}'
+_BOOT = '{"chargePointVendor":"Bench","chargePointModel":"Load","firmwareVersion":"1"}'
 _VALUES = ",".join(
     f'{{"value":"{value}","context":"Sample.Periodic","format":"Raw","measurand":"{measurand}",'
     f'"location":"{"EV" if measurand == "SoC" else "Outlet"}","unit":"{unit}"'
