@@ -66,6 +66,7 @@ class Code(StrEnum):
     BUSY = "busy"
     SLOW_READER = "slow_reader"
     NO_PATH = "no_path"
+    CLOUD_UNREACHABLE = "cloud_unreachable"
     SHUTTING_DOWN = "shutting_down"
 
 
@@ -153,6 +154,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.BUSY: ("Too much is going on right now.", "Try again in a few seconds."),
     Code.SLOW_READER: ("This connection read too slowly and was cut.", "Connect again."),
     Code.NO_PATH: ("Neither the box nor the cloud can be reached.", "Check this device's network."),
+    Code.CLOUD_UNREACHABLE: (
+        "The cloud cannot be reached; the site goes on without it.",
+        "Check the internet connection of the box; what it has to send is kept.",
+    ),
     Code.SHUTTING_DOWN: ("The service is restarting.", "Connect again in a moment."),
 }
 
@@ -201,6 +206,7 @@ _UNAVAILABLE = {
     Code.BUSY,
     Code.SLOW_READER,
     Code.NO_PATH,
+    Code.CLOUD_UNREACHABLE,
     Code.SHUTTING_DOWN,
 }
 

@@ -77,6 +77,7 @@ class _Room:
         self.state, self.since_ms = RoomState.IDLE, now_ms
         self.restarts = 0
         self.last_error = ""
+        self.told = ""  #: the unavailability last logged as a warning
         self.task: asyncio.Task[None] | None = None
 
 
@@ -172,7 +173,9 @@ class Supervisor:
                 self._finish(room, failed)
                 return
             healthy = self._clock.mono_ms() - began_ms >= room.backoff.healthy_ms
-            failures = 1 if healthy else failures + 1
+            if healthy:
+                failures, room.told = 0, ""
+            failures += 1
             delay_s = room.backoff.delay_s(failures, self._ids.jitter())
             self._note(room, failed, f"again in {delay_s:.1f} s")
             self._enter(room, RoomState.WAITING)
@@ -198,8 +201,17 @@ class Supervisor:
         known = isinstance(failed, PlugsideError)
         text = str(failed) if known else f"{type(failed).__name__}: {failed}"
         room.last_error = text[:_ERROR_CHARS_MAX]
+        level = logging.ERROR
+        if isinstance(failed, Unavailable) and not room.fatal:
+            # Nothing is wrong here; that it is still away need not be said every half minute.
+            level = logging.WARNING if room.last_error != room.told else logging.DEBUG
+            room.told = room.last_error
+        else:
+            room.told = ""
         # A known error says what to do; of any other the place is wanted.
-        log.error("%s failed, %s: %s", room.name, then, room.last_error, exc_info=None if known else failed)
+        log.log(
+            level, "%s failed, %s: %s", room.name, then, room.last_error, exc_info=None if known else failed
+        )
 
     def _account(self, task: asyncio.Task[Any]) -> None:
         self._spawned.discard(task)

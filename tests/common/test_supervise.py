@@ -249,3 +249,43 @@ async def test_work_on_the_side_is_bounded_and_ends_with_the_house(
         with pytest.raises(Unavailable):
             house.supervisor.spawn("one too many", forever())
     assert all(task.cancelled() for task in tasks)
+
+
+async def test_what_is_merely_away_is_a_warning_once_for_each_reason(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, stopping = Unavailable(Code.CLOUD_UNREACHABLE, "refused"), Unavailable(Code.SHUTTING_DOWN)
+    errors = [away, away, away, stopping, away, Refused(Code.REVOKED), away]
+    house.supervisor.room("uplink", failing(*errors))
+    caplog.set_level("DEBUG", logger="plugside.supervise")
+    async with house.running():
+        for number in range(len(errors)):
+            await house.naps.until(number + 1)
+            house.naps.wake()
+    levels = [record.levelname for record in caplog.records if record.name == "plugside.supervise"]
+    assert levels == ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING", "ERROR", "WARNING"]
+
+
+async def test_what_goes_away_again_after_a_healthy_time_is_a_warning_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        house.clock.at_ms += 60_000
+        raise Unavailable(Code.CLOUD_UNREACHABLE)
+
+    house.supervisor.room("uplink", run)
+    async with house.running():
+        for number in range(2):
+            await house.naps.until(number + 1)
+            house.naps.wake()
+        await house.naps.until(3)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+
+
+async def test_a_fatal_room_that_is_unavailable_is_an_error(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.supervisor.room("journal", failing(Unavailable(Code.JOURNAL_UNAVAILABLE)), fatal=True)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(house.supervisor.run(), PATIENCE_S)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
