@@ -163,6 +163,7 @@ class Accounts:
             keys=self._keyring.signed,
             url=self.url,
             cloud=self.identity.fingerprint,
+            name=pairing.name,
         )
         return trust.answer_enrolment(bundle, request, code.secret)
 

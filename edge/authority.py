@@ -26,6 +26,8 @@ from common.trust.enrolment import BOX_CODE_LIFE_MS
 
 #: Open invites kept; then the oldest makes room. A site has tens of drivers, not thousands.
 INVITES_MAX = 256
+#: What a site is called that nobody has named yet.
+UNNAMED = "Plugside"
 #: Drivers keep what they have for so long while no cloud can be reached (design §10), shown and audited.
 OFFLINE_GRACE_MS = 7 * 24 * 3_600_000
 
@@ -59,7 +61,9 @@ class Authority:
     """See the module. `granted` is told of each new right, as a fact body."""
 
     def __init__(self, store: Keystore, *, name: str, clock: Clock, ids: Ids) -> None:
+        """name: what people call the site; empty = as its cloud does."""
         self._store = store
+        self._named_here = bool(name)
         self._clock = clock
         self._ids = ids
         self.identity = store.identity("identity")
@@ -74,6 +78,10 @@ class Authority:
         self.certificates: tuple[str, ...] = ()
         self.asks = ""  #: the cloud that is asked to take the box in; empty = none is
         self.verifier = trust.Verifier(self._trust_set(), grace_ms=OFFLINE_GRACE_MS)
+
+    def _rename(self, name: str) -> None:
+        self._document.name = name
+        self._store.save("site", self._document)
 
     def _load_site(self, name: str) -> SiteDocument:
         known = self._store.load("site", SiteDocument)
@@ -101,7 +109,7 @@ class Authority:
     @property
     def name(self) -> str:
         """What people call the site."""
-        return self._document.name
+        return self._document.name or UNNAMED
 
     @property
     def edge_id(self) -> str:
@@ -193,6 +201,8 @@ class Authority:
             )
         )
         self._code = None
+        if bundle.name and not self._named_here:
+            self._rename(bundle.name)
 
     def hello(self, nonce: str, host: str, **standing: object) -> sync.TunnelHello:
         """The tunnel's hello, signed over the cloud's challenge. `standing`: the other fields."""

@@ -64,8 +64,8 @@ class EdgeSettings(DaemonSettings):
     """Addresses that mDNS speaks on, comma separated; empty = no mDNS."""
     app_origins: Names = ()
     """Web origins whose pages may connect to the LAN port, comma separated."""
-    site_name: str = "Plugside"
-    """What people call this site."""
+    site_name: str = ""
+    """What people call this site; empty = as its cloud does."""
     log_level: LogLevel = "INFO"
     """How much is logged."""
 

@@ -15,11 +15,10 @@ import logging
 from collections import deque
 from urllib.parse import urlsplit
 
-import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from common import chain, sync, trust, wire
+from common import chain, sync, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
 from common.facts import Fact
@@ -28,6 +27,7 @@ from common.policy import local_presence, view_for
 from common.ports import Clock
 from edge.authority import Authority
 from edge.commander import Commander, Sender, refusal
+from edge.enrolment import Enrolment
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
 from edge.queries import Queries
@@ -42,8 +42,6 @@ PING_EVERY_S = 20.0
 OPEN_TIMEOUT_S = 10.0
 #: The cloud must have welcomed us by then, or the link is not one.
 WELCOME_TIMEOUT_S = 10.0
-#: How often the cloud is asked while a pairing code is shown: a person is waiting for it.
-ENROL_EVERY_S = 1.0
 #: Frames that may wait for a cloud that does not read, behind the live facts; then the link is ended.
 OUT_MAX = 1024
 #: Commands of one link whose end is awaited, and questions that wait to be answered; more are refused (busy).
@@ -69,7 +67,7 @@ class Uplink:
     ) -> None:
         self.connected = False
         self.cursor = sync.EdgeCursor(journal.epoch, journal.committed_seq)
-        self._base = url.rstrip("/")
+        self._enrolment = Enrolment(url.rstrip("/"), authority, clock)
         self._url = tunnel_url(url)
         self.authority = authority
         self.gateway = gateway
@@ -100,14 +98,16 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect, authenticate, sync until the link ends. Raises what ended it."""
-        await self._be_enrolled()
+        await self._enrolment.done()
         if self.cursor.epoch != self.journal.epoch:
             # The last link ended while its epoch was being rotated.
             self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
         try:
             await self._connect()
         except (OSError, WebSocketException) as failed:
-            raise Unavailable(Code.NO_PATH, f"{self._url}: {failed or type(failed).__name__}") from None
+            raise Unavailable(
+                Code.CLOUD_UNREACHABLE, f"{self._url}: {failed or type(failed).__name__}"
+            ) from None
 
     async def _connect(self) -> None:
         async with connect(
@@ -128,18 +128,6 @@ class Uplink:
                 self.authority.reaches_cloud(False)
                 self.cursor.disconnected()
                 self.live.clear()
-
-    async def _be_enrolled(self) -> None:
-        """Wait until a cloud has taken the box in: ask while a pairing code is shown (design §10)."""
-        while not self.authority.cloud_url:
-            request = self.authority.enrolment()
-            if request is not None:
-                answer = await _post_enrolment(self._base, request)
-                if answer is not None:
-                    self.authority.enrolled(answer, request, self._base)
-                    log.info("taken in by the cloud at %s", self.authority.cloud_url)
-                    return
-            await asyncio.sleep(ENROL_EVERY_S)
 
     async def _talk(self, socket: ClientConnection) -> None:
         challenge = await self._receive(socket)
@@ -245,7 +233,7 @@ class _Link:
             elif isinstance(message, sync.TunnelBye):
                 raise from_wire(message.code, message.message, message.hint)
             self._up.work.set()
-        raise RemoteFault(Code.PROTOCOL, "the cloud closed the link")
+        raise Unavailable(Code.CLOUD_UNREACHABLE, "the cloud closed the link")
 
     def _relay(self, relay: sync.Relay) -> None:
         """The same signed bytes as on the LAN, through the same commander."""
@@ -352,29 +340,6 @@ async def _wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> Non
             await work.wait()
     except TimeoutError:
         pass
-
-
-async def _post_enrolment(base: str, request: trust.EnrolRequest) -> trust.EnrolAnswer | None:
-    """Ask the cloud to take the box in. None: it does not know the code yet (202). Raises Unavailable."""
-    import httpx  # 60 ms of import that a box needs once in its life
-
-    try:
-        async with httpx.AsyncClient(timeout=OPEN_TIMEOUT_S) as client:
-            response = await client.post(
-                f"{base}/v1/enrolments",
-                content=msgspec.json.encode(request),
-                headers={"content-type": "application/json"},
-            )
-    except httpx.HTTPError as failed:
-        raise Unavailable(Code.NO_PATH, f"{base}: {failed}") from None
-    if response.status_code == httpx.codes.ACCEPTED:
-        return None
-    if not response.is_success:
-        raise RemoteFault(Code.PROTOCOL, f"{base} answered {response.status_code} to the enrolment")
-    try:
-        return msgspec.json.decode(response.content, type=trust.EnrolAnswer)
-    except msgspec.DecodeError as unreadable:
-        raise RemoteFault(Code.PROTOCOL, str(unreadable)) from None
 
 
 def tunnel_url(url: str) -> str:

@@ -79,6 +79,7 @@ class TrustBundle(msgspec.Struct, frozen=True, kw_only=True):
     keys: SignedKeySet
     url: str  #: the cloud's base URL
     cloud: str  #: fingerprint of the cloud's identity key, for phones to pin
+    name: str = ""  #: what the cloud's operator calls the site
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):

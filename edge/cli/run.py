@@ -40,6 +40,9 @@ async def run(args: argparse.Namespace) -> int:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    for chatty in ("httpx", "httpcore"):
+        # A line for every request, each second while a pairing code is shown.
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     _tune()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
