@@ -56,6 +56,7 @@ class Apps:
         self._clock = clock
         self._peers: dict[int, Peer] = {}
         self._requests = 0
+        self._ended_with: Code | None = None  #: every link was; so is each that comes after
 
     @property
     def links(self) -> int:
@@ -64,12 +65,16 @@ class Apps:
 
     def cut_all(self, code: Code) -> None:
         """End every link with a reason, for the end of the process."""
+        self._ended_with = code
         for peer in tuple(self._peers.values()):
             peer.cut(code)
 
     # --- the handshake -------------------------------------------------------------------------------------
 
     def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
+        if self._ended_with is not None:
+            peer.cut(self._ended_with)
+            return
         self._peers[id(peer)] = peer
         self._counters.links = self.links
         if any(one.role is Role.LOCAL for one in claims):

@@ -28,6 +28,7 @@ class Edges:
         self._shared = shared
         self._tunnels: dict[str, Tunnel] = {}
         self._open: set[Tunnel] = set()
+        self._ending_with: Code | None = None  #: every tunnel; so does each that comes after
 
     async def serve(self, socket: Socket, hosts: frozenset[str]) -> None:
         """Run one tunnel to its end. hosts: the names by which boxes may know this cloud.
@@ -40,6 +41,8 @@ class Edges:
             return
         tunnel = Tunnel(self._shared, socket, hosts, self._take_place)
         self._open.add(tunnel)
+        if self._ending_with is not None:
+            tunnel.end(error(self._ending_with))
         why: PlugsideError | None = None
         try:
             await tunnel.run()
@@ -121,8 +124,9 @@ class Edges:
         return len(self._open)
 
     def end_all(self, code: Code) -> None:
-        """Say goodbye to every box, for the end of the process."""
-        for tunnel in tuple(self._tunnels.values()):
+        """Say goodbye to every box, welcomed or not yet, for the end of the process."""
+        self._ending_with = code
+        for tunnel in tuple(self._open):
             tunnel.end(error(code))
 
 

@@ -72,6 +72,7 @@ class Cloud:
         self.url = ""
         self._folder = Folder(settings.data)
         self._store: Store | None = None
+        self._front: FrontDoor | None = None
         self._listener: Listener | None = None
         self._local: UnixListener | None = None
         self._app_links: dict[Link, ServerSession] = {}
@@ -79,14 +80,15 @@ class Cloud:
     async def open(self) -> None:
         """Open database and doors. Raises LocalFault when one cannot be opened."""
         settings = self._settings
-        keyring = Keyring(Keystore(self._folder.keys), self.clock)
         database = settings.database or sqlite_url(self._folder.database)
+        # Before any key is made: whoever mistypes the database's URL should not find a root key behind it.
         store = self._store = await open_store(database, self.ids)
+        keyring = Keyring(Keystore(self._folder.keys), self.clock)
         self.accounts = Accounts(store, keyring, self.clock, self.ids)
         await self.accounts.open()
         self._make(store)
         host, port = split_endpoint(settings.listen)
-        app = FrontDoor(
+        app = self._front = FrontDoor(
             make_app(self._doors(store)),
             trusted_proxy=settings.trusted_proxy,
             buckets=Buckets(self.clock),
@@ -167,14 +169,20 @@ class Cloud:
             await asyncio.wait({rooms, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             notify("STOPPING=1", environ=os.environ)
-            self.apps.cut_all(Code.SHUTTING_DOWN)
-            self.edges.end_all(Code.SHUTTING_DOWN)
+            self.say_goodbye()
             await self._goodbyes()
             for task in (ready, stopped, rooms):
                 task.cancel()
             await asyncio.wait({ready, stopped, rooms})
         if not rooms.cancelled() and (failed := rooms.exception()) is not None:
             raise failed
+
+    def say_goodbye(self) -> None:
+        """Tell every link that this process ends, and let none in again meanwhile."""
+        assert self._front is not None
+        self._front.stopping = True
+        self.apps.cut_all(Code.SHUTTING_DOWN)
+        self.edges.end_all(Code.SHUTTING_DOWN)
 
     async def _goodbyes(self) -> None:
         """Let last words out; whoever does not read them is not waited for."""

@@ -109,6 +109,8 @@ class Tunnel:
             if not isinstance(message, sync.TunnelHello):
                 raise RemoteFault(Code.PROTOCOL, "a tunnel begins with a hello")
             self.site = await self._authenticate(message)
+            if self._ending is not None:
+                raise self._ending
             await self._welcome(message)
         self._edges.router.connected(self.site.id)
         async with asyncio.TaskGroup() as tasks:

@@ -73,6 +73,7 @@ class FrontDoor:
         self._buckets = buckets
         self._counters = counters
         self._links = 0
+        self.stopping = False  #: no link is let in any more: it would be told goodbye at once
 
     async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
@@ -88,6 +89,9 @@ class FrontDoor:
             return
         if not is_link:
             await self._app(scope, receive, send)
+            return
+        if self.stopping:
+            await self._turn_away(scope, send, 503, Code.SHUTTING_DOWN, "stopping")
             return
         if self._links >= LINKS_MAX:
             await self._turn_away(scope, send, 503, Code.BUSY, "full")

@@ -12,9 +12,11 @@ write or checkpoint), and readers that cannot write. PostgreSQL needs one pool.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, event, text
@@ -145,6 +147,13 @@ def _known(url: str) -> URL:
         raise LocalFault(Code.BAD_SETTINGS, "--database is no URL of a database", hint=_HINT) from None
     if known.get_backend_name() not in ("sqlite", "postgresql"):
         told = f"--database {known.drivername}: only SQLite and PostgreSQL are known here"
+        raise LocalFault(Code.BAD_SETTINGS, told, hint=_HINT)
+    file = Path(known.database or "")
+    # Looked at here: the driver's thread would outlive the failure by a moment, and tell of it itself.
+    if known.get_backend_name() == "sqlite" and not (
+        file.parent.is_dir() and os.access(file.parent, os.W_OK | os.X_OK)
+    ):
+        told = f"--database {known.drivername}: no file can be written in {file.parent}"
         raise LocalFault(Code.BAD_SETTINGS, told, hint=_HINT)
     return known
 

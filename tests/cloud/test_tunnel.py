@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cloud.service import Cloud
 from common import sync, trust
 from common.client.local import local
-from common.errors import Code, Refused, RemoteFault
+from common.errors import Code, Refused, RemoteFault, Unavailable
 from common.keystore import generate_identity
-from tests.cloud.parts import FakeBox, claims, running, until, until_closed
+from tests.cloud.parts import FakeBox, claims, join, running, until, until_closed
 
 # --- being taken in ----------------------------------------------------------------------------------------
 
@@ -31,6 +31,7 @@ async def test_a_box_waits_until_its_code_was_typed_and_then_knows_its_cloud(clo
     assert box.code is not None
     assert box.asked is not None
     bundle, keys = trust.open_enrolment(answer, box.asked, box.code.secret)
+    assert bundle.name == "Home"
     assert (bundle.site, bundle.url, bundle.cloud) == (
         box.site,
         cloud.url,
@@ -313,3 +314,24 @@ async def test_a_live_fact_out_of_turn_ends_the_link(cloud: Cloud, box: FakeBox)
         bye = sync.decode_cloud(await socket.recv())
         assert isinstance(bye, sync.TunnelBye)
         assert bye.code == RemoteFault(Code.PROTOCOL).code
+
+
+async def test_a_stopping_cloud_lets_nobody_in(cloud: Cloud, box: FakeBox) -> None:
+    device = await join(cloud, "Home")
+    async with box.dial() as (late, challenge):
+        cloud.say_goodbye()
+        await late.send(sync.encode(box.hello(challenge.nonce)))
+        bye = sync.decode_cloud(await late.recv())
+        assert isinstance(bye, sync.TunnelBye)
+        assert bye.code == Code.SHUTTING_DOWN
+    with pytest.raises(InvalidStatus) as refused:
+        async with box.dial():
+            pass
+    assert refused.value.response.status_code == 503
+    with pytest.raises(Unavailable):
+        async with device.link():
+            pass
+    with pytest.raises(Unavailable) as told:  # a link that is there already gets a goodbye
+        async with local(cloud._settings.socket_path) as operator:
+            raise await operator.closed()
+    assert told.value.code is Code.SHUTTING_DOWN
