@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from common.cli.output import DONE, FAILED, print_json, print_qr, table
+from common.cli.output import DONE, FAILED, count, print_json, print_qr, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
 from common.client.local import local
@@ -20,6 +20,8 @@ from common.client.local import local
 UNIT_SOCKET = Path("/run/plugside-cloud/cloud.sock")
 #: How often the list of sites is looked at while a box is waited for: it asks every second.
 LOOK_EVERY_S = 0.25
+#: Sessions that are named to be looked at; the table above has them all.
+LOOK_AT_MAX = 5
 
 
 def connect(args: argparse.Namespace) -> AbstractAsyncContextManager[Connection]:
@@ -197,7 +199,7 @@ async def reconcile(args: argparse.Namespace) -> int:
 def _print_report(report: dict[str, Any]) -> None:
     verdict = "in order" if report["ok"] else "NOT in order"
     print(
-        f"{report['name']}: {verdict}. {report['sessions']} sessions; {report['lost']} lost,"
+        f"{report['name']}: {verdict}. {count(report['sessions'], 'session')}; {report['lost']} lost,"
         f" {report['doubled']} doubled, {report['differing']} differing."
     )
     chain = report["compared"]["chain"]
@@ -206,13 +208,29 @@ def _print_report(report: dict[str, Any]) -> None:
             f"A fact is missing or changed: the chain breaks at {chain['first_break']} of {chain['epoch']}."
         )
     if report["quarantined"]:
-        print(f"{report['quarantined']} records could not be read and are in quarantine.")
+        verb = "is" if report["quarantined"] == 1 else "are"
+        print(f"{count(report['quarantined'], 'record')} could not be read and {verb} in quarantine.")
     if report["findings"]:
         rows = [
             (f["kind"], f.get("side", ""), f["message"], ", ".join(f["sessions"])) for f in report["findings"]
         ]
         table(("Finding", "Where", "What", "Sessions"), rows)
     print(report["compared"]["statement"])
+    if not report["ok"]:
+        _print_next(report)
+
+
+def _print_next(report: dict[str, Any]) -> None:
+    """Where to look. Nothing here puts a difference right, so nothing says that it would."""
+    found = list(dict.fromkeys(session for f in report["findings"] for session in f["sessions"]))
+    if found:
+        more = f" and {len(found) - LOOK_AT_MAX} more" if len(found) > LOOK_AT_MAX else ""
+        print(f"Look at {', '.join(found[:LOOK_AT_MAX])}{more}: what the cloud has, and what the box has.")
+    else:
+        print("No session differs; what is missing or unreadable may be part of any. Compare both ledgers.")
+    print(f'  plugside-cloud sessions "{report["name"]}" --json')
+    print("  plugside-edge ledger --json   (on the box; --limit N on either for older ones)")
+    print("The box's ledger is what its chargers said. Keep both data folders until this is explained.")
 
 
 async def health(args: argparse.Namespace) -> int:
@@ -223,7 +241,7 @@ async def health(args: argparse.Namespace) -> int:
         print_json(told)
         return DONE if well else FAILED
     print(f"Cloud {told['cloud'][:8]} at {told['url']}, running since {told['started_at']}")
-    print(f"{told['boxes']} boxes and {told['app_links']} apps connected")
+    print(f"{count(told['boxes'], 'box', 'boxes')} and {count(told['app_links'], 'app')} connected")
     if told["root_key_is_here"]:
         print(
             "The root key lies in keys/root.pem of the data folder: copy it to a safe place, then remove it."

@@ -118,6 +118,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 session`, `2 sessions`. many: where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def print_qr(text: str) -> None:
     """A QR code, for a camera in front of a terminal; nothing in a pipe."""
     if not sys.stdout.isatty():

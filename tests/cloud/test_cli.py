@@ -68,7 +68,7 @@ async def test_the_way_of_the_readme(cloud: Cloud, shell: Shell) -> None:
             assert "Ann" in out
             code, out, _ = await shell("reconcile", "Home")
             assert code == 0
-            assert "Home: in order. 1 sessions; 0 lost, 0 doubled, 0 differing." in out
+            assert "Home: in order. 1 session; 0 lost, 0 doubled, 0 differing." in out
             listed = await shell.json("site", "list")
             assert (listed[0]["name"], listed[0]["online"]) == ("Home", True)
             assert "yes" in (await shell("site", "list"))[1]
@@ -90,7 +90,9 @@ async def test_reconcile_fails_with_1_and_says_where(cloud: Cloud, box: FakeBox,
     assert code == 1
     assert "NOT in order" in out
     assert "the chain breaks at 2" in out
-    assert "s1" in out
+    assert "Look at s1: what the cloud has, and what the box has." in out
+    assert 'plugside-cloud sessions "Home" --json' in out
+    assert "plugside-edge ledger" in out
     code, out, _ = await shell("reconcile", "Home", "--json")
     assert code == 1
     assert json.loads(out)["lost"] == 1
@@ -239,3 +241,27 @@ async def test_a_port_that_is_taken_is_said_so(cloud: Cloud, folder: Path) -> No
         assert "--listen" in taken.value.hint
     finally:
         await other.close()
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        "mysql://x",
+        "postgresql+nothing://127.0.0.1/plugside",
+        "sqlite:///blocking.db",
+        "sqlite+aiosqlite:////dev/null/cloud.db",
+        "not a url",
+    ],
+)
+async def test_a_database_that_cannot_be_used_is_said_so_before_any_key_is_made(
+    folder: Path, database: str
+) -> None:
+    cloud = Cloud(CloudSettings.load({"data": folder, "listen": "127.0.0.1:0", "database": database}))
+    try:
+        with pytest.raises(LocalFault) as refused:
+            await cloud.open()
+    finally:
+        await cloud.close()
+    assert "--database" in refused.value.message
+    assert "SQLite" in refused.value.hint
+    assert not (folder / "keys" / "root.pem").exists()
