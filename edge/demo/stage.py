@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from common.clock import SystemIds
 from common.errors import Code, LocalFault
 
 #: How long a daemon may take to come up on a slow machine that is busy with something else.
@@ -18,12 +20,19 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
 
+#: Ports to choose from: below those that the kernel gives to connections (32768 and up, ip(7)), so that
+#: nothing sits on a port while the daemon that it belongs to is started again.
+_PORTS = range(15_000, 30_000)
+
+
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    ids = SystemIds()
+    while True:
+        port = _PORTS[ids.transaction() % len(_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Daemon:
