@@ -73,7 +73,11 @@ class Site:
         self.clock = SystemClock()
         self.ids = SystemIds()
         self.started_ms = self.clock.now_ms()
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as unusable:
+            why = f"{settings.data}: {unusable.strerror or unusable}"
+            raise LocalFault(Code.FOLDER_UNUSABLE, why) from None
         self.journal = open_journal(settings.data, ids=self.ids)
         try:
             self._make()
@@ -183,6 +187,8 @@ class Site:
         stopped = self.supervisor.spawn("stop", stop.wait())
         try:
             await asyncio.wait({rooms, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                log.info("stopping, as asked")
         finally:
             notify("STOPPING=1", environ=os.environ)
             self.apps.cut_all(Code.SHUTTING_DOWN)

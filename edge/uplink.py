@@ -134,7 +134,7 @@ class Uplink:
         if not isinstance(challenge, sync.Challenge):
             raise RemoteFault(Code.PROTOCOL, "the cloud did not begin with a challenge")
         await self._settle_epoch(socket, challenge)
-        log.info("connected to %s; %d records to send", self._url, self.cursor.backlog)
+        log.info("connected to %s; records to send: %d", self._url, self.cursor.backlog)
         self.live.clear()
         self.live_lost = True  # begin the live lane with a snapshot
         self.connected = True

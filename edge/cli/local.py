@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from common.cli.output import print_json, print_qr, printable, table
+from common.cli.output import count, print_json, print_qr, printable, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
 from common.client.local import local
@@ -205,7 +205,7 @@ async def ledger(args: argparse.Namespace) -> int:
     finished = counts["ended"] + counts["revised"]
     print(
         f"\n{finished} ended, {counts['provisional']} provisional, {counts['open']} open;"
-        f" {counts['energy_wh'] / 1000:.2f} kWh; {counts['orphans']} orphans;"
+        f" {counts['energy_wh'] / 1000:.2f} kWh; {count(counts['orphans'], 'orphan')};"
         f" facts up to {counts['last_seq']} of epoch {counts['epoch']}."
     )
     return 0
@@ -238,7 +238,7 @@ async def health(args: argparse.Namespace) -> int:
         joined = "connected" if cloud["connected"] else "not connected"
         if not cloud["enrolled"]:
             joined = "not paired yet: run `plugside-edge pair`"
-        print(f"Cloud {cloud['url']}: {joined}; {cloud['backlog']} records to send")
+        print(f"Cloud {cloud['url']}: {joined}; {count(cloud['backlog'], 'record')} to send")
     rows = [(r["name"], r["state"], str(r["restarts"]), r["last_error"]) for r in told["rooms"]]
     table(("Part", "State", "Restarts", "Last error"), rows)
     return 0 if all(r["state"] in ("running", "ended") for r in told["rooms"]) else 1

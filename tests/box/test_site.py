@@ -201,3 +201,36 @@ async def test_a_folder_of_another_site_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalFault) as refused:
         Site(settings(tmp_path))
     assert refused.value.code is Code.FOLDER_UNUSABLE
+
+
+async def test_a_lan_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        site = Site(settings(tmp_path, lan=f"127.0.0.1:{port}"))
+        try:
+            with pytest.raises(LocalFault) as refused:
+                await site.open()
+        finally:
+            await site.close()
+    assert refused.value.code is Code.BAD_SETTINGS
+    assert str(port) in refused.value.message
+    assert "--lan" in refused.value.hint
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalFault) as refused:
+        Site(settings(tmp_path / "file" / "data"))
+    assert refused.value.code is Code.FOLDER_UNUSABLE
+    assert "data" in refused.value.message
+
+
+async def test_a_stop_that_was_asked_for_is_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="plugside.site"):
+        async with serving(Site(settings(tmp_path))):
+            pass
+    assert "stopping, as asked" in caplog.text
