@@ -10,9 +10,11 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from typing import TYPE_CHECKING
 
-from zeroconf import IPVersion
-from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+if TYPE_CHECKING:
+    from zeroconf import IPVersion
+    from zeroconf.asyncio import AsyncServiceInfo
 
 log = logging.getLogger("plugside.discovery")
 
@@ -24,6 +26,8 @@ def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceI
 
     The host name comes from the key, so two boxes never claim the same one: zeroconf would let them.
     """
+    from zeroconf.asyncio import AsyncServiceInfo
+
     host = f"plugside-{edge_id[:8]}"
     packed = [ipaddress.ip_address(address).packed for address in addresses]
     return AsyncServiceInfo(
@@ -38,6 +42,9 @@ def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceI
 
 async def announce(edge_id: str, port: int, interfaces: tuple[str, ...]) -> None:
     """Announce until cancelled, on the given interface addresses only; takes the goodbye back at the end."""
+    # Loaded once the box serves already: that takes some 25 ms of a start.
+    from zeroconf.asyncio import AsyncZeroconf
+
     announcer = AsyncZeroconf(interfaces=list(interfaces), ip_version=_versions(interfaces))
     try:
         info = service_info(edge_id, port, list(interfaces))
@@ -51,6 +58,8 @@ async def announce(edge_id: str, port: int, interfaces: tuple[str, ...]) -> None
 
 
 def _versions(interfaces: tuple[str, ...]) -> IPVersion:
+    from zeroconf import IPVersion
+
     kinds = {ipaddress.ip_address(address).version for address in interfaces}
     if kinds == {4}:
         return IPVersion.V4Only
