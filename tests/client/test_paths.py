@@ -276,8 +276,6 @@ async def test_a_box_that_shows_nothing_is_no_path_until_it_does() -> None:
         async with here.client(here.device()) as client:
             assert list(client.view("s-home").chargers) == ["CP1"]  # by the cloud
             here.box.backend.declines_follow = False
-            seen = here.box.accepted
-            await soon(lambda: here.box.accepted > seen and here.site.followers)
             await until(client, lambda: client.status("s-home").path is Path.LAN)
 
 
