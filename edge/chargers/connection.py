@@ -2,8 +2,7 @@
 
 What happens below the WebSocket's messages: TCP_NODELAY is set whatever made the socket, every byte that
 arrives is a sign of life (quirk 12: pongs and pings count, which the application never sees), silent peers
-are pinged, connections are counted and paced before their first byte is read, and messages that are one frame
-take the fast lane (`lane`).
+are pinged, and connections are counted and paced before their first byte is read.
 """
 
 from __future__ import annotations
@@ -11,16 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
-from websockets.protocol import State
 from websockets.server import ServerProtocol
-
-from edge.chargers.lane import WHOLE_MAX_BYTES, Lane
 
 #: Pings that are waited for at once: a charger that never pongs must not cost memory for each.
 _PINGS_MAX: Final = 3
@@ -28,12 +23,6 @@ _PINGS_MAX: Final = 3
 _PING_S: Final = 2
 #: A close frame's reason has 123 bytes (RFC 6455 §5.5).
 _REASON_MAX: Final = 123
-
-
-#: Messages of one read that are handled at once: about a millisecond. The rest waits for its turn.
-_BURST: Final = 16
-_END_OF_REQUEST: Final = b"\r\n\r\n"
-_FINAL_TEXT: Final = 0x81  # RFC 6455 §5.2: the last (and only) frame of a text message
 
 
 class Door(Protocol):
@@ -49,15 +38,7 @@ class Door(Protocol):
 class ChargerConnection(ServerConnection):
     """A charger's connection. `peer` is its address, `heard_at` the loop time of the last byte received."""
 
-    def __init__(
-        self,
-        protocol: ServerProtocol,
-        server: Server,
-        *,
-        door: Door,
-        message_max_bytes: int = WHOLE_MAX_BYTES,
-        **settings: Any,
-    ) -> None:
+    def __init__(self, protocol: ServerProtocol, server: Server, *, door: Door, **settings: Any) -> None:
         super().__init__(protocol, server, **settings)
         self._door = door
         self._entered = False
@@ -65,10 +46,6 @@ class ChargerConnection(ServerConnection):
         self.heard_at = self.loop.time()
         self.charger = ""  #: the identity as stored, set when the handshake has admitted it
         self.offered: tuple[str, ...] = ()  #: subprotocols that the charger offered
-        #: Takes messages while they arrive, in their order; what it was not there for comes by `message`.
-        self.on_text: Callable[[bytes], None] | None = None
-        self._lane: Lane | None = Lane(min(message_max_bytes, WHOLE_MAX_BYTES))
-        self._unread = 0  #: messages that the package has, or will have, and `message` has not returned yet
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set up the socket and ask the door."""
@@ -85,44 +62,9 @@ class ChargerConnection(ServerConnection):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Note the sign of life, and hand whole messages to `on_text` unless others wait before them."""
+        """Note the sign of life."""
         self.heard_at = self.loop.time()
-        if self.request is None or self._lane is None:
-            super().data_received(data)
-            if self.request is not None and not data.endswith(_END_OF_REQUEST):
-                self._lane = None  # what came behind the request begins where only the package knows
-            return
-        burst = _BURST
-        for piece in self._lane.feed(data):
-            straight = piece.text is not None and burst > 0 and not self._unread and self.state is State.OPEN
-            if straight and self.on_text is not None and piece.text is not None:
-                burst -= 1
-                self.on_text(piece.text)
-            else:
-                self._unread += piece.messages
-                super().data_received(piece.frame)
-
-    async def message(self) -> bytes:
-        """Return the next message that `on_text` was not given. Raises ConnectionClosed."""
-        data = await self.recv(decode=False)
-        self._unread -= 1
-        return data
-
-    def write_text(self, text: bytes) -> None:
-        """Send a text message without a task and without waiting; nothing when the connection is closing."""
-        if self.state is not State.OPEN:
-            return
-        size = len(text)
-        if size <= 125:
-            head = bytes((_FINAL_TEXT, size))
-        elif size < 2**16:
-            head = bytes((_FINAL_TEXT, 126)) + size.to_bytes(2, "big")
-        else:
-            head = bytes((_FINAL_TEXT, 127)) + size.to_bytes(8, "big")
-        try:
-            self.transport.write(head + text)
-        except (OSError, RuntimeError):
-            return  # it has just broken off, and `message` says so in a moment
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the door."""

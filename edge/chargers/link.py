@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
@@ -172,11 +173,9 @@ class ChargerLink:
         try:
             async with asyncio.TaskGroup() as group:
                 keeper = group.create_task(self._keep())
-                self._ws.on_text = self._arrived
                 try:
                     await self._read()
                 finally:
-                    self._ws.on_text = None
                     keeper.cancel()
         finally:
             self.detach()
@@ -197,7 +196,7 @@ class ChargerLink:
         handled = 0
         try:
             while True:
-                data = await self._ws.message()
+                data = await self._ws.recv(decode=False)
                 if self._end.done():
                     continue  # being closed
                 self._handle(data)
@@ -239,16 +238,6 @@ class ChargerLink:
         await self._ws.end(code, reason, within_s=limits.close_s)
 
     # ---------------------------------------------------------------------------------------- what comes in
-
-    def _arrived(self, data: bytes) -> None:
-        """Take a message from within the socket's read."""
-        if self._end.done():
-            return  # being closed
-        try:
-            self._handle(data)
-        except Exception:
-            log.exception("%s: a message broke its link; please report this", self.charger)
-            self.cut(CloseCode.INTERNAL_ERROR, "an error of the box")
 
     def _handle(self, data: bytes) -> None:
         frame, notes = decode_noting(data)
@@ -379,7 +368,8 @@ class ChargerLink:
         self._calls.pump()
 
     def _write(self, frame: bytes) -> None:
-        self._ws.write_text(frame)
+        # without a task and without waiting: a coroutine for each reply would double what a message costs
+        broadcast((self._ws,), frame.decode())
         if self._ws.transport.get_write_buffer_size() > self._limits.unread_max_bytes:
             self.cut(CloseCode.POLICY_VIOLATION, "does not read what it is sent")
 

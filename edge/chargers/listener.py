@@ -131,12 +131,10 @@ class ChargerListener:
     async def start(self) -> None:
         """Listen. Raises LocalFault if the address cannot be had."""
         self._stopping = False
-        door, limits = self, self._limits
+        door = self
 
         def connection(protocol: Any, server: Any, **settings: Any) -> ChargerConnection:
-            return ChargerConnection(
-                protocol, server, door=door, message_max_bytes=limits.message_max_bytes, **settings
-            )
+            return ChargerConnection(protocol, server, door=door, **settings)
 
         try:
             self._server = await serve(
