@@ -50,6 +50,8 @@ class _Variant:
         before, began, cpu_s = self._answered(), loop.time(), self.process.cpu_s()
         await asyncio.sleep(seconds)
         answered, took_s = self._answered() - before, loop.time() - began
+        if not answered:
+            raise RuntimeError(f"nothing was answered on port {self.port} in {took_s:.1f} s")
         self.cpu_us.append((self.process.cpu_s() - cpu_s) / answered * 1e6)
         self.rates.append(answered / took_s)
         self.took_us.append([ns / 1000 for charger in self.chargers for ns in charger.took_ns])
