@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -143,7 +142,7 @@ class ChargerLink:
             limits=limits.outbox,
         )
         self._unanswered = 0
-        self._answers: OrderedDict[_Key, bytes | None] = OrderedDict()  # None: the answer is on its way
+        self._answers: dict[_Key, bytes | None] = {}  # None: the answer is on its way
         self._notes = Throttle(every_ms=60_000, keys_max=32)
         self._end: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._over = False
@@ -292,10 +291,10 @@ class ChargerLink:
         if key is not None:
             self._answers[key] = None
             if len(self._answers) > self._limits.repeats_max:
-                self._answers.popitem(last=False)
+                del self._answers[next(iter(self._answers))]
         self._unanswered += 1
-        *first, last = found.inputs
-        for given in first:
+        last = found.inputs[-1]
+        for given in found.inputs[:-1]:
             self._submit(given, None)
         if isinstance(last, StatusReported):
             self.standing.reported(last.evse, last.state, self._clock.now_ms())

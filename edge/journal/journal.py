@@ -375,6 +375,7 @@ class Journal(Recall):
             for ticket, value in done.results:
                 if isinstance(value, Head):
                     self.epoch, self.last_seq, self.committed_seq = value.epoch, value.seq, value.seq
+                    self._pending.renumbered()
                 self._resolve(self._waiting.pop(ticket), value)
 
     def _resolve(self, future: asyncio.Future[Any], value: object) -> None:

@@ -101,8 +101,13 @@ class Recall:
         pending = self._pending.command(command_id)
         if pending is not None:
             return pending
+        if command_id == self._pending.absent_command:
+            return None  # a new command is looked up before it is decided and again when it is pushed
         found = self._all(_COMMAND, (command_id,))
-        return command_row(found[0]) if found else None
+        if not found:
+            self._pending.absent_command = command_id
+            return None
+        return command_row(found[0])
 
     def recall_fact(self, seq: int) -> Fact | None:
         """The fact at `seq`, if it is on disk and has not been erased."""

@@ -9,6 +9,7 @@ import pytest
 from common.domain import EnergyMethod
 from common.facts import AuthorizationChanged
 from edge.core.inputs import Known, RecalledCommand
+from edge.journal.pending import RECENT_MAX
 from tests.journal.support import (
     Disk,
     accepted,
@@ -304,3 +305,18 @@ async def test_every_look_up_goes_by_an_index(tmp_path):
             tables = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
             assert tables
             assert not [step for step in tables if step.startswith("SCAN") and "subquery" not in step], plan
+
+
+async def test_rows_that_stay_after_their_commit_are_those_on_disk(tmp_path):
+    """What memory tells at once, the disk tells later, when many others have come and after a restart."""
+    async with running(tmp_path) as run:
+        assert run.journal.recall_command("c0") is None  # remembered as absent, until it is pushed
+        await run.write(accepted("c0"), sent("c0"), started("s0"), sampled("s0"))
+        stayed = run.journal.recall_command("c0"), run.journal.recall_session("s0")
+        for number in range(1, RECENT_MAX + 2):
+            run.push(accepted(f"c{number}"))
+            run.push(started(f"s{number}"))
+        await run.journal.probe()
+        assert (run.journal.recall_command("c0"), run.journal.recall_session("s0")) == stayed
+    async with running(tmp_path) as run:
+        assert (run.journal.recall_command("c0"), run.journal.recall_session("s0")) == stayed
