@@ -42,8 +42,9 @@ from edge.recall import recalled
 log = logging.getLogger("plugside.gateway")
 
 #: How long the backlog may keep the event loop in one turn, in seconds: a tap that arrives meanwhile waits
-#: at most this much longer. 1 ms is a hundredth of the 100 ms promise and some dozens of messages.
-BACKLOG_BUDGET_S = 0.001
+#: at most this much longer. 2 ms is a fiftieth of the 100 ms promise, and some dozens of messages, which then
+#: are one commit.
+BACKLOG_BUDGET_S = 0.002
 #: Outputs that may wait for the disk before the backlog is held back: some seconds of a busy site on SD.
 GATE_MAX = 8192
 #: Chargers' messages that may wait to be decided: 64 for each of 500 chargers (a link is cut at 64 anyway).
