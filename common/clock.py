@@ -29,13 +29,25 @@ class SystemClock:
         return "synced" if time.time_ns() // 1_000_000 >= self._floor_ms else "floor"
 
 
+# Randomness for ids to come, a piece for each: one call to the system for many. A piece is taken by one
+# thread only, and a forked process draws its own.
+_PART_BYTES = 10
+_chance: list[str] = []
+os.register_at_fork(after_in_child=_chance.clear)
+
+
 class SystemIds:
     """Ids from the operating system's randomness."""
 
     def uid(self) -> str:
         # RFC 9562 §5.7: 48 bits of Unix milliseconds, version, 74 random bits. Python's own comes with 3.14.
         stamp = f"{(time.time_ns() // 1_000_000) & ((1 << 48) - 1):012x}"
-        rest = os.urandom(10).hex()
+        try:
+            rest = _chance.pop()
+        except IndexError:
+            drawn = os.urandom(_PART_BYTES * 128).hex()
+            rest, *more = (drawn[at : at + 2 * _PART_BYTES] for at in range(0, len(drawn), 2 * _PART_BYTES))
+            _chance.extend(more)
         variant = "89ab"[int(rest[3], 16) & 3]
         return f"{stamp[:8]}-{stamp[8:]}-7{rest[:3]}-{variant}{rest[4:7]}-{rest[7:19]}"
 
