@@ -2,6 +2,7 @@
 
 The core is pure, so it cannot read; it says which inputs it cannot judge from memory (`needs_recall`), and
 the gateway's loop looks them up by primary key (microseconds) and hands the answer in as an argument.
+`recover` is the same at the start of a process: the whole state out of the journal.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from common.errors import Code, LocalFault
+from common.view import View
 from edge.core import engine, inputs
 from edge.core.engine import SiteState
 
@@ -31,3 +34,23 @@ def recalled(state: SiteState, given: inputs.Input, journal: Journal) -> inputs.
         session = journal.recall_session_by_transaction(given.charger, given.transaction)
         return given if session is None else msgspec.structs.replace(given, recalled=session)
     return given
+
+
+def recover(journal: Journal, site: str) -> SiteState:
+    """The state that the journal's facts add up to: the newest snapshot and everything after it."""
+
+    def readable(state: bytes) -> bool:
+        try:
+            engine.decode_state(state)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    snapshot, after = journal.recover(readable)
+    state = engine.decode_state(snapshot[1]) if snapshot else SiteState(view=View(site=site))
+    for fact in after:
+        engine.apply(state, fact)
+    state.view.epoch, state.view.seq = journal.epoch, journal.committed_seq
+    if state.view.site != site:
+        raise LocalFault(Code.FOLDER_UNUSABLE, f"this journal is of site {state.view.site}, not {site}")
+    return state

@@ -16,45 +16,40 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import msgspec
-
 from common import applink
-from common.appsession import Serving
 from common.clock import SystemClock, SystemIds
 from common.config import split_endpoint
-from common.domain import Path, from_iso, iso
+from common.domain import Path, from_iso
 from common.errors import Code, LocalFault, Unavailable
 from common.keystore import Keystore
 from common.link import Link
-from common.link.tls import ServerTls
 from common.link.unix import UnixListener, listen_unix
-from common.link.websocket import WebSocketListener, listen_websocket
+from common.link.websocket import WebSocketListener
 from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
-from common.view import View, spelling
-from edge import discovery
+from common.view import spelling
+from edge import discovery, report
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bus import Bus
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.commander import Commander
-from edge.core import engine
-from edge.core.engine import SiteState
+from edge.discovery import lan_addresses
 from edge.doors import ChargersDoor, Door
 from edge.gateway import Gateway
 from edge.journal.history import History
 from edge.journal.journal import Journal
+from edge.lan import Lan, host_port, serving
 from edge.management import Management
 from edge.queries import Queries
+from edge.recall import recover
 from edge.settings import EdgeSettings
 from edge.uplink import Uplink
 
 log = logging.getLogger("plugside.site")
 
-#: How often the LAN certificate's calendar is looked at, in s. Its windows are days long.
-CERTIFICATE_EVERY_S = 3600.0
 #: For the last goodbye to apps before the process ends, in s.
 GOODBYE_S = 0.3
 
@@ -113,10 +108,8 @@ class Site:
         self.authority.granted = self.gateway.note
         self.authority.asks = settings.cloud
         self.uplink: Uplink | None = None
-        self._tls: ServerTls | None = None
         self._doors: list[Door] = []
-        self._addresses: list[str] = []
-        self._lan_port = 0
+        self.lan = Lan(self.authority, self.apps, self._store, clock, ids)
         host, port = split_endpoint(settings.ocpp)
         self.listener = ChargerListener(
             self.gateway,
@@ -159,7 +152,7 @@ class Site:
         for door in self._doors:
             await door.open()
             self.supervisor.room(door.name, door.run)
-        self.supervisor.room("LAN certificate", self._keep_certificate)
+        self.supervisor.room("LAN certificate", self.lan.keep_certificate)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:
@@ -233,55 +226,20 @@ class Site:
         return ChargersDoor(self.listener)
 
     async def _open_lan(self) -> WebSocketListener:
-        host, port = split_endpoint(self._settings.lan)
-        self._addresses = discovery.lan_addresses(self._settings.interfaces, host)
-        tls = self._renew_certificate()
-        origins = (None, *self._settings.app_origins)
-        listener = await listen_websocket(host, port, self._serve_lan, tls=tls, origins=origins)
-        self._lan_port = listener.addresses[0][1]
-        self.authority.addresses = tuple(_host_port(a, self._lan_port) for a in self._addresses)
-        return listener
+        settings = self._settings
+        host, port = split_endpoint(settings.lan)
+        return await self.lan.open(host, port, settings.interfaces, settings.app_origins)
 
     async def _open_local(self) -> UnixListener:
         return await listen_unix(self._settings.socket_path, self._serve_local)
 
-    async def _serve_lan(self, link: Link) -> None:
-        session = applink.new_session(
-            self._serving(Path.LAN), link, self.ids, certificates=self.authority.certificates
-        )
-        await applink.serve(link, session, self.apps, clock=self.clock)
-
     async def _serve_local(self, link: Link) -> None:
         local = local_presence(self.authority.site)
-        session = applink.new_session(self._serving(Path.LOCAL), link, self.ids, local=local)
+        session = applink.new_session(serving(self.authority, Path.LOCAL), link, self.ids, local=local)
         await applink.serve(link, session, self.apps, clock=self.clock)
 
-    def _serving(self, path: Path) -> Serving:
-        return Serving(
-            identity=self.authority.identity,
-            verifier=self.authority.verifier,
-            path=path,
-            site=self.authority.site,
-        )
-
-    def _renew_certificate(self) -> ServerTls:
-        """Serve the certificate that the calendar names for this time."""
-        host_name = f"plugside-{self.authority.edge_id[:8]}.local"
-        made = self._store.lan_certificates(self.clock.now_ms(), host_name, self._addresses)
-        self.authority.certificates = made.hashes
-        if self._tls is None:
-            self._tls = ServerTls(made.current.pem, made.current.hash)
-        else:
-            self._tls.use(made.current.pem, made.current.hash)
-        return self._tls
-
-    async def _keep_certificate(self) -> None:
-        while True:
-            await asyncio.sleep(CERTIFICATE_EVERY_S)
-            self._renew_certificate()
-
     async def _announce(self) -> None:
-        await discovery.announce(self.authority.edge_id, self._lan_port, self._settings.interfaces)
+        await discovery.announce(self.authority.edge_id, self.lan.port, self._settings.interfaces)
 
     # --- what it tells of itself -------------------------------------------------------------------------
 
@@ -289,8 +247,7 @@ class Site:
     def ocpp_url(self) -> str:
         """Where a charger dials in; its identity goes behind the slash."""
         host, _ = split_endpoint(self._settings.ocpp)
-        address = discovery.lan_addresses((), host)[0]
-        return f"ws://{_host_port(address, self.listener.port)}/"
+        return f"ws://{host_port(lan_addresses((), host)[0], self.listener.port)}/"
 
     @property
     def lan_addresses(self) -> str:
@@ -299,67 +256,11 @@ class Site:
 
     def health(self) -> dict[str, Any]:
         """Every room, the journal and the tunnel, as plain data."""
-        uplink = self.uplink
-        return {
-            "site": self.authority.site,
-            "name": self.authority.name,
-            "edge": self.authority.edge_id,
-            "started_at": iso(self.started_ms),
-            "time": iso(self.clock.now_ms()),
-            "clock": self.clock.quality,
-            "epoch": self.journal.epoch,
-            "seq": self.journal.committed_seq,
-            "ocpp_url": self.ocpp_url,
-            "lan": list(self.authority.addresses),
-            "links": self.apps.links,
-            "cloud": {
-                "url": self.authority.cloud_url or self._settings.cloud,
-                "enrolled": bool(self.authority.cloud_url),
-                "connected": bool(uplink and uplink.connected),
-                "backlog": uplink.cursor.backlog if uplink else 0,
-            },
-            "refused": dict(self.listener.refusals),
-            "rooms": [msgspec.to_builtins(room) for room in self.supervisor.health()],
-        }
+        return report.health(self)
 
     def chargers(self) -> Iterable[dict[str, Any]]:
         """Every charger: as people see it, and its connection."""
-        about = {entry["charger"]: entry for entry in self.listener.describe()}
-        view = self.gateway.state.view
-        for entry in view.chargers.values():
-            if entry.adopted:
-                places = {str(evse): _whole(place) for evse, place in entry.connectors.items()}
-                yield _whole(entry) | {"connectors": places, "connection": about.get(entry.id)}
-        for waiting in self.listener.waiting():
-            yield {
-                "id": waiting.charger,
-                "adopted": False,
-                "address": waiting.address,
-                "protocol": waiting.protocol,
-                "first_at": iso(waiting.first_ms),
-                "last_at": iso(waiting.last_ms),
-                "dials": waiting.dials,
-            }
-
-
-def recover(journal: Journal, site: str) -> SiteState:
-    """The state that the journal's facts add up to: the newest snapshot and everything after it."""
-
-    def readable(state: bytes) -> bool:
-        try:
-            engine.decode_state(state)
-        except msgspec.DecodeError:
-            return False
-        return True
-
-    snapshot, after = journal.recover(readable)
-    state = engine.decode_state(snapshot[1]) if snapshot else SiteState(view=View(site=site))
-    for fact in after:
-        engine.apply(state, fact)
-    state.view.epoch, state.view.seq = journal.epoch, journal.committed_seq
-    if state.view.site != site:
-        raise LocalFault(Code.FOLDER_UNUSABLE, f"this journal is of site {state.view.site}, not {site}")
-    return state
+        return report.chargers(self.gateway.state.view, self.listener)
 
 
 async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:
@@ -370,16 +271,3 @@ async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:
         await site.run(stop)
     finally:
         await site.close()
-
-
-def _whole(struct: msgspec.Struct) -> dict[str, Any]:
-    """Every field as plain data: a program that reads JSON should not have to know our defaults."""
-    return {
-        name: msgspec.to_builtins(value)
-        for name, value in msgspec.structs.asdict(struct).items()
-        if name != "connectors"
-    }
-
-
-def _host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -20,7 +20,7 @@ from edge.core import inputs
 from edge.core.engine import SiteState
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
-from edge.site import recover
+from edge.recall import recover
 from tests.box.support import FakeClock, Follower, Watcher, command, eventually, operator
 from tests.core.world import SITE
 from tests.journal.support import Disk, FakeIds

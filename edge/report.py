@@ -1,0 +1,72 @@
+"""What the box tells of itself, as plain data: its health and its chargers. Reads, changes nothing.
+
+Asked for by `edge.queries`, for the command line and for operators by way of the cloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from common.domain import iso
+from common.view import View
+from edge.chargers.listener import ChargerListener
+
+if TYPE_CHECKING:
+    from edge.site import Site
+
+
+def health(site: Site) -> dict[str, Any]:
+    """Every room, the journal and the tunnel."""
+    uplink = site.uplink
+    return {
+        "site": site.authority.site,
+        "name": site.authority.name,
+        "edge": site.authority.edge_id,
+        "started_at": iso(site.started_ms),
+        "time": iso(site.clock.now_ms()),
+        "clock": site.clock.quality,
+        "epoch": site.journal.epoch,
+        "seq": site.journal.committed_seq,
+        "ocpp_url": site.ocpp_url,
+        "lan": list(site.authority.addresses),
+        "links": site.apps.links,
+        "cloud": {
+            "url": site.authority.cloud_url or site.authority.asks,
+            "enrolled": bool(site.authority.cloud_url),
+            "connected": bool(uplink and uplink.connected),
+            "backlog": uplink.cursor.backlog if uplink else 0,
+        },
+        "refused": dict(site.listener.refusals),
+        "rooms": [msgspec.to_builtins(room) for room in site.supervisor.health()],
+    }
+
+
+def chargers(view: View, listener: ChargerListener) -> Iterable[dict[str, Any]]:
+    """Every charger: as people see it, and its connection; then those that wait to be adopted."""
+    about = {entry["charger"]: entry for entry in listener.describe()}
+    for entry in view.chargers.values():
+        if entry.adopted:
+            places = {str(evse): _whole(place) for evse, place in entry.connectors.items()}
+            yield _whole(entry) | {"connectors": places, "connection": about.get(entry.id)}
+    for waiting in listener.waiting():
+        yield {
+            "id": waiting.charger,
+            "adopted": False,
+            "address": waiting.address,
+            "protocol": waiting.protocol,
+            "first_at": iso(waiting.first_ms),
+            "last_at": iso(waiting.last_ms),
+            "dials": waiting.dials,
+        }
+
+
+def _whole(struct: msgspec.Struct) -> dict[str, Any]:
+    """Every field as plain data: a program that reads JSON should not have to know our defaults."""
+    return {
+        name: msgspec.to_builtins(value)
+        for name, value in msgspec.structs.asdict(struct).items()
+        if name != "connectors"
+    }
