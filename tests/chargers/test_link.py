@@ -15,7 +15,7 @@ from edge.chargers.dialect import Answer, Inbound
 from edge.chargers.frames import Call, CallError, Result, decode
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.chargers.ocpp16.messages import REQUESTS
-from edge.chargers.ocpp16.payload import Payload
+from edge.chargers.shared.payload import Payload
 from edge.core import inputs as core
 from tests.chargers.site import Site, limits, tag_ref
 

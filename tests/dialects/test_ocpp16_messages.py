@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.chargers.ocpp16 import payload as bounds
-from edge.chargers.ocpp16.coerce import VIOLATIONS_MAX
 from edge.chargers.ocpp16.commands import (
     ANSWERS,
     GetConfigurationResponse,
@@ -34,6 +32,8 @@ from edge.chargers.ocpp16.messages import (
     encode,
     read,
 )
+from edge.chargers.shared import payload as bounds
+from edge.chargers.shared.coerce import VIOLATIONS_MAX
 from tests.dialects.ocpp16_oracle import messages
 
 NOW = "2026-03-01T12:00:00Z"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.domain import MeterSample
 from edge.chargers.ocpp16.messages import MeterValue, SampledValue
-from edge.chargers.ocpp16.meter import convert, feeds_session, parse_number, phases_in_use
+from edge.chargers.shared.meter import convert, feeds_session, parse_number, phases_in_use
 
 AT = "2026-03-01T12:00:00.000Z"
 

@@ -15,8 +15,8 @@ from ocpp.messages import MessageType, get_validator
 from common.errors import LocalFault
 from edge.chargers.ocpp16 import commands as c
 from edge.chargers.ocpp16 import messages as m
-from edge.chargers.ocpp16.payload import Payload, encode
 from edge.chargers.ocpp16.schemas import Kind, OutgoingInvalid, check_outgoing
+from edge.chargers.shared.payload import Payload, encode
 from tests.dialects.ocpp16_oracle import messages, schema
 
 NOW = "2026-03-01T12:00:00Z"
@@ -141,7 +141,7 @@ def test_it_lets_pass_what_the_package_lets_pass(action: str, data: st.DataObjec
 def test_the_packages_message_modules_are_not_imported() -> None:
     """They cost 100 ms; the edge may import for 250 ms in all."""
     script = (
-        "import sys; from edge.chargers.ocpp16 import schemas, commands, meter;"
+        "import sys; from edge.chargers.ocpp16 import schemas, commands;"
         "schemas.check_outgoing('request', 'Reset', commands.Reset('Soft'));"
         "print([name for name in sys.modules if name.startswith('ocpp.')])"
     )

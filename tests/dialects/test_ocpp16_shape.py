@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.chargers.ocpp16 import shape
 from edge.chargers.ocpp16.messages import SampledValue
-from edge.chargers.ocpp16.meter import _read
+from edge.chargers.shared import shape
+from edge.chargers.shared.meter import _read
 
 AT = "2026-03-01T12:00:00.000Z"
 PLAIN = st.one_of(

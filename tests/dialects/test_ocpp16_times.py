@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.chargers.ocpp16.times import Instant, canonical, parse, render
+from edge.chargers.shared.times import Instant, canonical, parse, render
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

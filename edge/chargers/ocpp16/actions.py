@@ -15,7 +15,7 @@ from edge.chargers.dialect import Answer, Unsendable
 from edge.chargers.frames import CallError, RpcError
 from edge.chargers.ocpp16 import commands
 from edge.chargers.ocpp16.messages import DataTransfer, UnreadablePayload
-from edge.chargers.ocpp16.payload import Payload
+from edge.chargers.shared.payload import Payload
 from edge.core import inputs as core
 
 #: Answers' words, as `_word` leaves them → `CallEnded.answer`. `unlocked` is UnlockConnector's own; some

@@ -14,9 +14,9 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from edge.chargers.ocpp16.coerce import Reader
 from edge.chargers.ocpp16.messages import DataTransfer
-from edge.chargers.ocpp16.payload import Blob, ConfigText, Opt, Payload, Text
+from edge.chargers.shared.coerce import Reader
+from edge.chargers.shared.payload import Blob, ConfigText, Opt, Payload, Text
 
 # ------------------------------------------------------------------------------------------------ requests
 

@@ -31,12 +31,13 @@ from edge.chargers.dialect import (
     quarantined,
 )
 from edge.chargers.frames import CallError, Result, RpcError
-from edge.chargers.ocpp16 import actions, messages, times
+from edge.chargers.ocpp16 import actions, messages
 from edge.chargers.ocpp16.commands import COMMANDS
 from edge.chargers.ocpp16.messages import UnreadablePayload
-from edge.chargers.ocpp16.meter import convert
-from edge.chargers.ocpp16.payload import Payload, encode
 from edge.chargers.ocpp16.schemas import check_outgoing
+from edge.chargers.shared import times
+from edge.chargers.shared.meter import convert
+from edge.chargers.shared.payload import Payload, encode
 from edge.core import inputs as core
 
 #: Seconds between heartbeats that chargers are told at Boot. They set the clocks of chargers without a

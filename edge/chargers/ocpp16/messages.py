@@ -15,8 +15,8 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from edge.chargers.ocpp16.coerce import Reader, UnreadablePayload
-from edge.chargers.ocpp16.payload import (
+from edge.chargers.shared.coerce import Reader, UnreadablePayload
+from edge.chargers.shared.payload import (
     Blob,
     ConnectorId,
     Int,
@@ -25,35 +25,13 @@ from edge.chargers.ocpp16.payload import (
     RegisterWh,
     Text,
     TransactionId,
-    ValueText,
     encode,
 )
+from edge.chargers.shared.readings import MeterValue, SampledValue
 
-__all__ = ["REQUESTS", "RESPONSES", "UnreadablePayload", "encode", "read"]
+__all__ = ["REQUESTS", "RESPONSES", "MeterValue", "SampledValue", "UnreadablePayload", "encode", "read"]
 
 # ------------------------------------------------------------------------------------------------ parts
-
-
-class SampledValue(Payload, frozen=True):
-    """One measured value. Absent fields have the defaults of §7.43, which `meter` applies."""
-
-    NEUTRAL: ClassVar[dict[str, object]] = {"value": ""}  # read as "no value", never as 0 (quirk 72)
-    value: ValueText
-    context: Opt[Text] = None
-    format: Opt[Text] = None
-    measurand: Opt[Text] = None
-    phase: Opt[Text] = None
-    location: Opt[Text] = None
-    unit: Opt[Text] = None
-
-
-class MeterValue(Payload, frozen=True):
-    """The values of one moment. Without a time (empty text) the moment of arrival stands for it."""
-
-    NEUTRAL: ClassVar[dict[str, object]] = {"timestamp": "", "sampled_value": ()}
-    timestamp: Text
-    sampled_value: tuple[SampledValue, ...]
-
 
 AuthorizationStatus = Literal["Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx"]
 

@@ -1,62 +1,9 @@
-"""The check of everything that leaves for an OCPP 1.6 charger, against the specification's JSON schemas.
-
-Called by the dialect on every reply and every call before it is encoded: a malformed reply of ours can lock a
-charger into a loop (quirk 34), and only here is it our fault. The schemas are those that the `ocpp` package
-ships; they are read as files, because importing its message modules costs 100 ms. Incoming messages are never
-checked here: see `messages`. Validators are built when an action is first used and kept.
-"""
+"""OCPP 1.6's schemas, for the check of whatever leaves (`shared.schemas`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from importlib import resources
-from typing import Any, Literal, Protocol
+from edge.chargers.shared.schemas import Kind, OutgoingInvalid, Schemas
 
-import jsonschema_rs
-import msgspec
+__all__ = ["Kind", "OutgoingInvalid", "check_outgoing"]
 
-from common.errors import Code, LocalFault
-
-Kind = Literal["request", "response"]
-
-
-class OutgoingInvalid(LocalFault):
-    """We were about to send something that OCPP 1.6 forbids: an error of this program, not of the charger."""
-
-    def __init__(self, kind: Kind, action: str, path: str, why: str) -> None:
-        where = f" at {path}" if path else ""
-        super().__init__(Code.INTERNAL, f"{action} {kind}{where}: {why[:200]}")
-        self.kind = kind
-        self.action = action
-        self.path = path
-
-
-class _Validator(Protocol):
-    def validate(self, instance: Any) -> None: ...
-
-
-def check_outgoing(kind: Kind, action: str, payload: msgspec.Struct | Mapping[str, object]) -> None:
-    """Return if the payload is what OCPP 1.6 allows for this action; raise OutgoingInvalid if not.
-
-    `kind` is "request" for our calls and "response" for our replies. About 2 µs once the action's validator
-    is built. Time formats are not checked: the schemas' date-time is stricter than the specification's text.
-    """
-    validator = _validator(kind, action)
-    try:
-        validator.validate(msgspec.to_builtins(payload))
-    except jsonschema_rs.ValidationError as error:
-        path = ".".join(str(part) for part in error.instance_path)
-        raise OutgoingInvalid(kind, action, path, error.message) from None
-
-
-# as many as there are actions in both directions, so bounded by the schema files
-@cache
-def _validator(kind: Kind, action: str) -> _Validator:
-    name = f"{action}Response.json" if kind == "response" else f"{action}.json"
-    file = resources.files("ocpp") / "v16" / "schemas" / name
-    if not action.isalnum() or not file.is_file():
-        raise OutgoingInvalid(kind, action, "", "OCPP 1.6 has no such message")
-    schema = msgspec.json.decode(file.read_bytes())
-    # masked: an error of ours must not carry a tag into the log
-    return jsonschema_rs.validator_for(schema, validate_formats=False, mask="the value")
+check_outgoing = Schemas("1.6", "v16", "").check

@@ -1,4 +1,4 @@
-"""OCPP 1.6 meter values into the neutral `common.domain.MeterSample`.
+"""OCPP meter values, of any version, into the neutral `common.domain.MeterSample`.
 
 Pure translation: the dialect calls `convert` with what a MeterValues or a StopTransaction carried, and the
 core receives samples that know no OCPP. One sample per moment, context and location; the rules, in the order
@@ -26,9 +26,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, NamedTuple
 
 from common.domain import MeterSample
-from edge.chargers.ocpp16 import shape, times
-from edge.chargers.ocpp16.messages import MeterValue, SampledValue
-from edge.chargers.ocpp16.words import BOUNDS, MEASURANDS, ONE, Key, Place, Rule, read_words
+from edge.chargers.shared import shape, times
+from edge.chargers.shared.readings import MeterValue, SampledValue
+from edge.chargers.shared.words import BOUNDS, MEASURANDS, ONE, Key, Place, Rule, read_words
 
 #: Below this a phase does not charge: the least that IEC 61851-1 lets a car draw is 6 A, and meters show some
 #: ten mA on a phase that is open.

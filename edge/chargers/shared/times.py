@@ -1,4 +1,4 @@
-"""Times as OCPP 1.6 chargers write them.
+"""Times as chargers write them.
 
 Structs keep a charger's time as text; whoever needs the instant asks here. Chargers leave out the zone,
 shorten the offset, add digits, and before they have learnt the time they write 1970 or the year 1 (quirks 41

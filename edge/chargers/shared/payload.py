@@ -1,9 +1,9 @@
-"""What every OCPP 1.6 payload struct is made of: the base class, the field types and the bounds.
+"""What every OCPP payload struct is made of: the base class, the field types and the bounds.
 
-`messages` and `commands` declare the payloads with these; `coerce` reads the same declarations to mend what
-the strict decoder refuses. The bounds are ours and not the specification's: they protect memory, the journal
-(64-bit integers) and the cloud's text columns. A longer text is cut and a larger number treated as absent,
-both by name; the message itself is never refused for it.
+Each version's `messages` and `commands` declare the payloads with these; `coerce` reads the same declarations
+to mend what the strict decoder refuses. The bounds are ours and not the specification's: they protect memory,
+the journal (64-bit integers) and the cloud's text columns. A longer text is cut and a larger number treated
+as absent, both by name; the message itself is never refused for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ else:
     class Opt:
         """A field that may be absent (None) but whose JSON null the strict decoder refuses.
 
-        To a type checker it is Optional; at run time the annotation is the bare type. So null, which the 1.6
+        To a type checker it is Optional; at run time the annotation is the bare type. So null, which the
         schemas forbid, takes the tolerant path and is named there, at no cost to the well-formed message.
         """
 

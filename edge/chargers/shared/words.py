@@ -1,4 +1,4 @@
-"""The words beside a meter value in OCPP 1.6: what is measured, where, when, in which unit, on which phase.
+"""The words beside a meter value, the same in OCPP 1.6 and 2.x: what, where, when, which unit and phase.
 
 `meter` reads values by them. Rules 1 to 5 of its docstring are what these tables and `read_words` say; the
 values themselves are not looked at here. Pure.

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import inspect
 
 from common.errors import Code, RemoteFault
-from edge.chargers.ocpp16.payload import WIDE_INT_MAX_DIGITS, Payload
+from edge.chargers.shared.payload import WIDE_INT_MAX_DIGITS, Payload
 
 #: A charger that gets everything wrong names this many of its faults in a message; the counters need no more.
 VIOLATIONS_MAX: Final = 16

@@ -16,8 +16,8 @@ from operator import attrgetter, le
 from typing import Any, Final, NamedTuple
 
 from common.domain import MeterSample
-from edge.chargers.ocpp16.messages import SampledValue
-from edge.chargers.ocpp16.words import BOUNDS, ONE, Key, Place, read_words
+from edge.chargers.shared.readings import SampledValue
+from edge.chargers.shared.words import BOUNDS, ONE, Key, Place, read_words
 
 #: Values of one moment that a shape is made for: three phases of everything, several times over.
 VALUES_MAX: Final = 48
