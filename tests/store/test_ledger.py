@@ -424,7 +424,7 @@ async def test_a_fact_that_went_missing_breaks_the_chain(store: Store, box: Box,
 async def test_a_fact_that_was_changed_breaks_the_chain(store: Store, box: Box, database: str) -> None:
     box.charge("s1", 1000, 5000)
     await box.drain(store)
-    await meddle(database, "UPDATE fact SET inner = x'00' WHERE seq = 2")
+    await meddle(database, 'UPDATE fact SET "inner" = salt WHERE seq = 2')
     assert not (await store.chain_state(box.site)).intact
 
 
