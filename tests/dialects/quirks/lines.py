@@ -54,7 +54,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.servers.append(server)
         return server
 
-    async def create_connection(  # type: ignore[override]
+    async def create_connection(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         *_: Any,
@@ -225,7 +225,7 @@ class Client(asyncio.Protocol):
         for event in self._ws.events_received():
             assert isinstance(event, Frame)
             if event.opcode is Opcode.TEXT:
-                self.frames.append(json.loads(event.data))
+                self.frames.append(json.loads(bytes(event.data)))
             elif event.opcode is Opcode.PING:
                 self.pings += 1
             elif event.opcode is Opcode.CLOSE:

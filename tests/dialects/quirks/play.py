@@ -346,8 +346,12 @@ class Player:
 
     async def _do_restart(self, _: Step) -> None:
         """restart: the box's process is killed, and starts again from its disk."""
-        links = [link.client.transport for link in self.links.values() if not link.client.lost]
-        await self.box.crash(lambda: [link.abort() for link in links] and None)
+
+        def cut() -> None:
+            for link in self.links.values():
+                link.client.transport.abort()
+
+        await self.box.crash(cut)
         await self._come_up()
 
     async def _do_stop(self, _: Step) -> None:
