@@ -28,6 +28,7 @@ from common.facts import Fact
 from common.ports import Ids
 from edge.journal.folder import BUSY_MS, WAL_BYTES_MAX
 from edge.journal.projection import METER_KIND, subject
+from edge.journal.reserve import reserve
 from edge.journal.rotation import Head
 from edge.journal.rows import (
     COMMAND_COLUMNS,
@@ -139,6 +140,7 @@ class Writer:
         self._salt_at = 0
         self._stopping = False
         self._unchecked = 0  #: commits since the last checkpoint
+        self._reserved = False  #: the log has its full length, or there is no room for it
         self._wal_tried = 0  #: the log's size when a checkpoint was last tried because of it
         self._erasing: list[tuple[int, object]] = []
         self._clear()
@@ -309,6 +311,10 @@ class Writer:
     def _keep_log_short(self, *, idle: bool) -> None:
         if self._erasing:
             self._erase()
+        elif not self._reserved and self._unchecked >= _IDLE_COMMITS:
+            # Not at once: most of a short life's time would go into it.
+            reserve(self._wal, WAL_BYTES_MAX)
+            self._reserved = True
         elif idle and self._unchecked >= _IDLE_COMMITS:
             self._checkpoint()
         elif not idle:
@@ -338,6 +344,7 @@ class Writer:
         if busy:
             return
         self._unchecked = 0
+        self._reserved = False
         if self._erasing:
             self._owner.group_done(Done(self._head.seq, 0, self._erasing))
             self._erasing = []
