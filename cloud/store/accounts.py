@@ -41,7 +41,7 @@ class AccountPart:
     @whole
     async def put_site(self, row: SiteRow) -> None:
         # What belongs to the ledger stays: another box takes up where the site's records are.
-        keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello")
+        keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello", "zone")
         try:
             async with self._db.write() as tx:
                 await tx.execute(self._db.upsert(schema.site, keep=keep), codec.site_values(row))

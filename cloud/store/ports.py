@@ -6,9 +6,10 @@ when they return: an answer that promises something is sent after.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+from cloud.charge_lines import ChargeLine
 from cloud.store.rows import (
     ActRow,
     ChainState,
@@ -135,7 +136,39 @@ class WorkStore(Protocol):
     async def acts(self, *, after: str = "", limit: int = 100) -> Page[ActRow]: ...
 
 
-class Store(LedgerStore, AccountStore, WorkStore, Protocol):
+class ChargeStore(Protocol):
+    """Charge lines and closed months."""
+
+    async def unbilled(self, site: str, *, after: str = "", limit: int = 200) -> list[str]:
+        """Ended sessions whose present revision is on no line, in the order of their uids."""
+
+    async def bill(self, site: str, sessions: Sequence[str], now_ms: int) -> dict[str, str]:
+        """Write the lines that these sessions lack. Returns why, for those that wait for an operator."""
+
+    async def close_month(
+        self, site: str, month: str, zone: str, month_of: Callable[[int], str], now_ms: int
+    ) -> bool:
+        """Give the lines of this month and of those before their month, for good. False: it was closed.
+
+        month_of: the month (`YYYY-MM`) of an instant at the site, which is in `zone`.
+        """
+
+    async def closed_through(self, site: str) -> str:
+        """The latest month that was closed; empty = none."""
+
+    async def charge_lines(
+        self, claims: Claims, month: str, *, after: str = "", limit: int = 100
+    ) -> Page[ChargeLine]:
+        """A closed month's lines that these claims may see, in the order of their ends."""
+
+    async def charge_totals(self, site: str, sessions: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """By session: the revision of its latest line, and what its lines come to in thousandths of a Wh."""
+
+    async def set_zone(self, site: str, zone: str) -> None:
+        """The time zone of a site's months from now on; months that are closed stay as they were."""
+
+
+class Store(LedgerStore, AccountStore, WorkStore, ChargeStore, Protocol):
     """All of it."""
 
     incarnation: str  #: changes when this database was made anew

@@ -39,6 +39,7 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     hello: HelloNote = HelloNote()
     seen_ms: int = 0
     added_ms: int = 0
+    zone: str = "UTC"  #: IANA time zone in which its months begin and end
 
 
 class PairingRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -54,6 +55,7 @@ site = Table(
     Column("hello", Text, nullable=False, default=""),  # the last hello: addresses, certificates, last_seq …
     Column("seen_ms", BigInteger, nullable=False, default=0),
     Column("added_ms", BigInteger, nullable=False),
+    Column("zone", Text, nullable=False, default="UTC", server_default="UTC"),  # what a month is here (IANA)
 )
 
 # A box's pairing code that the operator gave us; gone once the box has come, or at its end.
@@ -194,6 +196,56 @@ quarantine = Table(
     Column("inner", LargeBinary, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+)
+
+# Where a site's chain was at a sync, under its box's signature: what says later that history was not rewritten.
+head = Table(
+    "head",
+    metadata,
+    _site(),
+    Column("epoch", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("chain", LargeBinary, nullable=False),
+    Column("at", Text, nullable=False),  # site time
+    Column("key", Text, nullable=False),  # the box's public key then
+    Column("signature", Text, nullable=False),
+    Column("kept", Boolean, nullable=False),  # its batch held a session's start, end or revision
+)
+
+# What is billed: written once, never changed but for `month`, which the export that takes a line fills in.
+charge_line = Table(
+    "charge_line",
+    metadata,
+    _site(),
+    Column("id", Text, primary_key=True),
+    Column("session", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("corrects", Text),
+    Column("charger", Text, nullable=False),
+    Column("evse", Integer, nullable=False),
+    Column("connector", Integer, nullable=False),
+    Column("principal", Text),
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("energy_milliwh", BigInteger, nullable=False),
+    Column("total_milliwh", BigInteger, nullable=False),
+    Column("obtained", Text, nullable=False),
+    Column("month", Text, nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    UniqueConstraint("site", "session", "revision"),
+    Index("ix_charge_line_month", "site", "month", "at_ms", "id"),
+)
+
+# Months that were exported; what comes for them later goes into the next.
+closing = Table(
+    "closing",
+    metadata,
+    _site(),
+    Column("month", Text, primary_key=True),
+    Column("zone", Text, nullable=False),
+    Column("closed_ms", BigInteger, nullable=False),
 )
 
 # The last state seen of a site, for when its box is away.

@@ -1,4 +1,4 @@
-"""The store on SQL: SQLite by default, PostgreSQL when it is outgrown. Puts its three parts together."""
+"""The store on SQL: SQLite by default, PostgreSQL when it is outgrown. Puts its parts together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from cloud.store import schema
 from cloud.store.accounts import AccountPart
+from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
 from cloud.store.ledger import LedgerPart
 from cloud.store.work import WorkPart
@@ -17,7 +18,7 @@ from common.ports import Ids
 INCARNATION = "incarnation"
 
 
-class SqlStore(LedgerPart, AccountPart, WorkPart):
+class SqlStore(LedgerPart, AccountPart, WorkPart, ChargePart):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 
     def __init__(self, database: Database, incarnation: str) -> None:

@@ -1,0 +1,247 @@
+"""Charge lines: what a session comes to on a bill, and what a later truth about it adds or takes back. Pure.
+
+    facts of one session ─▶ its revisions in order ─▶ billable ones ─▶ a line each: charge, then corrections
+
+A line says the difference to what its session's lines said before, in whole thousandths of a Wh, so that sums
+are exact: all lines of a session together are its energy at its latest billable revision, in whatever order
+facts came and however often they were looked at. Its id follows from site, session and revision, so the same
+line has the same id in every export, and in a cloud that was filled again from its boxes (design §9).
+
+What waits for an operator never becomes a line by itself: `waiting` says why, and an operator's decision (a
+`session_revised` with `obtained="operator"`) settles it. Only kWh so far: prices are the business of whoever
+reads the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from uuid import UUID, uuid5
+
+import msgspec
+
+from common import facts
+from common.domain import EnergyMethod, from_iso
+from common.facts import Fact
+from common.reconcile import LedgerRow, fold
+
+#: Names the ids of lines; made once for this purpose and never changed.
+_NAMESPACE = UUID("6a3c1c5e-93a5-5d5b-8f0e-6f1d1d0c5a77")
+#: Flags that say nothing against the energy of an ended session. Any other flag, a future one too, waits for
+#: an operator: offline = delivered late; missing_stop = the charger's own stop has come since; the other two
+#: stand beside registers that were reported at start and stop and fit together.
+HARMLESS = frozenset({"offline", "missing_stop"})
+HARMLESS_BESIDE_REGISTERS = HARMLESS | {"sample_conflict", "register_decreased"}
+#: An end that is told as later than this after it was written down, or as earlier than 2020, comes from a
+#: clock that cannot be believed: the line is then of the month in which the end was written down.
+_AHEAD_MS = 24 * 3_600_000
+_CLOCK_BELIEVED_MS = from_iso("2020-01-01T00:00:00Z")
+
+CHARGE, CORRECTION = "charge", "correction"
+OPERATOR = "operator"
+
+
+class ChargeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line. `energy_milliwh`: this line's own part; `total_milliwh`: the session's up to this line."""
+
+    id: str
+    session: str
+    revision: int
+    kind: str  #: charge | correction
+    corrects: str | None = None  #: the line of the same session before this one
+    charger: str
+    evse: int
+    connector: int
+    principal: str | None  #: who pays, a pseudonym
+    started_at: str
+    ended_at: str
+    at_ms: int  #: the end, as far as it can be believed: decides the month
+    energy_milliwh: int
+    total_milliwh: int
+    obtained: str  #: measured | operator
+    month: str = ""  #: of the export that it is part of, `YYYY-MM`; empty until then
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A session at one of its revisions."""
+
+    row: LedgerRow
+    principal: str | None
+    obtained: str
+    at_ms: int
+    waiting: str  #: why it is not billable; empty = it is
+    void: bool = False  #: an operator decided that nothing is to be billed
+
+
+def line_id(site: str, session: str, revision: int) -> str:
+    """The id of a line, from what it is about."""
+    return str(uuid5(_NAMESPACE, f"{site}\n{session}\n{revision}"))
+
+
+def standings(told: Iterable[Fact]) -> list[Standing]:
+    """One session at each of its revisions, the first (its end, as first told) being 0.
+
+    told: the session's facts in any order, repeated or not. Of several that claim one revision the latest
+    counts, as in the ledger.
+    """
+    ordered = sorted(told, key=lambda fact: (fact.at, fact.uid))
+    starts = [fact.body for fact in ordered if isinstance(fact.body, facts.SessionStarted)]
+    ends = [fact for fact in ordered if isinstance(fact.body, facts.SessionEnded)]
+    revisions = {fact.body.revision: fact for fact in ordered if isinstance(fact.body, facts.SessionRevised)}
+    start = starts[-1] if starts else None
+    row = fold(None, start) if start else None
+    found: list[Standing] = []
+    principal = start.principal if start else None
+    resolved = False
+    for fact in (*ends[-1:], *(revisions[number] for number in sorted(revisions))):
+        body = fact.body
+        assert isinstance(body, facts.SessionEnded | facts.SessionRevised)
+        row = fold(row, body)
+        assert row is not None
+        principal = principal or body.principal
+        obtained = body.obtained if isinstance(body, facts.SessionRevised) else "measured"
+        resolved = resolved or obtained == OPERATOR
+        flags = () if obtained == OPERATOR else body.flags
+        if start is not None and not resolved:
+            flags = (*start.flags, *flags)
+        why = _waiting(row, start, principal, obtained, flags, resolved=resolved)
+        void = obtained == OPERATOR and row.energy_wh is None
+        found.append(Standing(row, principal, obtained, _instant_ms(row, fact), why, void))
+    return found
+
+
+def _waiting(
+    row: LedgerRow,
+    start: facts.SessionStarted | None,
+    principal: str | None,
+    obtained: str,
+    flags: Iterable[str],
+    *,
+    resolved: bool,
+) -> str:
+    """Why a person has to look first; empty when nobody has to."""
+    if not row.ended_at:
+        return "open"
+    if row.provisional:
+        return "provisional"
+    if principal is None:
+        return "nobody_pays"
+    if row.energy_wh is None or not isfinite(row.energy_wh) or row.energy_wh < 0:
+        return "no_energy"
+    if "superseded" in flags:
+        return "superseded"
+    if obtained == OPERATOR:
+        return ""
+    if row.method is EnergyMethod.UNKNOWN:
+        return "no_energy"
+    if obtained != "measured":
+        return obtained
+    if not resolved:
+        if start is None:
+            return "no_start"
+        if start.authorization != "accepted":
+            return f"authorization_{start.authorization}"
+    harmless = HARMLESS_BESIDE_REGISTERS if row.method is EnergyMethod.REGISTER else HARMLESS
+    return next((flag for flag in flags if flag not in harmless), "")
+
+
+def _instant_ms(row: LedgerRow, fact: Fact) -> int:
+    written_ms = from_iso(fact.at)
+    try:
+        ended_ms = from_iso(row.ended_at)
+    except ValueError:
+        return written_ms
+    return ended_ms if _CLOCK_BELIEVED_MS <= ended_ms <= written_ms + _AHEAD_MS else written_ms
+
+
+def waiting(told: Iterable[Fact]) -> str:
+    """Why a session's latest state is not on a line and will not be by itself; empty = it is, or will be."""
+    found = standings(told)
+    if not found:
+        return "open"
+    last = found[-1]
+    return "" if last.void or last.waiting == "superseded" else last.waiting
+
+
+def billable_milliwh(told: Iterable[Fact]) -> int:
+    """What all lines of a session must come to: its energy at its latest billable revision."""
+    total = 0
+    for standing in standings(told):
+        if standing.void:
+            total = 0
+        elif not standing.waiting:
+            total = milliwh(standing.row)
+    return total
+
+
+def milliwh(row: LedgerRow) -> int:
+    """A session's energy in whole thousandths of a Wh."""
+    return round((row.energy_wh or 0.0) * 1000)
+
+
+def due(site: str, told: Iterable[Fact], written: Sequence[ChargeLine]) -> list[ChargeLine]:
+    """The lines that a session still lacks, given those already written. [] = none.
+
+    A revision below one that has a line is history: its line would only be taken back by the later one.
+    """
+    lines = sorted(written, key=lambda line: line.revision)
+    fresh: list[ChargeLine] = []
+    for standing in standings(told):
+        row = standing.row
+        last = lines[-1] if lines else None
+        if last is not None and row.revision <= last.revision:
+            continue
+        if standing.void and last is None:
+            continue
+        if standing.waiting and not standing.void:
+            continue
+        total = 0 if standing.void else milliwh(row)
+        line = ChargeLine(
+            id=line_id(site, row.session, row.revision),
+            session=row.session,
+            revision=row.revision,
+            kind=CHARGE if last is None else CORRECTION,
+            corrects=last.id if last else None,
+            charger=row.charger,
+            evse=row.evse,
+            connector=row.connector,
+            principal=last.principal if last else standing.principal,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            at_ms=standing.at_ms,
+            energy_milliwh=total - (last.total_milliwh if last else 0),
+            total_milliwh=total,
+            obtained=standing.obtained,
+        )
+        lines.append(line)
+        fresh.append(line)
+    return fresh
+
+
+# --- months ------------------------------------------------------------------------------------------------
+
+
+def month_after(month: str) -> str:
+    """The month behind `YYYY-MM`."""
+    year, number = int(month[:4]), int(month[5:])
+    return f"{year + number // 12:04}-{number % 12 + 1:02}"
+
+
+def booked(own_month: str, closed_through: str) -> str:
+    """The month whose export a line is part of: that of its session's end, or, once that is closed, the next.
+
+    closed_through: the latest month that was exported; empty = none.
+    """
+    return max(own_month, month_after(closed_through)) if closed_through else own_month
+
+
+def energy_wh(amount_milliwh: int) -> float:
+    """For JSON: Wh with the thousandths behind the point."""
+    return amount_milliwh / 1000
+
+
+def energy_kwh(amount_milliwh: int) -> str:
+    """For a table: kWh in decimal, exact, with at least the Wh: `-3.400`, `0.0005`."""
+    whole, part = divmod(abs(amount_milliwh), 1_000_000)
+    digits = f"{part:06}".rstrip("0").ljust(3, "0")
+    return f"{'-' if amount_milliwh < 0 else ''}{whole}.{digits}"

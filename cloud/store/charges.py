@@ -1,0 +1,180 @@
+"""The billing part of the SQL store: charge lines and closed months.
+
+A line is written once, in the transaction that looked at its session's facts, and is never changed but for its
+month, which is filled in when that month is closed. What has a month is what was exported, for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud.charge_lines import ChargeLine, booked, due, waiting
+from cloud.store import schema
+from cloud.store.engine import Database, whole
+from cloud.store.projection import SESSION_KINDS
+from cloud.store.rows import Page
+from common import facts
+from common.errors import Code, Refused
+from common.facts import Fact
+from common.policy import Claims, is_staff
+
+_BAR = "|"
+#: Lines whose month is decided by one round trip; all of them are one transaction.
+_STEP = 500
+
+
+class ChargePart:
+    """`cloud.store.ports.ChargeStore` on SQL."""
+
+    _db: Database
+
+    @whole
+    async def unbilled(self, site: str, *, after: str = "", limit: int = 200) -> list[str]:
+        session, line = schema.session, schema.charge_line
+        has_line = (
+            select(line.c.id)
+            .where(
+                line.c.site == session.c.site,
+                line.c.session == session.c.session,
+                line.c.revision == session.c.revision,
+            )
+            .exists()
+        )
+        query = select(session.c.session).where(
+            session.c.site == site, session.c.session > after, session.c.ended_at != "", ~has_line
+        )
+        async with self._db.read() as tx:
+            return list(await tx.scalars(query.order_by(session.c.session).limit(limit)))
+
+    @whole
+    async def bill(self, site: str, sessions: Sequence[str], now_ms: int) -> dict[str, str]:
+        if not sessions:
+            return {}
+        table = schema.charge_line
+        why: dict[str, str] = {}
+        async with self._db.write() as tx:
+            await _lock(tx, site)
+            told = await _facts_of(tx, site, sessions)
+            query = select(table).where(table.c.site == site, table.c.session.in_(sessions))
+            written: dict[str, list[ChargeLine]] = {}
+            for row in await tx.execute(query):
+                written.setdefault(row.session, []).append(_line(row))
+            fresh: list[ChargeLine] = []
+            for session in sessions:
+                fresh += due(site, told[session], written.get(session, ()))
+                if reason := waiting(told[session]):
+                    why[session] = reason
+            if fresh:
+                values = [{"site": site, "made_ms": now_ms, **msgspec.structs.asdict(line)} for line in fresh]
+                await tx.execute(table.insert(), values)
+        return why
+
+    @whole
+    async def close_month(
+        self, site: str, month: str, zone: str, month_of: Callable[[int], str], now_ms: int
+    ) -> bool:
+        table = schema.charge_line
+        async with self._db.write() as tx:
+            await _lock(tx, site)
+            through = await _closed_through(tx, site)
+            if month <= through:
+                return False
+            after = ""
+            while True:
+                query = select(table.c.id, table.c.at_ms).where(
+                    table.c.site == site, table.c.month == "", table.c.id > after
+                )
+                rows = (await tx.execute(query.order_by(table.c.id).limit(_STEP))).all()
+                by_month: dict[str, list[str]] = {}
+                for line_id, at_ms in rows:
+                    target = booked(month_of(at_ms), through)
+                    if target <= month:
+                        by_month.setdefault(target, []).append(line_id)
+                for target, ids in by_month.items():
+                    change = update(table).where(table.c.site == site, table.c.id.in_(ids))
+                    await tx.execute(change.values(month=target))
+                if len(rows) < _STEP:
+                    break
+                after = rows[-1].id
+            closing = {"site": site, "month": month, "zone": zone, "closed_ms": now_ms}
+            await tx.execute(schema.closing.insert(), closing)
+        return True
+
+    @whole
+    async def closed_through(self, site: str) -> str:
+        async with self._db.read() as tx:
+            return await _closed_through(tx, site)
+
+    @whole
+    async def charge_lines(
+        self, claims: Claims, month: str, *, after: str = "", limit: int = 100
+    ) -> Page[ChargeLine]:
+        table = schema.charge_line
+        query = select(table).where(table.c.site == claims.site, table.c.month == month)
+        if not is_staff(claims):
+            query = query.where(table.c.principal == claims.principal)
+        if after:
+            at_ms, _, line_id = after.partition(_BAR)
+            if not at_ms.lstrip("-").isdigit():
+                raise Refused(Code.BAD_REQUEST, "`after` is the `next` of the page before")
+            query = query.where(tuple_(table.c.at_ms, table.c.id) > (int(at_ms), line_id))
+        query = query.order_by(table.c.at_ms, table.c.id).limit(limit + 1)
+        async with self._db.read() as tx:
+            lines = [_line(row) for row in await tx.execute(query)]
+        more = f"{lines[limit - 1].at_ms}{_BAR}{lines[limit - 1].id}" if len(lines) > limit else ""
+        return Page(rows=tuple(lines[:limit]), next=more)
+
+    @whole
+    async def charge_totals(self, site: str, sessions: Sequence[str]) -> dict[str, tuple[int, int]]:
+        table = schema.charge_line
+        query = (
+            select(table.c.session, func.max(table.c.revision), func.sum(table.c.energy_milliwh))
+            .where(table.c.site == site, table.c.session.in_(sessions))
+            .group_by(table.c.session)
+        )
+        async with self._db.read() as tx:
+            rows = await tx.execute(query)
+            return {session: (revision, int(total)) for session, revision, total in rows}
+
+    @whole
+    async def set_zone(self, site: str, zone: str) -> None:
+        async with self._db.write() as tx:
+            await tx.execute(update(schema.site).where(schema.site.c.id == site).values(zone=zone))
+
+
+async def _lock(tx: AsyncConnection, site: str) -> None:
+    """One at a time for a site: what is decided here rests on what it has read."""
+    await tx.execute(select(schema.site.c.id).where(schema.site.c.id == site).with_for_update())
+
+
+async def _closed_through(tx: AsyncConnection, site: str) -> str:
+    table = schema.closing
+    return await tx.scalar(select(func.max(table.c.month)).where(table.c.site == site)) or ""
+
+
+async def _facts_of(tx: AsyncConnection, site: str, sessions: Sequence[str]) -> dict[str, list[Fact]]:
+    table = schema.fact
+    query = select(table.c.epoch, table.c.seq, table.c.record).where(
+        table.c.site == site,
+        table.c.session.in_(sessions),
+        table.c.kind.in_(SESSION_KINDS),
+        table.c.record.is_not(None),
+    )
+    found: dict[str, list[Fact]] = {session: [] for session in sessions}
+    for row in await tx.execute(query):
+        fact = facts.read(row.epoch, row.seq, row.record)
+        session = getattr(fact.body, "session", None)
+        if session in found:  # a newer box's kind is kept as bytes, and says nothing yet
+            found[session].append(fact)
+    return found
+
+
+def _line(row: Row[Any]) -> ChargeLine:
+    values = dict(row._mapping)
+    del values["site"], values["made_ms"]
+    return ChargeLine(**values)
