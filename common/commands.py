@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,12 @@ class Name(StrEnum):
     READ_CONFIGURATION = "read_configuration"
     CLEAR_CACHE = "clear_cache"
     MESSAGE = "message"
+    UPDATE_FIRMWARE = "update_firmware"
+    FETCH_DIAGNOSTICS = "fetch_diagnostics"
+    TRIGGER = "trigger"
+    INSTALL_CERTIFICATE = "install_certificate"
+    DELETE_CERTIFICATE = "delete_certificate"
+    LIST_CERTIFICATES = "list_certificates"
     ADOPT = "adopt"
 
 
@@ -91,6 +97,58 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str = ""
 
 
+class UpdateFirmware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Have the charger fetch a file that the box keeps, and install it. Waits until no car charges."""
+
+    file: str  #: the file's SHA-256, hex
+    version: str = ""  #: as the charger will tell it at its next boot; empty = any other than now
+    signed: bool = False  #: its maker's signature and certificate are kept with the file
+
+
+class FetchDiagnostics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Have the charger send its log to the box. `since`, `until`: ISO 8601 with a zone; empty = open."""
+
+    log: Literal["diagnostics", "security"] = "diagnostics"
+    since: str = ""
+    until: str = ""
+
+
+#: What a charger can be asked to tell now.
+Told = Literal["status", "meter", "boot", "heartbeat", "firmware", "diagnostics", "log", "certificate"]
+
+
+class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Have the charger tell something now. `certificate`: ask for a new one of its own."""
+
+    what: Told
+
+
+#: What a root certificate vouches for: the box, or who made the charger's firmware.
+CertificateUse = Literal["central_system", "manufacturer"]
+
+
+class InstallCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Have the charger trust a root certificate (PEM)."""
+
+    use: CertificateUse
+    certificate: str
+
+
+class DeleteCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Have the charger no longer trust a root certificate; named as `list_certificates` tells it."""
+
+    algorithm: Literal["SHA256", "SHA384", "SHA512"]
+    issuer_name: str
+    issuer_key: str
+    serial: str
+
+
+class ListCertificates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Read which root certificates the charger trusts."""
+
+    use: CertificateUse = "central_system"
+
+
 class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Take a charger into the site, also before it first dials, or give an adopted one another name."""
 
@@ -107,6 +165,12 @@ Args = (
     | ReadConfiguration
     | ClearCache
     | Message
+    | UpdateFirmware
+    | FetchDiagnostics
+    | Trigger
+    | InstallCertificate
+    | DeleteCertificate
+    | ListCertificates
     | Adopt
 )
 
@@ -138,6 +202,12 @@ CLASSES: dict[Name, Class] = {
     Name.READ_CONFIGURATION: Class(ReadConfiguration, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
     Name.CLEAR_CACHE: Class(ClearCache, Repeat.UNTIL_CONFIRMED, _STAFF, 300_000),
     Name.MESSAGE: Class(Message, Repeat.AT_MOST_ONCE, _STAFF, 60_000),
+    Name.UPDATE_FIRMWARE: Class(UpdateFirmware, Repeat.AT_MOST_ONCE, _STAFF, _DAY_MS),
+    Name.FETCH_DIAGNOSTICS: Class(FetchDiagnostics, Repeat.AT_MOST_ONCE, _STAFF, 300_000),
+    Name.TRIGGER: Class(Trigger, Repeat.AT_MOST_ONCE, _STAFF, 60_000),
+    Name.INSTALL_CERTIFICATE: Class(InstallCertificate, Repeat.AT_MOST_ONCE, _STAFF, 300_000),
+    Name.DELETE_CERTIFICATE: Class(DeleteCertificate, Repeat.AT_MOST_ONCE, _STAFF, 300_000),
+    Name.LIST_CERTIFICATES: Class(ListCertificates, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
     Name.ADOPT: Class(Adopt, Repeat.LOCAL, _SITE, 60_000),
 }
 
@@ -153,8 +223,9 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     expires_at: str  #: ISO 8601, site time
 
 
-#: The longest command payload: ten times the largest real one; bounds what is hashed before it is believed.
-COMMAND_BYTES_MAX = 4096
+#: The longest command payload: the one that carries a certificate (OCPP 1.6 security: 5500 characters, and
+#: JSON's escapes); bounds what is hashed before it is believed.
+COMMAND_BYTES_MAX = 8192
 
 _decoder = msgspec.json.Decoder(Command)
 _encoder = msgspec.json.Encoder()

@@ -47,6 +47,11 @@ class Code(StrEnum):
     CHARGER_NOT_SUPPORTED = "charger_not_supported"
     CHARGER_TIMEOUT = "charger_timeout"
     NOT_PLUGGED_IN = "not_plugged_in"
+    FTP_ONLY = "ftp_only"
+    UNKNOWN_FILE = "unknown_file"
+    TRANSFER_FAILED = "transfer_failed"
+    FIRMWARE_FAILED = "firmware_failed"
+    SIGNATURE_NEEDED = "signature_needed"
     # RemoteFault
     PROTOCOL = "protocol"
     UNTRUSTED_PEER = "untrusted_peer"
@@ -125,6 +130,26 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.NOT_PLUGGED_IN: (
         "The charger was ready but no car was plugged in in time.",
         "Plug in, then start again.",
+    ),
+    Code.FTP_ONLY: (
+        "This charger moves files by FTP only, which the box does not serve.",
+        "Update it, or read its log, with its maker's own tool on this network.",
+    ),
+    Code.UNKNOWN_FILE: (
+        "The box has no such file, or the file is not what it was when it was added.",
+        "Add the file again.",
+    ),
+    Code.TRANSFER_FAILED: (
+        "The charger could not move the file.",
+        "Check that it reaches the box's file port (`plugside-edge health` shows it), then try again.",
+    ),
+    Code.FIRMWARE_FAILED: (
+        "The charger did not install the firmware.",
+        "Check that the file is for this model; the charger goes on with what it had.",
+    ),
+    Code.SIGNATURE_NEEDED: (
+        "This charger takes signed firmware only.",
+        "Add the file together with its maker's signature and certificate.",
     ),
     Code.PROTOCOL: ("The other side sent something that does not belong here.", "Update both sides."),
     Code.UNTRUSTED_PEER: (

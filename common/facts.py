@@ -14,30 +14,34 @@ Versions: `v` rises when a body's meaning changes; new fields get defaults, so a
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 import msgspec
 
-from common.domain import ConnectorState, EnergyMethod, MeterSample, Path, Plug, Role
+from common.body import Audience as Audience
+from common.body import Body as Body
+from common.domain import Availability, ConnectorState, EnergyMethod, MeterSample, Path, Plug, Role
+from common.progress import (
+    SessionEvent as SessionEvent,
+)
+from common.progress import (
+    SessionLearned as SessionLearned,
+)
+from common.upkeep import (
+    CapabilityLearned as CapabilityLearned,
+)
+from common.upkeep import (
+    CertificateChanged as CertificateChanged,
+)
+from common.upkeep import (
+    FirmwareChanged as FirmwareChanged,
+)
+from common.upkeep import (
+    UploadChanged as UploadChanged,
+)
 
 #: One record's limit (design §4): a long transactionData becomes many facts in one commit.
 RECORD_BYTES_MAX = 16 * 1024
-
-
-class Audience(StrEnum):
-    """Who may see a kind."""
-
-    SITE = "site"
-    OWNER = "owner"
-
-
-class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all bodies. `KIND` is the stable name on the wire, `V` its version."""
-
-    KIND: ClassVar[str] = ""
-    V: ClassVar[int] = 1
-    AUDIENCE: ClassVar[Audience] = Audience.OWNER
 
 
 class ChargerSeen(Body, frozen=True, kw_only=True):
@@ -49,6 +53,7 @@ class ChargerSeen(Body, frozen=True, kw_only=True):
     protocol: str = ""  #: e.g. "ocpp1.6"
     address: str = ""
     adopted: bool = True
+    each: bool = False  #: it tells a state of a named connector only, never of all at once
 
 
 class ChargerAdopted(Body, frozen=True, kw_only=True):
@@ -98,6 +103,7 @@ class ConnectorChanged(Body, frozen=True, kw_only=True):
     error_code: str = ""
     info: str = ""
     reported_at: str = ""  #: the charger's own time, as sent
+    connectors: dict[int, Availability] = {}  #: of a 2.x station: each connector of the EVSE by itself
 
 
 class SessionStarted(Body, frozen=True, kw_only=True):
@@ -106,8 +112,8 @@ class SessionStarted(Body, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "session_started"
     session: str
     charger: str
-    evse: int
-    connector: int = 1
+    evse: int  #: 0: not told yet (2.x; `session_learned` tells it)
+    connector: int = 1  #: 0: not told
     transaction: str  #: the id on the charger's wire, as text
     principal: str | None = None
     tag_ref: str | None = None
@@ -115,10 +121,11 @@ class SessionStarted(Body, frozen=True, kw_only=True):
     started_at: str  #: canonical: UTC second with Z, or the charger's raw text when it had no zone
     received_at: str
     meter_start_wh: float | None = None
-    authorization: str = "accepted"  #: accepted | invalid | blocked | expired | concurrent
+    authorization: str = "accepted"  #: accepted | invalid | blocked | expired | concurrent | pending (2.x)
     key: str = ""
     weak: bool = False  #: the key rests on a clock that cannot be believed; needs review when it collides
     boot: int = 0  #: how often the charger had booted, for weak keys
+    history: bool = False  #: told late: another session has its connector by now
     supersedes: str | None = None  #: the session that this one was reported as before, with another time
     flags: tuple[str, ...] = ()
 
@@ -214,6 +221,7 @@ class CommandSent(Body, frozen=True, kw_only=True):
     charger: str
     principal: str | None = None
     attempt: int = 1
+    step: str = ""  #: which call, of a command that takes several
 
 
 class CommandConfirmed(Body, frozen=True, kw_only=True):
@@ -282,6 +290,8 @@ BODIES: dict[str, type[Body]] = {
         ChargerLost,
         ConnectorChanged,
         SessionStarted,
+        SessionEvent,
+        SessionLearned,
         MeterSampled,
         SessionEnded,
         SessionRevised,
@@ -291,6 +301,10 @@ BODIES: dict[str, type[Body]] = {
         CommandConfirmed,
         CommandSettled,
         AuthorizationChanged,
+        FirmwareChanged,
+        UploadChanged,
+        CapabilityLearned,
+        CertificateChanged,
         ClockStepped,
         SecurityNoted,
     )

@@ -7,7 +7,7 @@ from typing import Final
 from common import commands, facts
 from common.commands import CLASSES, Name, Repeat
 from common.errors import Code
-from edge.core import inputs, outcomes
+from edge.core import inputs, outcomes, steps
 from edge.core.identity import minted_tag
 from edge.core.inputs import Request
 from edge.core.state import Draft, Order, SiteState
@@ -24,12 +24,15 @@ _PRIORITIES: Final[dict[str, int]] = {
     # Somebody waits for these two; the others are upkeep and wait until no car charges.
     Name.AVAILABILITY: inputs.PRIORITY_START,
     Name.MESSAGE: inputs.PRIORITY_START,
+    # Asked when something is wrong, which is seldom when no car is there.
+    Name.FETCH_DIAGNOSTICS: inputs.PRIORITY_START,
+    Name.TRIGGER: inputs.PRIORITY_START,
 }
 
 
-def send(state: SiteState, draft: Draft, order: Order, now_ms: int) -> None:
-    """Write down that the call leaves, and let it leave."""
-    action = _action(state, order)
+def send(state: SiteState, draft: Draft, order: Order, now_ms: int, step: str = "") -> None:
+    """Write down that the call leaves, and let it leave. `step`: which one, of a command with several."""
+    action = _action(state, order, now_ms, step)
     if action is None:  # the session left without its stops being settled: cannot be, must not loop
         outcomes.settle(draft, order, "failed", Code.UNKNOWN_SESSION)
         return
@@ -39,7 +42,9 @@ def send(state: SiteState, draft: Draft, order: Order, now_ms: int) -> None:
         # What still waits when the next attempt is due would only be sent twice.
         expires_ms = min(expires_ms, now_ms + pause_ms(attempt))
     draft.facts.append(
-        facts.CommandSent(command=order.id, charger=order.charger, principal=order.principal, attempt=attempt)
+        facts.CommandSent(
+            command=order.id, charger=order.charger, principal=order.principal, attempt=attempt, step=step
+        )
     )
     draft.requests.append(
         Request(
@@ -64,7 +69,7 @@ def pause_ms(attempt: int) -> int:
     return min(RESEND_MS << min(attempt - 1, 16), RESEND_MAX_MS)
 
 
-def _action(state: SiteState, order: Order) -> inputs.Action | None:
+def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Action | None:
     args = commands.arguments(Name(order.name), order.args)
     evse, connector = order.evse or 0, order.connector or 1
     match args:
@@ -87,5 +92,13 @@ def _action(state: SiteState, order: Order) -> inputs.Action | None:
             return inputs.ClearAuthorizationCache()
         case commands.Message():
             return inputs.VendorMessage(args.vendor, args.message, args.data)
+        case commands.InstallCertificate():
+            return inputs.InstallCertificate(args.use, args.certificate)
+        case commands.DeleteCertificate():
+            return inputs.DeleteCertificate(args.algorithm, args.issuer_name, args.issuer_key, args.serial)
+        case commands.ListCertificates():
+            return inputs.ListCertificates(args.use)
+        case commands.UpdateFirmware() | commands.FetchDiagnostics() | commands.Trigger():
+            return steps.action(step, order.id, args, order.evse, now_ms)
         case commands.Adopt():
             return None

@@ -31,7 +31,7 @@ from typing import Final
 from common import facts
 from common.domain import AXES, ConnectorState, iso
 from common.ports import Ids
-from edge.core import inputs, orders
+from edge.core import asking, inputs, orders
 from edge.core.orphans import record
 from edge.core.state import EVSES_MAX, Draft, Place, SiteState, Station, connector_number
 
@@ -113,8 +113,6 @@ STATION_TABLE: Final[Mapping[ConnectorState, Mapping[ConnectorState, str]]] = {
 RESYNC_MS: Final = 30_000
 #: After the first question, at once, the charger is asked again after these times.
 ASK_AGAIN_MS: Final = (2_000, 5_000, 10_000)
-#: A question that could not leave by then is not worth asking any more.
-ASK_LIFE_MS: Final = 10_000
 #: Charging without a session for so long is told to the operator (quirk 54). Statuses come before queued
 #: transactions after an outage, and a queue takes its time.
 UNATTRIBUTED_MS: Final = 300_000
@@ -140,8 +138,8 @@ def reported(state: SiteState, given: inputs.StatusReported, now_ms: int, ids: I
     draft.facts.append(step)
     if step.observed is None:
         orders.availability_seen(state, draft, given.charger, given.evse, step.state)
-    elif place.observed is None and given.evse != 0:
-        ask(draft, given.charger, given.evse, now_ms, ids)
+    elif place.observed is None and given.evse != 0 and asking.worth_asking_again(station):
+        asking.ask(station, draft, given.charger, given.evse, now_ms, ids)
     return draft.decision(_ACKNOWLEDGED)
 
 
@@ -206,20 +204,7 @@ def questions(state: SiteState, draft: Draft, now_ms: int, ids: Ids) -> None:
     """Ask again, once for all connectors, where a question became due in (seen, now]."""
     for charger, station in state.stations.items():
         if any(state.seen_ms < at <= now_ms for at in _asking(station)):
-            ask(draft, charger, None, now_ms, ids)
-
-
-def ask(draft: Draft, charger: str, evse: int | None, now_ms: int, ids: Ids) -> None:
-    """Ask the charger to report a connector's state (all of them, `evse` None)."""
-    draft.requests.append(
-        inputs.Request(
-            id=ids.uid(),
-            charger=charger,
-            action=inputs.TriggerStatus(evse),
-            priority=inputs.PRIORITY_HOUSEKEEPING,
-            expires_ms=now_ms + ASK_LIFE_MS,
-        )
-    )
+            asking.ask(station, draft, charger, None, now_ms, ids)
 
 
 def timers(state: SiteState, station: Station) -> list[int]:
@@ -240,7 +225,7 @@ def _asking(station: Station) -> list[int]:
         return []
     times = [station.ask_ms] if station.ask_ms else []
     for place in station.places.values():
-        if place.suspect_ms:
+        if place.suspect_ms and asking.worth_asking_again(station):
             times += [place.suspect_ms + after for after in ASK_AGAIN_MS]
     return times
 

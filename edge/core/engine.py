@@ -21,7 +21,9 @@ from common import facts, view
 from common.domain import from_iso
 from common.ports import Ids
 from edge.core import (
+    asking,
     authorization,
+    certificates,
     connector,
     identity,
     inputs,
@@ -33,6 +35,7 @@ from edge.core import (
     sessions,
     station,
     stops,
+    transfers,
 )
 from edge.core.inputs import Decision, Input
 from edge.core.state import NEVER, Draft, SiteState
@@ -80,6 +83,15 @@ def _ticked(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     return draft.decision()
 
 
+def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids) -> Decision:
+    if given.command is not None:
+        return orders.answered(state, given, now_ms)
+    for own in (asking.answered(state, given), certificates.delivered(given)):
+        if own is not inputs.NOTHING:
+            return own
+    return inputs.NOTHING
+
+
 _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision]]] = {
     inputs.MeterReported: lambda state, given, _now, _ids: metering.measured(state, given),
     inputs.StatusReported: connector.reported,
@@ -87,7 +99,12 @@ _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision
     inputs.TransactionStarted: ledger.begun,
     inputs.TransactionEnded: lambda state, given, now, _ids: stops.finished(state, given, now),
     inputs.CommandReceived: lambda state, given, now, _ids: intents.received(state, given, now),
-    inputs.CallEnded: lambda state, given, now, _ids: orders.answered(state, given, now),
+    inputs.CallEnded: _call_ended,
+    inputs.ProgressReported: lambda state, given, _now, _ids: transfers.progressed(state, given),
+    inputs.FileArrived: lambda state, given, _now, _ids: transfers.arrived(state, given),
+    inputs.FileTaken: lambda state, given, _now, _ids: transfers.taken(state, given),
+    inputs.CertificateAsked: lambda state, given, now, _ids: certificates.asked(state, given, now),
+    inputs.CertificateMade: certificates.made,
     inputs.StationConnected: lambda state, given, now, _ids: station.connected(state, given, now),
     inputs.StationDisconnected: lambda state, given, _now, _ids: station.disconnected(state, given),
     inputs.StationWaiting: lambda state, given, now, _ids: station.waiting(state, given, now),
@@ -146,11 +163,16 @@ def _changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> None
     sessions.connector_stepped(state, body, stepped, at_ms)
 
 
+def _ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
+    sessions.ended(state, body, at_ms)
+    transfers.calm(state, body.charger, at_ms)
+
+
 _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] = {
     facts.MeterSampled: sessions.sampled,
     facts.ConnectorChanged: _changed,
     facts.SessionStarted: sessions.started,
-    facts.SessionEnded: sessions.ended,
+    facts.SessionEnded: _ended,
     facts.SessionRevised: sessions.revised,
     facts.OrphanRecorded: orphans.recorded,
     facts.CommandAccepted: orders.accepted,
@@ -162,6 +184,10 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.ChargerAdopted: station.adopted,
     facts.ChargerBooted: station.started_anew,
     facts.ChargerLost: station.lost,
+    facts.FirmwareChanged: transfers.firmware_changed,
+    facts.UploadChanged: transfers.upload_changed,
+    facts.CapabilityLearned: transfers.learned,
+    facts.CertificateChanged: certificates.changed,
 }
 
 

@@ -15,6 +15,100 @@ from common.domain import ConnectorState, MeterSample, Path, Target
 from common.facts import Body
 from common.policy import Claims
 
+# isort: off  (names given on, in one list)
+from edge.core.requests import (
+    PRIORITY_HOUSEKEEPING as PRIORITY_HOUSEKEEPING,
+)
+from edge.core.requests import (
+    PRIORITY_LIMIT as PRIORITY_LIMIT,
+)
+from edge.core.requests import (
+    PRIORITY_START as PRIORITY_START,
+)
+from edge.core.requests import (
+    PRIORITY_STOP as PRIORITY_STOP,
+)
+from edge.core.requests import (
+    Acknowledged as Acknowledged,
+)
+from edge.core.requests import (
+    Action as Action,
+)
+from edge.core.requests import (
+    AuthorizeReply as AuthorizeReply,
+)
+from edge.core.requests import (
+    BootReply as BootReply,
+)
+from edge.core.requests import (
+    CertificateReply as CertificateReply,
+)
+from edge.core.requests import (
+    ChangeAvailability as ChangeAvailability,
+)
+from edge.core.requests import (
+    ClearAuthorizationCache as ClearAuthorizationCache,
+)
+from edge.core.requests import (
+    DeleteCertificate as DeleteCertificate,
+)
+from edge.core.requests import (
+    DeliverCertificate as DeliverCertificate,
+)
+from edge.core.requests import (
+    FetchLog as FetchLog,
+)
+from edge.core.requests import (
+    GetVariables as GetVariables,
+)
+from edge.core.requests import (
+    InstallCertificate as InstallCertificate,
+)
+from edge.core.requests import (
+    ListCertificates as ListCertificates,
+)
+from edge.core.requests import (
+    Reply as Reply,
+)
+from edge.core.requests import (
+    Request as Request,
+)
+from edge.core.requests import (
+    ResetStation as ResetStation,
+)
+from edge.core.requests import (
+    SetVariable as SetVariable,
+)
+from edge.core.requests import (
+    StartCharge as StartCharge,
+)
+from edge.core.requests import (
+    StartReply as StartReply,
+)
+from edge.core.requests import (
+    StopCharge as StopCharge,
+)
+from edge.core.requests import (
+    StopReply as StopReply,
+)
+from edge.core.requests import (
+    Trigger as Trigger,
+)
+from edge.core.requests import (
+    TriggerStatus as TriggerStatus,
+)
+from edge.core.requests import (
+    UnlockConnector as UnlockConnector,
+)
+from edge.core.requests import (
+    UpdateFirmware as UpdateFirmware,
+)
+from edge.core.requests import (
+    VendorMessage as VendorMessage,
+)
+
+# isort: on
+
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """Something happened outside."""
@@ -144,8 +238,9 @@ class Unreadable(FromCharger, frozen=True, kw_only=True):
 class CallEnded(FromCharger, frozen=True, kw_only=True):
     """One of our calls came to an end.
 
-    `answer`: accepted | rejected | scheduled | not_supported | error | timeout | lost | not_sent.
-    `lost`: the link went while the answer was awaited; `not_sent`: it never left the outbox.
+    `answer`: accepted | rejected | scheduled | not_supported | error | timeout | lost | not_sent | no_file.
+    `lost`: the link went while the answer was awaited; `not_sent`: it never left the outbox; `no_file`: nor
+    this, because the file that it is about is not here, or not what it was.
     """
 
     request: str
@@ -153,6 +248,46 @@ class CallEnded(FromCharger, frozen=True, kw_only=True):
     answer: str
     detail: str = ""
     result: dict[str, Any] = {}
+
+
+class ProgressReported(FromCharger, frozen=True, kw_only=True):
+    """A firmware update or a log's upload came to another stage. `status` as in `facts.FirmwareChanged` and
+    `facts.UploadChanged`, or idle. `number`: of the request that it is about, if the charger told it."""
+
+    job: str  #: firmware | upload
+    status: str
+    number: int | None = None
+    detail: str = ""
+
+
+class FileArrived(FromCharger, frozen=True, kw_only=True):
+    """What a charger was asked to send is on this disk, whole."""
+
+    command: str
+    file: str
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class FileTaken(FromCharger, frozen=True, kw_only=True):
+    """A charger has taken the last byte of the firmware that it was told to fetch."""
+
+    command: str
+
+
+class CertificateAsked(FromCharger, frozen=True, kw_only=True):
+    """A charger wants a certificate. `authority`: somebody who can sign it is at hand, and free."""
+
+    csr: str
+    authority: bool = False
+
+
+class CertificateMade(FromCharger, frozen=True, kw_only=True):
+    """The authority is done: a PEM chain, or an empty one and why not."""
+
+    chain: str = ""
+    reason: str = ""
 
 
 class CommandReceived(Input, frozen=True, kw_only=True):
@@ -201,119 +336,6 @@ class Tick(Input, frozen=True):
 # --- what comes out ----------------------------------------------------------------------------------------
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that should leave for a charger. `command` is set when it carries one out.
-
-    Priority (design §2.3): stop > limit > start > housekeeping. `expires_ms`: not sent afterwards.
-    """
-
-    id: str
-    charger: str
-    action: Action
-    command: str | None = None
-    priority: int
-    expires_ms: int
-    urgent: bool = False  #: leaves at once, not held until its fact is on disk
-
-
-PRIORITY_STOP, PRIORITY_LIMIT, PRIORITY_START, PRIORITY_HOUSEKEEPING = range(4)
-
-
-class StartCharge(msgspec.Struct, frozen=True, tag=True):
-    evse: int
-    connector: int
-    tag: str  #: minted id tag: ties the transaction to its command (design §7)
-
-
-class StopCharge(msgspec.Struct, frozen=True, tag=True):
-    transaction: str
-
-
-class UnlockConnector(msgspec.Struct, frozen=True, tag=True):
-    evse: int
-    connector: int
-
-
-class ResetStation(msgspec.Struct, frozen=True, tag=True):
-    hard: bool
-
-
-class ChangeAvailability(msgspec.Struct, frozen=True, tag=True):
-    evse: int  #: 0 = the whole station
-    connector: int
-    operative: bool
-
-
-class SetVariable(msgspec.Struct, frozen=True, tag=True):
-    key: str
-    value: str
-
-
-class GetVariables(msgspec.Struct, frozen=True, tag=True):
-    keys: tuple[str, ...]
-
-
-class ClearAuthorizationCache(msgspec.Struct, frozen=True, tag=True):
-    pass
-
-
-class VendorMessage(msgspec.Struct, frozen=True, tag=True):
-    vendor: str
-    message: str
-    data: str
-
-
-class TriggerStatus(msgspec.Struct, frozen=True, tag=True):
-    """Ask the charger to report a connector's state again (`evse` None = all)."""
-
-    evse: int | None
-
-
-Action = (
-    StartCharge
-    | StopCharge
-    | UnlockConnector
-    | ResetStation
-    | ChangeAvailability
-    | SetVariable
-    | GetVariables
-    | ClearAuthorizationCache
-    | VendorMessage
-    | TriggerStatus
-)
-
-
-class BootReply(msgspec.Struct, frozen=True):
-    """`status`: accepted for every adopted charger."""
-
-    status: str = "accepted"
-
-
-class Acknowledged(msgspec.Struct, frozen=True):
-    """Nothing to say but that it is written down."""
-
-
-class AuthorizeReply(msgspec.Struct, frozen=True):
-    """`status`: accepted | invalid | blocked | expired | concurrent."""
-
-    status: str
-
-
-class StartReply(msgspec.Struct, frozen=True):
-    """The transaction's id and whether its tag is good. `key`: where the exact reply is kept for a replay."""
-
-    transaction: str
-    status: str
-    key: str
-    replay: bool = False  #: answer with the stored reply, verbatim
-
-
-class StopReply(msgspec.Struct, frozen=True):
-    status: str | None
-    key: str = ""
-    replay: bool = False
-
-
 class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a command's progress, for whoever sent it. Held until its fact is on disk.
 
@@ -328,9 +350,6 @@ class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     session: str | None = None
     result: dict[str, Any] = {}
-
-
-Reply = BootReply | Acknowledged | AuthorizeReply | StartReply | StopReply
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from common import commands, facts, policy, view
 from common.commands import CLASSES, Name
 from common.domain import ConnectorState, iso
 from common.errors import Code, PlugsideError, Refused, error
-from edge.core import calls, inputs, orders, outcomes
+from edge.core import calls, inputs, orders, outcomes, steps, transfers
 from edge.core.inputs import CommandReceived, CommandReply
 from edge.core.state import Draft, Order, SiteState, Station
 
@@ -31,7 +31,7 @@ ID_CHARS_MAX: Final = 64
 NAME_CHARS_MAX: Final = 64
 
 #: These stay true while a charger is away, and are sent when it comes back; the others need it now.
-_WAITS: Final = frozenset({Name.STOP, Name.AVAILABILITY, Name.CONFIGURE})
+_WAITS: Final = frozenset({Name.STOP, Name.AVAILABILITY, Name.CONFIGURE, Name.UPDATE_FIRMWARE})
 
 _S = ConnectorState
 _FREE: Final = frozenset({_S.UNKNOWN, _S.AVAILABLE, _S.PREPARING})
@@ -173,6 +173,9 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
             return evse
         case commands.SetAvailability() if given.target.evse is not None:
             return _named(station, given)
+        case commands.UpdateFirmware() | commands.FetchDiagnostics() | commands.Trigger():
+            transfers.judge(state, given)
+            return given.target.evse
     return None
 
 
@@ -274,6 +277,8 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
         outcomes.settle(draft, order, "succeeded")
     elif session is not None and _is_over(station, session):
         outcomes.settle(draft, order, "succeeded", session=session)
+    elif order.name in steps.STEPPED:
+        transfers.begin(state, draft, order, now_ms)
     elif station.online:
         calls.send(state, draft, order, now_ms)
     return draft.decision()

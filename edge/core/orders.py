@@ -24,7 +24,7 @@ from common import facts
 from common.commands import Name
 from common.domain import ConnectorState, from_iso
 from common.errors import Code
-from edge.core import calls, inputs, outcomes
+from edge.core import calls, inputs, outcomes, steps, transfers
 from edge.core.identity import minted_tag
 from edge.core.state import (
     MINTED_MAX,
@@ -52,6 +52,7 @@ _SEEN_BY_ANSWER: Final = frozenset(
     {
         *(Name.UNLOCK, Name.CONFIGURE, Name.READ_CONFIGURATION, Name.CLEAR_CACHE),
         *(Name.MESSAGE, Name.AVAILABILITY),
+        *(Name.INSTALL_CERTIFICATE, Name.DELETE_CERTIFICATE, Name.LIST_CERTIFICATES),
     }
 )
 
@@ -67,6 +68,9 @@ def answered(state: SiteState, given: inputs.CallEnded, now_ms: int) -> inputs.D
     if order.answer == "accepted" or (order.answer == "scheduled" and given.answer != "accepted"):
         return inputs.NOTHING  # another attempt's end; the charger has said yes already
     draft = Draft()
+    if order.name in steps.STEPPED:
+        transfers.answered(state, draft, order, given, now_ms)
+        return draft.decision()
     match given.answer:
         case "accepted" | "scheduled":
             outcomes.confirm(draft, order, given)
@@ -164,7 +168,9 @@ def due(state: SiteState, draft: Draft, now_ms: int, but: Container[str]) -> Non
         for order in _open(state, charger):
             if order.id in but:
                 continue
-            if now_ms >= _end_ms(order):
+            if order.name in steps.STEPPED:
+                transfers.due(state, draft, order, now_ms)
+            elif now_ms >= _end_ms(order):
                 _give_up(draft, order)
             elif station.online and now_ms >= _resend_ms(order, station.ready_ms):
                 calls.send(state, draft, order, now_ms)
@@ -174,12 +180,17 @@ def timers(state: SiteState, charger: str) -> Iterable[int]:
     """When something of this charger's orders is due."""
     station = state.look(charger)
     for order in _open(state, charger):
+        if order.name in steps.STEPPED:
+            yield from transfers.timers(state, order)
+            continue
         yield _end_ms(order)
         if station.online:
             yield _resend_ms(order, station.ready_ms)
 
 
 def _end_ms(order: Order) -> int:
+    if order.name in steps.STEPPED:
+        return transfers.end_ms(order)
     if order.name in WINDOW_MS:
         return order.accepted_ms + WINDOW_MS[order.name]
     if calls.at_most_once(order):
@@ -245,6 +256,9 @@ def sent(state: SiteState, body: facts.CommandSent, at_ms: int) -> None:
     order = state.orders.get(body.command)
     if order is not None and order.state != "settled":
         order.state, order.attempt, order.sent_ms = "sent", body.attempt, at_ms
+        if order.name in steps.STEPPED:
+            transfers.sent(state, order, body)
+            state.arm(transfers.end_ms(order))
         state.arm(_resend_ms(order, 0))
 
 
@@ -270,7 +284,9 @@ def settled(state: SiteState, body: facts.CommandSettled, at_ms: int) -> None:
     order.state, order.outcome, order.code = "settled", body.outcome, body.code
     order.session = body.session or order.session
     order.detail = body.detail or order.detail
+    order.result = body.result or order.result
     order.args = {}
+    transfers.calm(state, order.charger, at_ms)
     if len(msgspec.json.encode(order.result)) > SETTLED_RESULT_MAX_BYTES:
         del state.orders[order.id]
         return

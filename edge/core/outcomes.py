@@ -56,8 +56,9 @@ def settle(
     *,
     session: str | None = None,
     result: dict[str, Any] | None = None,
+    keep: bool = False,
 ) -> None:
-    """The command's one end."""
+    """The command's one end. `keep`: the result is no answer of the charger's, so it is kept with the end."""
     detail = detail[:DETAIL_CHARS_MAX]
     draft.facts.append(
         facts.CommandSettled(
@@ -68,6 +69,7 @@ def settle(
             code=str(code),
             detail=detail,
             session=session,
+            result=(result or {}) if keep else {},
         )
     )
     draft.progress.append(

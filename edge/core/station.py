@@ -11,7 +11,7 @@ from typing import Final
 
 from common import facts, view
 from common.ports import Ids
-from edge.core import connector, inputs, orders, sessions
+from edge.core import connector, inputs, orders, sessions, transfers
 from edge.core.state import Draft, SiteState, Station
 
 #: After a connection without Boot or status: ask for statuses, and send again what may wait. Chargers that
@@ -98,6 +98,7 @@ def booted(state: SiteState, given: inputs.Booted) -> inputs.Decision:
     )
     connector.new_epoch(draft, given.charger, state.look(given.charger))
     orders.booted(state, draft, given.charger)
+    transfers.booted(state, draft, given)
     return draft.decision(inputs.BootReply())
 
 
@@ -159,6 +160,7 @@ def adopted(state: SiteState, body: facts.ChargerAdopted, at_ms: int) -> None:
 
 def started_anew(state: SiteState, body: facts.ChargerBooted, at_ms: int) -> None:
     station = state.station(body.charger)
+    transfers.started_anew(station, body)
     if not station.online:
         return
     station.ask_ms = at_ms + BOOT_GRACE_MS

@@ -19,6 +19,7 @@ from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.chargers.ocpp16.messages import REQUESTS
 from edge.chargers.ocpp16.schemas import OutgoingInvalid, check_outgoing
 from edge.core import inputs as core
+from tests.chargers.ocpp16_upkeep import UPKEEP
 from tests.chargers.site import tag_ref
 
 NOW_MS = 1_772_366_400_000  # 2026-03-01T12:00:00Z
@@ -281,6 +282,7 @@ ACTIONS: list[tuple[core.Action, str, dict[str, object]]] = [
     (core.VendorMessage("v", "", ""), "DataTransfer", {"vendorId": "v"}),
     (core.TriggerStatus(1), "TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": 1}),
     (core.TriggerStatus(None), "TriggerMessage", {"requestedMessage": "StatusNotification"}),
+    *UPKEEP,
 ]
 
 

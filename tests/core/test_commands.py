@@ -53,7 +53,8 @@ def test_every_state_is_free_or_says_why_not() -> None:
     assert intents._FREE | set(intents._NOT_FREE) == set(ConnectorState)
     assert not intents._FREE & set(intents._NOT_FREE)
     until_confirmed = {name for name, kind in CLASSES.items() if kind.repeat is Repeat.UNTIL_CONFIRMED}
-    assert until_confirmed >= intents._WAITS, "what waits for a charger may have to be sent twice"
+    once_idle = {Name.UPDATE_FIRMWARE}  # its first call waits for the charger; none is made twice
+    assert until_confirmed | once_idle >= intents._WAITS, "what waits for a charger may be sent twice"
 
 
 # --- taken on ----------------------------------------------------------------------------------------------

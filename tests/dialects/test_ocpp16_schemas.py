@@ -15,6 +15,7 @@ from ocpp.messages import MessageType, get_validator
 from common.errors import LocalFault
 from edge.chargers.ocpp16 import commands as c
 from edge.chargers.ocpp16 import messages as m
+from edge.chargers.ocpp16 import upkeep as u
 from edge.chargers.ocpp16.schemas import Kind, OutgoingInvalid, check_outgoing
 from edge.chargers.shared.payload import Payload, encode
 from tests.dialects.ocpp16_oracle import messages, schema
@@ -44,8 +45,19 @@ CALLS: list[tuple[str, Payload]] = [
     ("RemoteStartTransaction", c.RemoteStartTransaction("0123456789ABCDEF", 1)),
     ("RemoteStopTransaction", c.RemoteStopTransaction(7)),
     ("Reset", c.Reset("Soft")),
-    ("TriggerMessage", c.TriggerMessage("MeterValues", 1)),
-    ("TriggerMessage", c.TriggerMessage("BootNotification")),
+    ("TriggerMessage", u.TriggerMessage("MeterValues", 1)),
+    ("TriggerMessage", u.TriggerMessage("BootNotification")),
+    ("ExtendedTriggerMessage", u.ExtendedTriggerMessage("SignChargePointCertificate")),
+    ("GetDiagnostics", u.GetDiagnostics("http://10.0.0.1:9001/x/")),
+    ("GetDiagnostics", u.GetDiagnostics("http://10.0.0.1:9001/x/", 3, 60, NOW, NOW)),
+    ("UpdateFirmware", u.UpdateFirmware("http://10.0.0.1:9001/x/f.bin", NOW, 3, 60)),
+    ("GetLog", u.GetLog("SecurityLog", 2**31 - 1, u.LogParameters("http://10.0.0.1/", NOW, NOW), 3, 60)),
+    ("GetLog", u.GetLog("DiagnosticsLog", 1, u.LogParameters("http://10.0.0.1/"))),
+    ("SignedUpdateFirmware", u.SignedUpdateFirmware(7, u.Firmware("http://a/", NOW, "PEM", "c2ln"), 3, 60)),
+    ("CertificateSigned", u.CertificateSigned("P" * 10_000)),
+    ("InstallCertificate", u.InstallCertificate("ManufacturerRootCertificate", "P" * 5500)),
+    ("DeleteCertificate", u.DeleteCertificate(u.CertificateHashData("SHA384", "aa", "bb", "01"))),
+    ("GetInstalledCertificateIds", u.GetInstalledCertificateIds("CentralSystemRootCertificate")),
     ("UnlockConnector", c.UnlockConnector(1)),
 ]
 

@@ -13,7 +13,7 @@ import msgspec
 
 from edge.chargers.dialect import Answer, Unsendable
 from edge.chargers.frames import CallError, RpcError
-from edge.chargers.ocpp16 import commands
+from edge.chargers.ocpp16 import commands, upkeep
 from edge.chargers.ocpp16.messages import DataTransfer, UnreadablePayload
 from edge.chargers.shared.payload import Payload
 from edge.core import inputs as core
@@ -27,13 +27,21 @@ _MEANINGS: Final = {
     "scheduled": "scheduled",
     "rejected": "rejected",
     "unlockfailed": "rejected",
+    "failed": "rejected",
+    "notfound": "rejected",
+    "acceptedcanceled": "accepted",
+    "invalidcertificate": "rejected",
+    "revokedcertificate": "rejected",
     "notsupported": "not_supported",
     "notimplemented": "not_supported",
     "unknownmessageid": "not_supported",
     "unknownvendorid": "not_supported",
 }
 #: Words that say more than the meaning does, and go into the detail.
-_TELLING: Final = {"rebootrequired", "unlockfailed", "unknownmessageid", "unknownvendorid"}
+_TELLING: Final = {
+    *("rebootrequired", "unlockfailed", "unknownmessageid", "unknownvendorid"),
+    *("failed", "notfound", "acceptedcanceled", "invalidcertificate", "revokedcertificate"),
+}
 
 #: A result becomes part of one fact, which holds 16 KiB; this leaves room for the rest of it.
 RESULT_MAX_BYTES: Final = 12 * 1024
@@ -41,6 +49,13 @@ RESULT_MAX_BYTES: Final = 12 * 1024
 _DETAIL_MAX_CHARS: Final = 200
 
 _NOT_WORD = re.compile(r"[^a-z]")
+#: Answers that have a status.
+_WORDED: Final = (
+    commands.StatusResponse,
+    commands.DataTransferAnswer,
+    upkeep.GetLogResponse,
+    upkeep.GetInstalledCertificateIdsResponse,
+)
 
 
 def request_for(action: core.Action) -> Payload:
@@ -68,8 +83,11 @@ def request_for(action: core.Action) -> Payload:
             return DataTransfer(
                 vendor_id=action.vendor, message_id=action.message or None, data=action.data or None
             )
-        case core.TriggerStatus():
-            return commands.TriggerMessage("StatusNotification", connector_id=action.evse)
+        case _:
+            request = upkeep.request_for(action)
+            if request is None:
+                raise Unsendable(f"OCPP 1.6 cannot say {type(action).__name__}")
+            return request
 
 
 def _transaction(text: str) -> int:
@@ -90,14 +108,17 @@ def refusal(reply: CallError) -> Answer:
 
 def meaning(action: core.Action, payload: msgspec.Raw) -> Answer:
     """Return what a CALLRESULT to this action's call means."""
-    name = _NAMES[type(action)]
+    name = _NAMES.get(type(action)) or type(request_for(action)).__name__
     try:
         read, violations = commands.read_answer(name, payload)
     except UnreadablePayload as wrong:
         return Answer("error", f"the charger's answer could not be read: {wrong.reason}")
     if isinstance(read, commands.GetConfigurationResponse):
         return Answer("accepted", result=_configuration(read), violations=violations)
-    assert isinstance(read, commands.StatusResponse | commands.DataTransferAnswer)
+    known = upkeep.meaning(read, violations)
+    if known is not None:
+        return known
+    assert isinstance(read, _WORDED)
     word = _NOT_WORD.sub("", read.status.lower())
     answer = _MEANINGS.get(word, "error")
     detail = ""
@@ -106,6 +127,8 @@ def meaning(action: core.Action, payload: msgspec.Raw) -> Answer:
     elif word in _TELLING:
         detail = read.status[:_DETAIL_MAX_CHARS]
     result: dict[str, Any] = {}
+    if isinstance(read, upkeep.GetLogResponse) and read.filename:
+        result = {"name": read.filename}
     if isinstance(read, commands.DataTransferAnswer) and read.data:
         result = {"data": read.data[: RESULT_MAX_BYTES // 4]}  # a character has up to four bytes
     return Answer(answer, detail, result, violations)
@@ -141,5 +164,4 @@ _NAMES: Final[dict[type[core.Action], str]] = {
     core.GetVariables: "GetConfiguration",
     core.ClearAuthorizationCache: "ClearCache",
     core.VendorMessage: "DataTransfer",
-    core.TriggerStatus: "TriggerMessage",
 }

@@ -1,4 +1,4 @@
-"""OCPP 1.6, what we ask of a charger, and what it answers: the Core profile and TriggerMessage.
+"""OCPP 1.6, what we ask of a charger, and what it answers: the Core profile; `upkeep` adds its own.
 
 The dialect builds the request struct, has it checked by `schemas` and encodes it; the charger's answer comes
 back through `read_answer`. An answer's `status` is any text, since chargers answer with words of their own
@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
+from edge.chargers.ocpp16 import upkeep
 from edge.chargers.ocpp16.messages import DataTransfer
 from edge.chargers.shared.coerce import Reader
 from edge.chargers.shared.payload import Blob, ConfigText, Opt, Payload, Text
@@ -62,20 +63,6 @@ class Reset(Payload, frozen=True):
     """Restart the charger."""
 
     type: Literal["Hard", "Soft"]
-
-
-class TriggerMessage(Payload, frozen=True):
-    """Have the charger send a message now."""
-
-    requested_message: Literal[
-        "BootNotification",
-        "DiagnosticsStatusNotification",
-        "FirmwareStatusNotification",
-        "Heartbeat",
-        "MeterValues",
-        "StatusNotification",
-    ]
-    connector_id: int | None = None
 
 
 class UnlockConnector(Payload, frozen=True):
@@ -130,16 +117,16 @@ COMMANDS: Final[dict[str, type[Payload]]] = {
         RemoteStartTransaction,
         RemoteStopTransaction,
         Reset,
-        TriggerMessage,
         UnlockConnector,
     )
-}
+} | upkeep.COMMANDS
 
 #: What a charger answers, by action.
 ANSWERS: Final[dict[str, type[Payload]]] = {
     **dict.fromkeys(COMMANDS, StatusResponse),
     "DataTransfer": DataTransferAnswer,
     "GetConfiguration": GetConfigurationResponse,
+    **upkeep.ANSWERS,
 }
 
 _reader = Reader(ANSWERS)

@@ -31,7 +31,7 @@ from edge.chargers.dialect import (
     quarantined,
 )
 from edge.chargers.frames import CallError, Result, RpcError
-from edge.chargers.ocpp16 import actions, messages
+from edge.chargers.ocpp16 import actions, messages, upkeep
 from edge.chargers.ocpp16.commands import COMMANDS
 from edge.chargers.ocpp16.messages import UnreadablePayload
 from edge.chargers.ocpp16.schemas import check_outgoing
@@ -134,8 +134,13 @@ class Ocpp16:
                 detail = request.type[:_INFO_MAX_CHARS]
                 noted = core.Note(body=SecurityNoted(what="charger_event", charger=charger, detail=detail))
                 return Direct(payload=_acknowledgement("SecurityEventNotification"), inputs=(noted,))
+            case messages.SignCertificate() if request.csr:
+                # always an answer: silence leaves the charger waiting (quirk 110)
+                asked = core.CertificateAsked(charger=charger, csr=request.csr)
+                return ToCore(inputs=(asked,), render=_render_signing)
             case _:
-                return Direct(payload=_noted(type(request).__name__))
+                told = upkeep.progress(charger, request)
+                return Direct(payload=_noted(type(request).__name__), inputs=() if told is None else (told,))
 
     def unreadable(self, charger: str, action: str, raw: bytes, reason: str) -> Inbound:
         """Quarantine and acknowledge, or refuse; see `Dialect`."""
@@ -310,7 +315,7 @@ def _noted(action: str) -> bytes:
     """Return the answer to what is acknowledged and goes no further (quirk 33)."""
     if action == "DataTransfer":
         return _checked(action, messages.DataTransferResponse("UnknownVendorId"))
-    if action == "SignCertificate":  # there is no certificate authority here; silence would be worse (110)
+    if action == "SignCertificate":  # it could not be read; silence would be worse (110)
         return _checked(action, messages.SignCertificateResponse("Rejected"))
     return _acknowledgement(action)
 
@@ -339,6 +344,12 @@ def _render_stop(reply: core.Reply) -> bytes:
     if not isinstance(reply, core.StopReply) or reply.status is None:
         return _acknowledgement("StopTransaction")
     return _stopped(reply.status)
+
+
+def _render_signing(reply: core.Reply) -> bytes:
+    assert isinstance(reply, core.CertificateReply)
+    status: Literal["Accepted", "Rejected"] = "Accepted" if reply.accepted else "Rejected"
+    return _checked("SignCertificate", messages.SignCertificateResponse(status))
 
 
 @cache
