@@ -42,6 +42,7 @@ class Code(StrEnum):
     REVOKED = "revoked"
     BAD_INVITE = "bad_invite"
     LIMIT_REACHED = "limit_reached"
+    MONTH_OPEN = "month_open"
     # outcomes of a command that reached a charger
     CHARGER_REJECTED = "charger_rejected"
     CHARGER_NOT_SUPPORTED = "charger_not_supported"
@@ -57,6 +58,7 @@ class Code(StrEnum):
     UNTRUSTED_PEER = "untrusted_peer"
     UNSUPPORTED_VERSION = "unsupported_version"
     TOO_LARGE = "too_large"
+    BAD_RECEIPT = "bad_receipt"
     # LocalFault
     BAD_SETTINGS = "bad_settings"
     FOLDER_IN_USE = "folder_in_use"
@@ -121,6 +123,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
         "Ask the operator for a new one.",
     ),
     Code.LIMIT_REACHED: ("The limit agreed for you is reached.", "Ask the operator of this site."),
+    Code.MONTH_OPEN: (
+        "That month is not closed at this site.",
+        "Once it is over there, `plugside-cloud export` closes it.",
+    ),
     Code.CHARGER_REJECTED: ("The charger refused.", "Check that the car is plugged in, then try again."),
     Code.CHARGER_NOT_SUPPORTED: ("This charger cannot do that.", "Use the charger's own controls."),
     Code.CHARGER_TIMEOUT: (
@@ -158,6 +164,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     ),
     Code.UNSUPPORTED_VERSION: ("The two sides have no protocol version in common.", "Update the older one."),
     Code.TOO_LARGE: ("That message is larger than is allowed.", "Send less at once."),
+    Code.BAD_RECEIPT: (
+        "This is not the receipt that a box signed.",
+        "Do not rely on it; ask for a new one: plugside receipt SESSION.",
+    ),
     Code.BAD_SETTINGS: ("A setting is wrong.", "Correct the setting that is named and start again."),
     Code.FOLDER_IN_USE: (
         "Another process is running on this data folder.",
@@ -215,7 +225,7 @@ class Unavailable(PlugsideError):  # noqa: N818
     """Nothing is wrong, but it cannot be reached or done now."""
 
 
-_REMOTE = {Code.PROTOCOL, Code.UNTRUSTED_PEER, Code.UNSUPPORTED_VERSION, Code.TOO_LARGE}
+_REMOTE = {Code.PROTOCOL, Code.UNTRUSTED_PEER, Code.UNSUPPORTED_VERSION, Code.TOO_LARGE, Code.BAD_RECEIPT}
 _LOCAL = {
     Code.BAD_SETTINGS,
     Code.FOLDER_IN_USE,
