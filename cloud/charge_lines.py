@@ -85,14 +85,11 @@ def standings(told: Iterable[Fact]) -> list[Standing]:
     counts, as in the ledger.
     """
     ordered = sorted(told, key=lambda fact: (fact.at, fact.uid))
-    starts = [fact.body for fact in ordered if isinstance(fact.body, facts.SessionStarted)]
+    begun = _begun(ordered)
     ends = [fact for fact in ordered if isinstance(fact.body, facts.SessionEnded)]
     revisions = {fact.body.revision: fact for fact in ordered if isinstance(fact.body, facts.SessionRevised)}
-    start = starts[-1] if starts else None
-    row = fold(None, start) if start else None
+    row, principal, resolved = begun.row, begun.principal, False
     found: list[Standing] = []
-    principal = start.principal if start else None
-    resolved = False
     for fact in (*ends[-1:], *(revisions[number] for number in sorted(revisions))):
         body = fact.body
         assert isinstance(body, facts.SessionEnded | facts.SessionRevised)
@@ -101,25 +98,39 @@ def standings(told: Iterable[Fact]) -> list[Standing]:
         principal = principal or body.principal
         obtained = body.obtained if isinstance(body, facts.SessionRevised) else "measured"
         resolved = resolved or obtained == OPERATOR
-        flags = () if obtained == OPERATOR else body.flags
-        if start is not None and not resolved:
-            flags = (*start.flags, *flags)
-        why = _waiting(row, start, principal, obtained, flags, resolved=resolved)
+        flags = (*(() if resolved else begun.flags), *(() if obtained == OPERATOR else body.flags))
+        why = _waiting(row, principal, obtained, flags)
+        if not (why or resolved) and begun.authorization != "accepted":
+            why = f"authorization_{begun.authorization}" if begun.authorization else "no_start"
         void = obtained == OPERATOR and row.energy_wh is None
         found.append(Standing(row, principal, obtained, _instant_ms(row, fact), why, void))
     return found
 
 
-def _waiting(
-    row: LedgerRow,
-    start: facts.SessionStarted | None,
-    principal: str | None,
-    obtained: str,
-    flags: Iterable[str],
-    *,
-    resolved: bool,
-) -> str:
-    """Why a person has to look first; empty when nobody has to."""
+class _Begun(msgspec.Struct):
+    """What is known of a session's beginning: its start, and what was learned of it later."""
+
+    row: LedgerRow | None = None
+    principal: str | None = None
+    authorization: str = ""
+    flags: tuple[str, ...] = ()
+
+
+def _begun(ordered: Iterable[Fact]) -> _Begun:
+    known = _Begun()
+    for fact in ordered:
+        body = fact.body
+        if isinstance(body, facts.SessionEnded | facts.SessionRevised):
+            continue
+        known.row = fold(known.row, body)
+        known.principal = getattr(body, "principal", None) or known.principal
+        known.authorization = getattr(body, "authorization", None) or known.authorization
+        known.flags += getattr(body, "flags", ())
+    return known
+
+
+def _waiting(row: LedgerRow, principal: str | None, obtained: str, flags: Iterable[str]) -> str:
+    """Why a person has to look first, going by the end; empty when nobody has to."""
     if not row.ended_at:
         return "open"
     if row.provisional:
@@ -136,11 +147,6 @@ def _waiting(
         return "no_energy"
     if obtained != "measured":
         return obtained
-    if not resolved:
-        if start is None:
-            return "no_start"
-        if start.authorization != "accepted":
-            return f"authorization_{start.authorization}"
     harmless = HARMLESS_BESIDE_REGISTERS if row.method is EnergyMethod.REGISTER else HARMLESS
     return next((flag for flag in flags if flag not in harmless), "")
 
