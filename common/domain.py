@@ -35,6 +35,27 @@ class ConnectorState(StrEnum):
     FAULTED = "faulted"
 
 
+class Availability(StrEnum):
+    """What a 2.x station reports of a connector: whether it can be had, and no word of charging."""
+
+    AVAILABLE = "available"
+    OCCUPIED = "occupied"
+    RESERVED = "reserved"
+    UNAVAILABLE = "unavailable"
+    FAULTED = "faulted"
+    UNKNOWN = "unknown"
+
+
+class Phase(StrEnum):
+    """What a 2.x transaction does: its charging state, which is not its connector's."""
+
+    IDLE = "idle"  #: no cable
+    CONNECTED = "connected"  #: a cable, and no energy asked for or allowed
+    CHARGING = "charging"
+    SUSPENDED_EV = "suspended_ev"
+    SUSPENDED_EVSE = "suspended_evse"
+
+
 class Plug(StrEnum):
     """Whether a cable connects car and connector, as far as the charger lets us know."""
 
@@ -85,11 +106,19 @@ class Path(StrEnum):
 
 
 class EnergyMethod(StrEnum):
-    """How a session's energy was obtained (quirk 75); `ESTIMATED` methods are never billed unseen."""
+    """How a session's energy was obtained (quirk 75); what is not measured is never billed unseen."""
 
     REGISTER = "register"  #: meter stop − meter start, both reported by the charger: measured
     SAMPLES = "samples"  #: last − first register sample inside the session: measured, but not the stop value
+    INTERVAL = "interval"  #: sum of the amounts told for each interval: measured, for meters without register
+    INTEGRATED = "integrated"  #: power over time between samples: estimated
+    STATED = "stated"  #: an operator set it, with a reason
     UNKNOWN = "unknown"
+
+    @property
+    def obtained(self) -> str:
+        """measured | estimated | operator: what stands behind a value of this method (design §4)."""
+        return {"integrated": "estimated", "stated": "operator"}.get(self.value, "measured")
 
 
 class MeterSample(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -110,7 +139,10 @@ class MeterSample(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     temperature_c: float | None = None
     interval_wh: float | None = None  #: energy of the sampling interval; never mixed with the register
     location: str = "outlet"  #: outlet | inlet | cable | ev | body
+    #: What no rule uses, by measurand and unit, as `power_offered_w`, `frequency_hz`: see the dialects' words.
+    other: dict[str, float] = {}
     signed: tuple[str, ...] = ()
+    part: str = ""  #: "2/5": `signed` is the second of five pieces of one document (`common.signed`)
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from common import facts
-from common.domain import ConnectorState, EnergyMethod, MeterSample, Plug
+from common import facts, progress
+from common.domain import ConnectorState, EnergyMethod, MeterSample, Phase, Plug
 
 #: Settled commands kept for followers that were away for a moment. More live in the journal.
 SETTLED_COMMANDS_MAX = 64
@@ -76,6 +76,7 @@ class SessionView(msgspec.Struct, omit_defaults=True):
     power_w: float | None = None
     current_a: tuple[float, ...] | None = None
     soc_percent: float | None = None
+    phase: Phase | None = None  #: what the transaction does, where the station tells it apart (2.x)
     sampled_at: str = ""
     ended_at: str = ""
     reason: str = ""
@@ -223,8 +224,37 @@ def _started(view: View, fact: facts.Fact, body: facts.SessionStarted) -> None:
         meter_start_wh=body.meter_start_wh,
         flags=body.flags,
     )
-    connector(view, body.charger, body.evse, body.connector).session = body.session
+    if body.evse and not body.history:
+        connector(view, body.charger, body.evse, body.connector).session = body.session
     _forget_old_sessions(view, body.charger)
+
+
+def _learned(view: View, fact: facts.Fact, body: facts.SessionLearned) -> None:
+    session = view.sessions.get(body.session)
+    if session is None:
+        return
+    for name, value in progress.told(body).items():
+        if name != "tag_ref":
+            setattr(session, name, value)
+    if body.evse and not session.ended_at:
+        _leave(view, session)
+        connector(view, body.charger, body.evse, session.connector).session = body.session
+
+
+def _event(view: View, fact: facts.Fact, body: facts.SessionEvent) -> None:
+    session = view.sessions.get(body.session)
+    if session is None or body.phase is None:
+        return
+    session.phase = body.phase
+    if body.phase is not Phase.CHARGING:
+        _still(session)
+
+
+def _leave(view: View, session: SessionView) -> None:
+    """No connector has this session any more."""
+    for place in charger(view, session.charger).connectors.values():
+        if place.session == session.session:
+            place.session = None
 
 
 def _forget_old_sessions(view: View, charger_id: str) -> None:
@@ -261,9 +291,10 @@ def _show(session: SessionView, sample: MeterSample) -> None:
 
 def _ended(view: View, fact: facts.Fact, body: facts.SessionEnded) -> None:
     session = view.sessions.get(body.session)
-    place = connector(view, body.charger, body.evse, body.connector)
-    if place.session == body.session:
-        place.session = None
+    if body.evse:
+        place = connector(view, body.charger, body.evse, body.connector)
+        if place.session == body.session:
+            place.session = None
     if session is None:
         return
     session.ended_at, session.reason = body.ended_at, body.reason
@@ -326,6 +357,8 @@ _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     facts.ChargerLost: _lost,
     facts.ConnectorChanged: _changed,
     facts.SessionStarted: _started,
+    facts.SessionEvent: _event,
+    facts.SessionLearned: _learned,
     facts.MeterSampled: _sampled,
     facts.SessionEnded: _ended,
     facts.SessionRevised: _revised,

@@ -11,14 +11,21 @@ from typing import Any, cast
 
 import msgspec
 
-from common import facts
+from common import facts, progress
 from common.facts import Body, Fact
 from edge.journal.rows import CommandRow, SessionRow
 
 replace = msgspec.structs.replace
 
 #: Kinds that change a session row; of meter samples only the late ones do.
-SESSION_KINDS = frozenset({facts.SessionStarted.KIND, facts.SessionEnded.KIND, facts.SessionRevised.KIND})
+SESSION_KINDS = frozenset(
+    {
+        facts.SessionStarted.KIND,
+        facts.SessionLearned.KIND,
+        facts.SessionEnded.KIND,
+        facts.SessionRevised.KIND,
+    }
+)
 COMMAND_KINDS = frozenset(
     {
         facts.CommandAccepted.KIND,
@@ -53,7 +60,9 @@ def touches_session(fact: Fact) -> str | None:
     body = fact.body
     if isinstance(body, facts.MeterSampled):
         return body.session if body.late else None
-    if isinstance(body, facts.SessionStarted | facts.SessionEnded | facts.SessionRevised):
+    if isinstance(
+        body, facts.SessionStarted | facts.SessionLearned | facts.SessionEnded | facts.SessionRevised
+    ):
         return body.session
     return None
 
@@ -89,6 +98,8 @@ def session_after(row: SessionRow | None, fact: Fact) -> SessionRow | None:
             ended_seq=fact.seq,
             last_seq=fact.seq,
         )
+    if isinstance(body, facts.SessionLearned):
+        return replace(row, **progress.told(body), last_seq=fact.seq)
     if isinstance(body, facts.SessionRevised):
         return _revised(row, fact.seq, body)
     return replace(row, last_seq=fact.seq)
