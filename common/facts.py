@@ -265,10 +265,17 @@ class AuthorizationChanged(Body, frozen=True, kw_only=True):
 
 
 class ClockStepped(Body, frozen=True, kw_only=True):
+    """The box's own clock was set. What it wrote in this boot so far is off by `after` − `before`.
+
+    Within one boot the times of facts run with the monotonic clock, so that this one number corrects them.
+    """
+
     KIND: ClassVar[str] = "clock_stepped"
-    before: str
-    after: str
-    reason: str = ""
+    before: str  #: what it would have told had it run on
+    after: str  #: what it tells now
+    reason: str = ""  #: stepped_forward | stepped_back (times then run at half the pace until they fit)
+    boot: str = ""
+    mono_ms: int = 0  #: the monotonic clock at that moment
 
 
 class SecurityNoted(Body, frozen=True, kw_only=True):
@@ -305,6 +312,7 @@ BODIES: dict[str, type[Body]] = {
         UploadChanged,
         CapabilityLearned,
         CertificateChanged,
+        Thinned,
         ClockStepped,
         SecurityNoted,
     )
