@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from common import facts
+from common import facts, progress
 from common.domain import EnergyMethod, from_iso
 
 #: Registers are told in whole Wh, in tenths of a kWh by some: a step below this between two sessions is
@@ -49,6 +49,8 @@ class LedgerRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     provisional: bool = False
     revision: int = 0
 
+
+_LEARNED = frozenset({"evse", "connector", "started_at", "meter_start_wh"})
 
 _row_encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -89,6 +91,9 @@ def fold(row: LedgerRow | None, body: facts.Body) -> LedgerRow | None:
             started_at=body.started_at,
             meter_start_wh=body.meter_start_wh,
         )
+    if isinstance(body, facts.SessionLearned):
+        told = {name: value for name, value in progress.told(body).items() if name in _LEARNED}
+        return msgspec.structs.replace(row or _empty(body.session, body.charger), **told)
     if isinstance(body, facts.SessionEnded):
         return _ended(row or _empty(body.session, body.charger, body.evse, body.connector), body)
     if isinstance(body, facts.SessionRevised):
