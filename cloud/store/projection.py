@@ -13,14 +13,19 @@ from typing import Any
 import msgspec
 
 from cloud.store.rows import DeviceRow, MeterRow, SessionRow
-from common import facts
+from common import facts, progress
 from common.domain import MeterSample, Role
 from common.facts import Fact
 from common.reconcile import fold
 
 replace = msgspec.structs.replace
 
-SESSION_KINDS = (facts.SessionStarted.KIND, facts.SessionEnded.KIND, facts.SessionRevised.KIND)
+SESSION_KINDS = (
+    facts.SessionStarted.KIND,
+    facts.SessionLearned.KIND,
+    facts.SessionEnded.KIND,
+    facts.SessionRevised.KIND,
+)
 #: What an operator reads to see who did what.
 AUDIT_KINDS = (
     facts.CommandAccepted.KIND,
@@ -37,7 +42,9 @@ AUDIT_KINDS = (
 def session_of(fact: Fact) -> str | None:
     """The session whose row this fact changes."""
     body = fact.body
-    if isinstance(body, facts.SessionStarted | facts.SessionEnded | facts.SessionRevised):
+    if isinstance(
+        body, facts.SessionStarted | facts.SessionLearned | facts.SessionEnded | facts.SessionRevised
+    ):
         return body.session
     return None
 
@@ -49,6 +56,8 @@ def session_after(row: SessionRow | None, fact: Fact) -> SessionRow:
     after = fold(begun, body)
     assert isinstance(after, SessionRow), "fold keeps the kind of row it is given"
     first_at = min(begun.first_at, fact.at)
+    if isinstance(body, facts.SessionLearned):
+        return replace(after, first_at=first_at, **progress.told(body))
     flags = tuple(sorted({*begun.flags, *body.flags}))
     if isinstance(body, facts.SessionStarted):
         return replace(
