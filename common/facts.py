@@ -27,6 +27,7 @@ from common.progress import (
 from common.progress import (
     SessionLearned as SessionLearned,
 )
+from common.thinning import Thinned as Thinned
 from common.upkeep import (
     CapabilityLearned as CapabilityLearned,
 )
