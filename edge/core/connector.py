@@ -29,9 +29,9 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from common import facts
-from common.domain import AXES, ConnectorState, iso
+from common.domain import AXES, Availability, ConnectorState, iso
 from common.ports import Ids
-from edge.core import asking, inputs, orders
+from edge.core import asking, identity, inputs, orders
 from edge.core.orphans import record
 from edge.core.state import EVSES_MAX, Draft, Place, SiteState, Station, connector_number
 
@@ -153,6 +153,7 @@ def _judged(given: inputs.StatusReported, place: Place) -> facts.ConnectorChange
         return _told(given, given.state, "init")
     if given.state is place.state:
         nothing_new = place.observed is None and _details(given) == (place.error_code, place.info)
+        nothing_new = nothing_new and given.connectors in ({}, place.connectors)
         return None if nothing_new else _told(given, given.state, "report")
     if given.state in table[place.state]:
         return _told(given, given.state, "report")
@@ -247,8 +248,9 @@ def _told(
         evse=given.evse,
         connector=connector_number(given.connector),
         state=state,
-        plug=AXES[state].plug,
+        plug=given.plug or AXES[state].plug,
         via=via,
+        connectors=given.connectors,
         observed=observed,
         error_code=error_code,
         info=info,
@@ -280,11 +282,13 @@ def changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> bool:
     place = station.place(body.evse)
     place.connector = body.connector
     place.error_code, place.info = body.error_code, body.info
+    place.connectors = dict(body.connectors) or place.connectors
     if body.via == "epoch":
         forget(place)
         return False
     stepped = place.state is not body.state
     place.state, place.observed = body.state, body.observed
+    place.told_ms = identity.instant(body.reported_at) or place.told_ms
     if body.evse == 0:
         return False
     if body.observed is None:
@@ -304,4 +308,5 @@ def changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> bool:
 def forget(place: Place) -> None:
     """The connection or the charger's own memory is gone: its next report is adopted as it is."""
     place.state, place.observed = _S.UNKNOWN, None
-    place.suspect_ms = place.charging_ms = 0
+    place.suspect_ms = place.charging_ms = place.told_ms = 0
+    place.connectors = dict.fromkeys(place.connectors, Availability.UNKNOWN)

@@ -77,6 +77,21 @@ def transaction_key(charger: str, transaction: str) -> str:
     return _digest("transaction", charger, transaction)
 
 
+def remote_start_id(tag: str) -> int:
+    """The number that stands for a minted tag in a 2.x start request: a positive 31-bit integer."""
+    return int(tag[:8], 16) & 0x7FFFFFFF or 1
+
+
+def event_digest(step: str, at: Stamp, content: bytes) -> str:
+    """What makes two events of one transaction the same report."""
+    return _digest("event", step, canonical(at), content.hex())[:16]
+
+
+def event_key(charger: str, transaction: str, digest: str) -> str:
+    """Where the reply to an event that judged a tag is kept."""
+    return _digest("event", charger, transaction_id(transaction), digest)
+
+
 def stop_key(charger: str, transaction: str) -> str:
     """Where the reply to a stop is kept."""
     return _digest("stop", charger, transaction_id(transaction))

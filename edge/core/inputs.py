@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from common.commands import Args, Name
-from common.domain import ConnectorState, MeterSample, Path, Target
+from common.domain import Availability, ConnectorState, MeterSample, Path, Plug, Target
 from common.facts import Body
 from common.policy import Claims
 
@@ -123,6 +123,7 @@ class StationConnected(FromCharger, frozen=True, kw_only=True):
 
     protocol: str
     address: str = ""
+    each: bool = False  #: see `facts.ChargerSeen`
 
 
 class StationDisconnected(FromCharger, frozen=True, kw_only=True):
@@ -154,6 +155,8 @@ class StatusReported(FromCharger, frozen=True, kw_only=True):
     error_code: str = ""
     info: str = ""
     reported_at: str = ""
+    plug: Plug | None = None  #: where it is told apart from the state (2.x)
+    connectors: dict[int, Availability] = {}  #: each connector of the EVSE by itself (2.x)
 
 
 class AuthorizeAsked(FromCharger, frozen=True, kw_only=True):

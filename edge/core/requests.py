@@ -31,6 +31,7 @@ class StartCharge(msgspec.Struct, frozen=True, tag=True):
     evse: int
     connector: int
     tag: str  #: minted id tag: ties the transaction to its command (design §7)
+    number: int = 0  #: the same tie as a number, where the version has one (2.x)
 
 
 class StopCharge(msgspec.Struct, frozen=True, tag=True):
@@ -75,6 +76,13 @@ class TriggerStatus(msgspec.Struct, frozen=True, tag=True):
     """Ask the charger to report a connector's state again (`evse` None = all)."""
 
     evse: int | None
+    connector: int | None = None
+
+
+class AskTransaction(msgspec.Struct, frozen=True, tag=True):
+    """Ask whether a transaction goes on, and whether events of it wait to be sent (2.x)."""
+
+    transaction: str
 
 
 class FetchLog(msgspec.Struct, frozen=True, tag=True):
@@ -143,6 +151,7 @@ Action = (
     | ClearAuthorizationCache
     | VendorMessage
     | TriggerStatus
+    | AskTransaction
     | FetchLog
     | UpdateFirmware
     | Trigger

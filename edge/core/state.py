@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import msgspec
 
-from common.domain import ConnectorState
+from common.domain import Availability, ConnectorState
 from common.facts import Body, CommandSettled
 from common.view import View
 from edge.core.inputs import CommandReply, Decision, Reply, Request
 from edge.core.meter import Registers, Seen
+from edge.core.sequence import Sequence
 
 NEVER = 2**62
 
@@ -57,6 +58,8 @@ class Place(msgspec.Struct, omit_defaults=True):
     info: str = ""
     session: str | None = None  #: the open session
     charging_ms: int = 0  #: since when it charges without one
+    connectors: dict[int, Availability] = {}  #: of a 2.x station: each connector of the EVSE by itself
+    told_ms: int = 0  #: the charger's own time of the last report
 
 
 class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -79,6 +82,7 @@ class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
     closing_ms: int = 0  #: when the missing-stop timer closes it; 0 = not running
     available: bool = False  #: its connector was reported Available since it began
     cited: bool = False  #: a message named its transaction, so the charger has our reply to the start
+    sequence: Sequence | None = None  #: its numbered events (2.x)
     registers: Registers = msgspec.field(default_factory=Registers)
     seen: Seen = {}
     successor: str | None = None  #: the session that superseded it
@@ -87,6 +91,12 @@ class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
     revision: int = 0
     ended_at: str = ""
     meter_stop_wh: float | None = None
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether it began at plug-in and waits for somebody to start it (2.x)."""
+        mine = self.principal is not None or self.tag_ref is not None or self.command is not None
+        return self.sequence is not None and not (mine or self.ended or self.sequence.charged)
 
 
 class Minted(msgspec.Struct, omit_defaults=True):
@@ -104,6 +114,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     adopted_ms: int = 0
     waiting_ms: int = 0  #: when it last dialled without being adopted
     connected_ms: int = 0  #: 0 = offline
+    each: bool = False  #: it tells a state of a named connector only
     ask_ms: int = 0  #: when to ask for statuses if none came
     ready_ms: int = 0  #: from when calls that may wait are sent again
     last_transaction: int = 0  #: the last id that was given, for 1.6

@@ -155,10 +155,29 @@ def _value(kind: inspect.Type, raw: object, path: str, violations: dict[str, Non
         return _text(raw, kind.max_length, "json" in extra, path, violations)
     if isinstance(kind, inspect.IntType):
         return _integer(raw, kind, extra, path, violations)
+    if isinstance(kind, inspect.FloatType):
+        return _real(raw, path, violations)
     if isinstance(kind, inspect.BoolType):
         return _truth(raw, path, violations)
+    if isinstance(kind, inspect.StructType):
+        return _part(cast(type[Payload], kind.cls), raw, path, violations)
     assert isinstance(kind, inspect.VarTupleType), f"no rule for {path}: {kind}"
     return _many(kind.item_type, raw, path, violations)
+
+
+def _part(cls: type[Payload], raw: object, path: str, violations: dict[str, None]) -> object:
+    """Return a part that is an object; a list of one is it. One without what it is about is absent."""
+    if isinstance(raw, list) and len(raw) == 1:
+        _note(violations, path, "list")
+        raw = raw[0]
+    if not isinstance(raw, dict):
+        return _no_use(path, violations)
+    try:
+        return _struct(cls, raw, path, violations)
+    except _Unusable as unusable:
+        part, _, what = str(unusable).rpartition(":")
+        _note(violations, part, what)
+        return _ABSENT
 
 
 def _many(kind: inspect.Type, raw: object, path: str, violations: dict[str, None]) -> object:
@@ -255,6 +274,20 @@ def _integer(
         if "wide" not in extra or abs(number) >= 10**WIDE_INT_MAX_DIGITS:
             return _ABSENT
     return number
+
+
+def _real(raw: object, path: str, violations: dict[str, None]) -> object:
+    """Return a number; one that came as text is taken, what is none is absent."""
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        try:
+            return float(raw)
+        except OverflowError:
+            return _no_use(path, violations)
+    parsed = _decimal(raw) if isinstance(raw, str) else None
+    if parsed is None:
+        return _no_use(path, violations)
+    _note(violations, path, "text")
+    return float(parsed)
 
 
 def _decimal(text: str) -> Decimal | None:
