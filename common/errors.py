@@ -74,6 +74,7 @@ class Code(StrEnum):
     SLOW_READER = "slow_reader"
     NO_PATH = "no_path"
     CLOUD_UNREACHABLE = "cloud_unreachable"
+    DISK_FULL = "disk_full"
     SHUTTING_DOWN = "shutting_down"
 
 
@@ -193,6 +194,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
         "The cloud cannot be reached; the site goes on without it.",
         "Check the internet connection of the box; what it has to send is kept.",
     ),
+    Code.DISK_FULL: (
+        "The box has no room for that file.",
+        "Remove firmware that no charger needs, or free space on its disk.",
+    ),
     Code.SHUTTING_DOWN: ("The service is restarting.", "Connect again in a moment."),
 }
 
@@ -242,6 +247,7 @@ _UNAVAILABLE = {
     Code.SLOW_READER,
     Code.NO_PATH,
     Code.CLOUD_UNREACHABLE,
+    Code.DISK_FULL,
     Code.SHUTTING_DOWN,
 }
 
