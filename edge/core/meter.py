@@ -1,8 +1,9 @@
 """Meter arithmetic: what a session's samples and registers come to, and which samples are repeats. Pure data.
 
 Energy (quirk 75): meter stop − meter start if that is possible; else what the register gained over the
-samples, split where it went down (a meter that restarted at 0); else unknown. Never negative, never guessed
-from power. What looks wrong is kept and flagged.
+samples, split where it went down (a meter that restarted at 0); else the sum of what was told for intervals;
+else power over time, which is estimated and says so. Never negative. The way is recorded with the value, and
+what looks wrong is kept and flagged.
 
 The same sample may arrive many times (a lost reply, a stop that repeats what was sent before). A sample is
 known by its time, context and location; the last `SEEN_MAX` of an open session are remembered. What is older
@@ -16,23 +17,23 @@ from zlib import crc32
 
 import msgspec
 
+from common import signed
 from common.domain import EnergyMethod, MeterSample
+from edge.core.registers import IN_SESSION as IN_SESSION
+from edge.core.registers import REGISTER_MAX_WH
+from edge.core.registers import Registers as Registers
+from edge.core.registers import follow as follow
 
 #: Repeats seen in the field are at most a minute or two late; this is a quarter of an hour at 30 s.
 SEEN_MAX = 32
 #: More than any session can be: a truck's battery is below 1 MWh.
 PLAUSIBLE_WH = 1_000_000.0
-#: A register beyond this is no reading; a float still tells single Wh here.
-REGISTER_MAX_WH = 2.0**53
+#: Below this an energy says nothing: standby of the charger, rounding of a register.
+NOTHING_WH = 100.0
 #: Samples in one fact, in bytes of JSON: leaves room for the rest of a 16 KiB record.
 CHUNK_BYTES_MAX = 12 * 1024
-#: A piece of signed data: JSON makes at most six bytes of a character.
-SIGNED_PIECE_CHARS = 2000
 #: Time and context are words; the longest real one is 32 characters.
 WORD_CHARS_MAX = 64
-#: Measured on the car's side of the outlet; other places are the charger's own (quirk 79).
-IN_SESSION = frozenset({"outlet", "cable"})
-
 #: A sample with nothing unusual about it is shorter, in bytes of JSON.
 PLAIN_BYTES = 512
 
@@ -41,17 +42,6 @@ Seen = dict[str, MeterSample]
 
 _encode = msgspec.json.Encoder().encode
 _replace = msgspec.structs.replace
-
-
-class Registers(msgspec.Struct, omit_defaults=True):
-    """What an open session's register did so far, in the order of the charger's times."""
-
-    first_wh: float | None = None
-    last_wh: float | None = None
-    last_at: str = ""
-    gained_wh: float = 0.0
-    decreases: int = 0
-    conflicts: int = 0  #: times that one moment was told with two registers
 
 
 class Energy(msgspec.Struct, frozen=True):
@@ -71,7 +61,7 @@ def finite(value: float | None) -> float | None:
 
 def sample_key(sample: MeterSample) -> str:
     """What makes two samples the same moment of the same meter."""
-    return f"{sample.at}|{sample.context}|{sample.location}"
+    return f"{sample.at}|{sample.context}|{sample.location}|{sample.part}"
 
 
 def taken(seen: Seen, samples: tuple[MeterSample, ...]) -> list[tuple[MeterSample, ...]]:
@@ -91,8 +81,8 @@ def taken(seen: Seen, samples: tuple[MeterSample, ...]) -> list[tuple[MeterSampl
             break
     if plain and room >= 0:
         return [samples] if samples else []
-    cleaned = [_clean(sample) for sample in samples]
-    return _chunks([s for s in cleaned if s.at is None or seen.get(sample_key(s)) != _kept(s)])
+    parts = [part for sample in samples for part in _parts(_clean(sample))]
+    return _chunks([s for s in parts if s.at is None or seen.get(sample_key(s)) != _kept(s)])
 
 
 def remember(seen: Seen, registers: Registers, samples: tuple[MeterSample, ...]) -> None:
@@ -105,6 +95,7 @@ def remember(seen: Seen, registers: Registers, samples: tuple[MeterSample, ...])
         if known is not None and _contradict(known.energy_wh, sample.energy_wh):
             registers.conflicts += 1
         seen[key] = _kept(sample) if sample.signed else sample
+        registers.signed_cut = registers.signed_cut or (sample.part != "" and signed.is_cut(sample))
         if len(seen) > SEEN_MAX:
             del seen[next(iter(seen))]
     follow(registers, samples)
@@ -121,47 +112,51 @@ def _kept(sample: MeterSample) -> MeterSample:
     return _replace(sample, signed=(str(crc32(_encode(sample.signed))),))
 
 
-def follow(registers: Registers, samples: Sequence[MeterSample]) -> None:
-    """Bring the registers up to samples, in the order of their times; older ones are passed over."""
-    ordered = samples if len(samples) == 1 else sorted(samples, key=lambda sample: sample.at or "\x7f")
-    for sample in ordered:
-        now_wh = sample.energy_wh
-        if now_wh is None or not 0 <= now_wh <= REGISTER_MAX_WH or sample.location not in IN_SESSION:
-            continue
-        if sample.at is not None:
-            if sample.at < registers.last_at:
-                continue
-            registers.last_at = sample.at
-        before_wh = registers.last_wh
-        if before_wh is None:
-            registers.first_wh = now_wh
-        elif now_wh < before_wh:
-            registers.decreases += 1
-        else:
-            registers.gained_wh += now_wh - before_wh
-        registers.last_wh = now_wh
-
-
 def energy(start_wh: float | None, stop_wh: float | None, registers: Registers) -> Energy:
-    """A session's energy from its registers. `stop_wh` None = no stop was reported."""
-    flags = []
-    if registers.decreases:
-        flags.append("register_decreased")
-    if registers.conflicts:
-        flags.append("sample_conflict")
+    """A session's energy, by the first way that holds. `stop_wh` None = no stop was reported."""
+    flags = _flags(registers)
     if start_wh is not None and stop_wh is not None:
         gained_wh = stop_wh - start_wh
-        if 0 <= gained_wh <= PLAUSIBLE_WH:
+        if 0 <= gained_wh <= PLAUSIBLE_WH and not _idle(start_wh, stop_wh, registers):
             return Energy(gained_wh, EnergyMethod.REGISTER, tuple(flags))
-        flags.append("meter_backwards" if gained_wh < 0 else "implausible_energy")
-    if registers.first_wh is None or registers.last_wh is None:
-        return Energy(None, EnergyMethod.UNKNOWN, tuple(flags))
-    total_wh = registers.gained_wh
-    # Before the first sample and after the last one the meter's own marks count, where they fit.
-    total_wh += _step(start_wh, registers.first_wh) + _step(registers.last_wh, stop_wh)
-    if total_wh > PLAUSIBLE_WH:
+        if gained_wh < 0:
+            flags.append("meter_backwards")
+        else:
+            flags.append("implausible_energy" if gained_wh else "register_idle")
+    if registers.first_wh is not None and registers.last_wh is not None and "register_idle" not in flags:
+        # Before the first sample and after the last one the meter's own marks count, where they fit.
+        ends_wh = _step(start_wh, registers.first_wh) + _step(registers.last_wh, stop_wh)
+        return _plausible(registers.gained_wh + ends_wh, EnergyMethod.SAMPLES, flags)
+    # Sampled and clock-aligned intervals are the same energy told twice; the sampled ones know the session.
+    intervals_wh = registers.sampled_wh or registers.clocked_wh
+    if intervals_wh > 0:
+        return _plausible(intervals_wh, EnergyMethod.INTERVAL, flags)
+    if registers.flowed_wh > 0:
+        return _plausible(registers.flowed_wh, EnergyMethod.INTEGRATED, [*flags, "estimated"])
+    return Energy(None, EnergyMethod.UNKNOWN, tuple(flags))
+
+
+def _flags(registers: Registers) -> list[str]:
+    told = {
+        "register_decreased": registers.decreases > 0,
+        "sample_conflict": registers.conflicts > 0,
+        "negative_import": registers.negative,
+        "exported": registers.exported,
+        "signed_cut": registers.signed_cut,
+    }
+    return [flag for flag, holds in told.items() if holds]
+
+
+def _idle(start_wh: float, stop_wh: float, registers: Registers) -> bool:
+    """Whether the register says nothing because there is none: 0 at both ends, and energy was told."""
+    told_wh = max(registers.sampled_wh, registers.clocked_wh, registers.flowed_wh)
+    return start_wh == stop_wh == 0 and not registers.last_wh and told_wh > NOTHING_WH
+
+
+def _plausible(energy_wh: float, method: EnergyMethod, flags: list[str]) -> Energy:
+    if energy_wh > PLAUSIBLE_WH:
         return Energy(None, EnergyMethod.UNKNOWN, tuple(dict.fromkeys([*flags, "implausible_energy"])))
-    return Energy(total_wh, EnergyMethod.SAMPLES, tuple(flags))
+    return Energy(round(energy_wh, 3), method, tuple(flags))
 
 
 def _step(before_wh: float | None, after_wh: float | None) -> float:
@@ -178,6 +173,7 @@ def _clean(sample: MeterSample) -> MeterSample:
         context=sample.context[: WORD_CHARS_MAX // 2],
         location=sample.location[: WORD_CHARS_MAX // 2],
         current_a=None if current_a is None or None in map(finite, current_a) else current_a,
+        other={name: told for name, value in sample.other.items() if (told := finite(value)) is not None},
         **{name: finite(getattr(sample, name)) for name in _NUMBERS},
     )
 
@@ -189,40 +185,24 @@ _NUMBERS = (
 
 
 def _chunks(samples: Sequence[MeterSample]) -> list[tuple[MeterSample, ...]]:
-    """The samples in order, in groups that each fit into one fact.
-
-    A sample whose signed data is too large is followed by its pieces: samples of the same time and context
-    with `signed=("2/5", piece)`; the pieces of one document joined are the document, byte for byte.
-    """
+    """The samples in order, in groups that each fit into one fact."""
     groups: list[tuple[MeterSample, ...]] = []
     group: list[MeterSample] = []
     room = CHUNK_BYTES_MAX
     for sample in samples:
-        for part in _parts(sample):
-            size = len(_encode(part)) + 1
-            if group and size > room:
-                groups.append(tuple(group))
-                group, room = [], CHUNK_BYTES_MAX
-            group.append(part)
-            room -= size
+        size = len(_encode(sample)) + 1
+        if group and size > room:
+            groups.append(tuple(group))
+            group, room = [], CHUNK_BYTES_MAX
+        group.append(sample)
+        room -= size
     if group:
         groups.append(tuple(group))
     return groups
 
 
 def _parts(sample: MeterSample) -> list[MeterSample]:
+    """The sample, or where its signed data is too much for a fact, itself without and the pieces."""
     if not sample.signed or len(_encode(sample)) <= CHUNK_BYTES_MAX:
         return [sample]
-    parts = [_replace(sample, signed=())]
-    for document in sample.signed:
-        cuts = range(0, len(document), SIGNED_PIECE_CHARS)
-        parts += [
-            MeterSample(
-                at=sample.at,
-                context=sample.context,
-                location=sample.location,
-                signed=(f"{number}/{len(cuts)}", document[cut : cut + SIGNED_PIECE_CHARS]),
-            )
-            for number, cut in enumerate(cuts, 1)
-        ]
-    return parts
+    return list(signed.pieces(sample))

@@ -139,6 +139,43 @@ def test_register_interval_and_export_stay_apart() -> None:
         sv("50", "Frequency", "Hz"),
     )
     assert (sample.energy_wh, sample.interval_wh, sample.export_wh) == (50000, 12, 3000)
+    assert sample.other == {"export_interval_wh": 9, "reactive_import_varh": 8, "frequency_hz": 50}
+
+
+#: OCPP 1.6 §7.31, all of them: measurand, unit, where its value is found.
+ALL_MEASURANDS = [
+    ("Current.Export", "A", "current_export_a"),
+    ("Current.Import", "A", "current_a"),
+    ("Current.Offered", "A", "offered_a"),
+    ("Energy.Active.Export.Interval", "Wh", "export_interval_wh"),
+    ("Energy.Active.Export.Register", "Wh", "export_wh"),
+    ("Energy.Active.Import.Interval", "Wh", "interval_wh"),
+    ("Energy.Active.Import.Register", "Wh", "energy_wh"),
+    ("Energy.Reactive.Export.Interval", "varh", "reactive_export_interval_varh"),
+    ("Energy.Reactive.Export.Register", "varh", "reactive_export_varh"),
+    ("Energy.Reactive.Import.Interval", "varh", "reactive_import_interval_varh"),
+    ("Energy.Reactive.Import.Register", "kvarh", "reactive_import_varh"),
+    ("Frequency", "Hertz", "frequency_hz"),
+    ("Power.Active.Export", "kW", "power_export_w"),
+    ("Power.Active.Import", "W", "power_w"),
+    ("Power.Factor", None, "power_factor"),
+    ("Power.Offered", "W", "power_offered_w"),
+    ("Power.Reactive.Export", "var", "reactive_export_var"),
+    ("Power.Reactive.Import", "kvar", "reactive_import_var"),
+    ("RPM", None, "fan_rpm"),
+    ("SoC", "Percent", "soc_percent"),
+    ("Temperature", "Celsius", "temperature_c"),
+    ("Voltage", "V", "voltage_v"),
+]
+
+
+@pytest.mark.parametrize(("measurand", "unit", "field"), ALL_MEASURANDS)
+@pytest.mark.parametrize("value", ["1", " 1,0 "])  # by shape, and value by value
+def test_every_measurand_has_a_place(measurand: str, unit: str | None, field: str, value: str) -> None:
+    sample = one(sv(value, measurand, unit))
+    told = sample.other.get(field, getattr(sample, field, None))
+    factor = 1000 if unit is not None and unit.startswith("k") else 1
+    assert told == ((factor,) if field == "current_a" else factor)
 
 
 def test_locations_and_contexts_stay_apart_and_the_state_of_charge_is_the_cars() -> None:

@@ -25,7 +25,7 @@ SAMPLED = st.builds(
         [
             *(None, "Energy.Active.Import.Register", "Energy.Active.Export.Register", "Power.Active.Import"),
             *("Current.Import", "Current.Import", "Current.Offered", "Voltage", "Voltage", "SoC"),
-            *("Temperature", "Frequency"),
+            *("Temperature", "Frequency", "Power.Factor", "Power.Offered", "Energy.Reactive.Import.Register"),
         ]
     ),
     phase=st.sampled_from([None, None, "L1", "L2", "L3", "L1-N", "N", "L1-L2"]),

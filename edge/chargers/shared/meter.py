@@ -15,7 +15,7 @@ in which they bite:
    limit holds for each: with phases told, a total beside them says nothing more.
 5. Registers, intervals and export each have a field of their own and never mix (quirk 78). Values of Inlet,
    Body and EV stay in samples of their own (quirk 79); only the state of charge, which is always the car's,
-   joins the outlet's.
+   joins the outlet's. Measurands that no rule uses are kept beside the others, by name.
 """
 
 from __future__ import annotations
@@ -125,6 +125,8 @@ class _Group:
         fields: dict[str, Any] = {}
         for field, slots in self.phases.items():
             fields[field] = _each(slots) if field == "current_a" else _fold(_BY_FIELD[field], slots)
+        if other := {field[1:]: fields.pop(field) for field in self.phases if field[0] == "."}:
+            fields["other"] = other
         return MeterSample(at=at, context=context, location=location, signed=tuple(self.signed), **fields)
 
 
@@ -133,7 +135,7 @@ def _put(place: Place, text: str, groups: dict[Key, _Group], notes: dict[str, No
     if place.note:
         notes[place.note] = None
     if place.signed or text.startswith("OCMF|"):
-        groups.setdefault(place.key, _Group()).signed.append(text.replace("\x00", ""))
+        groups.setdefault(place.key, _Group()).signed.append(text)
         return
     if place.rule is None:
         return

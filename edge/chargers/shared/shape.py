@@ -42,6 +42,7 @@ class _Part(NamedTuple):
     totals: tuple[tuple[str, int], ...]  #: field, number
     current: tuple[int, ...]  #: L1 to L3 as far as reported, or the total alone; () none
     folded: tuple[tuple[str, str, tuple[int, ...]], ...]  #: field, how, the phases' numbers
+    other: tuple[str, ...]  #: the fields that go by name into `MeterSample.other`
 
 
 class _Shape(NamedTuple):
@@ -64,12 +65,14 @@ def read(sampled: Sequence[SampledValue], at: str | None) -> list[MeterSample] |
     if not all(map(le, numbers, shape.most)):
         return None
     samples = []
-    for key, totals, current, folded in shape.parts:
+    for key, totals, current, folded, other in shape.parts:
         fields: dict[str, Any] = {field: numbers[place] for field, place in totals}
         if current:
             fields["current_a"] = tuple([numbers[place] for place in current])
         for field, how, places in folded:
             fields[field] = _fold(how, [numbers[place] for place in places])
+        if other:
+            fields["other"] = {field[1:]: fields.pop(field) for field in other}
         samples.append(MeterSample(at=at, context=key[0], location=key[1], **fields))
     return samples
 
@@ -134,4 +137,5 @@ def _part(key: Key, places: list[Place]) -> _Part:
         for field, known in phases.items()
         if field not in totals
     )
-    return _Part(key, tuple(totals.items()), current, folded)
+    other = tuple(field for field in (*totals, *(field for field, *_ in folded)) if field[0] == ".")
+    return _Part(key, tuple(totals.items()), current, folded, other)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 
 class Rule(NamedTuple):
-    field: str  #: of MeterSample
+    field: str  #: of MeterSample; with a point before it, a name in its `other`
     quantity: str
     fold: str  #: how phases become one: sum | mean | most; `each` keeps them
 
@@ -27,6 +27,20 @@ MEASURANDS: Final = {
     "voltage": Rule("voltage_v", "voltage", "mean"),
     "soc": Rule("soc_percent", "share", "most"),
     "temperature": Rule("temperature_c", "temperature", "most"),
+    # What no rule of Plugside's uses, and an engineer may want: kept by name in `MeterSample.other`.
+    "energy.active.export.interval": Rule(".export_interval_wh", "energy", "sum"),
+    "energy.reactive.import.register": Rule(".reactive_import_varh", "reactive energy", "sum"),
+    "energy.reactive.export.register": Rule(".reactive_export_varh", "reactive energy", "sum"),
+    "energy.reactive.import.interval": Rule(".reactive_import_interval_varh", "reactive energy", "sum"),
+    "energy.reactive.export.interval": Rule(".reactive_export_interval_varh", "reactive energy", "sum"),
+    "power.active.export": Rule(".power_export_w", "power", "sum"),
+    "power.reactive.import": Rule(".reactive_import_var", "reactive power", "sum"),
+    "power.reactive.export": Rule(".reactive_export_var", "reactive power", "sum"),
+    "power.offered": Rule(".power_offered_w", "power", "most"),
+    "power.factor": Rule(".power_factor", "factor", "mean"),
+    "current.export": Rule(".current_export_a", "current", "most"),
+    "frequency": Rule(".frequency_hz", "frequency", "most"),
+    "rpm": Rule(".fan_rpm", "speed", "most"),
 }
 #: Unit, folded → quantity and factor to ours. `temperature` has offsets and is done by hand.
 ONE: Final = Decimal(1)
@@ -40,7 +54,13 @@ UNITS: Final = {
     "percent": ("share", ONE),
     "%": ("share", ONE),
     **dict.fromkeys(("celsius", "celcius", "c", "k", "kelvin", "fahrenheit", "f"), ("temperature", ONE)),
-    **dict.fromkeys(("varh", "kvarh", "va", "kva", "var", "kvar", "hz", "hertz", "rpm"), ("other", ONE)),
+    "varh": ("reactive energy", ONE),
+    "kvarh": ("reactive energy", Decimal(1000)),
+    "var": ("reactive power", ONE),
+    "kvar": ("reactive power", Decimal(1000)),
+    **dict.fromkeys(("va", "kva"), ("apparent power", ONE)),
+    **dict.fromkeys(("hz", "hertz"), ("frequency", ONE)),
+    "rpm": ("speed", ONE),
 }
 
 #: Least and most of a quantity, in our units: beyond it the value is a reading error, and missing.
@@ -51,6 +71,11 @@ BOUNDS: Final = {
     "voltage": (Decimal("-1e5"), Decimal("1e5")),
     "share": (Decimal(0), Decimal(100)),
     "temperature": (Decimal(-274), Decimal(1000)),
+    "reactive energy": (Decimal(-(2**53)), Decimal(2**53)),
+    "reactive power": (Decimal("-1e8"), Decimal("1e8")),
+    "factor": (Decimal(-1), Decimal(1)),
+    "frequency": (Decimal(0), Decimal(1000)),
+    "speed": (Decimal(0), Decimal(100_000)),
 }
 
 _CONTEXTS: Final = {
@@ -115,7 +140,7 @@ def read_words(
             rule = None  # N, or between two phases
         else:
             conductor, rank = known
-    if rule is None:  # also reactive power, frequency, factor, RPM: nothing that Plugside has a use for
+    if rule is None:
         return Place((when, where), signed, None, "", 0, "", None, note)
     if rule.field == "soc_percent" and not signed:
         where = "outlet"
