@@ -12,7 +12,9 @@ import msgspec
 
 from common.domain import iso
 from common.view import View
+from edge.chargers import explain
 from edge.chargers.listener import ChargerListener
+from edge.chargers.reasons import Reason
 
 if TYPE_CHECKING:
     from edge.site import Site
@@ -47,10 +49,13 @@ def health(site: Site) -> dict[str, Any]:
 def chargers(view: View, listener: ChargerListener) -> Iterable[dict[str, Any]]:
     """Every charger: as people see it, and its connection; then those that wait to be adopted."""
     about = {entry["charger"]: entry for entry in listener.describe()}
+    dials = list(listener.dials())
     for entry in view.chargers.values():
         if entry.adopted:
             places = {str(evse): _whole(place) for evse, place in entry.connectors.items()}
-            yield _whole(entry) | {"connectors": places, "connection": about.get(entry.id)}
+            connection = about.get(entry.id)
+            why = explain.charger(entry.id, entry.since, entry.address, connection, dials)
+            yield _whole(entry) | {"connectors": places, "connection": connection, "why": why}
     for waiting in listener.waiting():
         yield {
             "id": waiting.charger,
@@ -60,7 +65,13 @@ def chargers(view: View, listener: ChargerListener) -> Iterable[dict[str, Any]]:
             "first_at": iso(waiting.first_ms),
             "last_at": iso(waiting.last_ms),
             "dials": waiting.dials,
+            "why": [explain.finding(Reason.NOT_ADOPTED, charger=waiting.charger, address=waiting.address)],
         }
+
+
+def dials(listener: ChargerListener) -> Iterable[dict[str, Any]]:
+    """Every connection that was turned away and why, the latest first."""
+    return (explain.dial(one) for one in listener.dials())
 
 
 def _whole(struct: msgspec.Struct) -> dict[str, Any]:

@@ -56,6 +56,11 @@ def basic_token(headers: Sequence[str]) -> bytes | None:
     return None
 
 
+def user_names(token: bytes, identity: str) -> bool:
+    """Return whether a Basic token's user is this charger, in any case (quirk 7)."""
+    return token[: len(identity) + 1].lower() == identity.encode().lower() + b":"
+
+
 def password_fits(token: bytes | None, identity: str, password: bytes) -> bool:
     """Return whether the Basic token is this charger's: user = identity (any case), password as stored.
 

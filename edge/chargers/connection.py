@@ -2,7 +2,8 @@
 
 What happens below the WebSocket's messages: TCP_NODELAY is set whatever made the socket, every byte that
 arrives is a sign of life (quirk 12: pongs and pings count, which the application never sees), silent peers
-are pinged, and connections are counted and paced before their first byte is read.
+are pinged, and connections are counted and paced before their first byte is read. The first bytes are looked
+at before the WebSocket's parser sees them, which drops what it cannot read without a word (quirk 6).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from websockets.asyncio.server import Server, ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
+
+from edge.chargers.firstbytes import FIRST_BYTES_MAX, LINE_MAX, is_tls, mended
 
 #: Pings that are waited for at once: a charger that never pongs must not cost memory for each.
 _PINGS_MAX: Final = 3
@@ -32,11 +35,15 @@ class Door(Protocol):
         """A connection was accepted. Return False to drop it at once."""
 
     def left(self, connection: ChargerConnection) -> None:
-        """A connection that had entered is gone."""
+        """A connection that had entered is gone. Its `request` is None if it never was one."""
 
 
 class ChargerConnection(ServerConnection):
-    """A charger's connection. `peer` is its address, `heard_at` the loop time of the last byte received."""
+    """A charger's connection. `peer` is its address, `heard_at` the loop time of the last byte received.
+
+    `first` are its first bytes as they came, until `forget_first`; `mended` is whether its request line had
+    to be mended to be one.
+    """
 
     def __init__(self, protocol: ServerProtocol, server: Server, *, door: Door, **settings: Any) -> None:
         super().__init__(protocol, server, **settings)
@@ -46,6 +53,10 @@ class ChargerConnection(ServerConnection):
         self.heard_at = self.loop.time()
         self.charger = ""  #: the identity as stored, set when the handshake has admitted it
         self.offered: tuple[str, ...] = ()  #: subprotocols that the charger offered
+        self.first = b""
+        self.mended = False
+        self._opening = True  #: until the request is read
+        self._line: bytearray | None = bytearray()  #: the request line, until it is complete
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set up the socket and ask the door."""
@@ -64,7 +75,36 @@ class ChargerConnection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         """Note the sign of life."""
         self.heard_at = self.loop.time()
+        if self._opening:
+            data = self._opened(data)
+            if not data:
+                return
         super().data_received(data)
+        if self._opening and self.request is not None:
+            self._opening = False
+
+    def _opened(self, data: bytes) -> bytes:
+        """Keep the first bytes; return what of these the parser may see, its request line mended."""
+        self.first += data[: FIRST_BYTES_MAX - len(self.first)]
+        if self._line is None:
+            return data
+        self._line += data
+        if is_tls(self._line):  # the parser would wait for a line's end
+            self.transport.abort()
+            return b""
+        end = self._line.find(b"\r\n")
+        if end < 0 and len(self._line) < LINE_MAX:
+            return b""
+        held, self._line = bytes(self._line), None
+        if end < 0:
+            return held
+        line = mended(held[:end])
+        self.mended = line != held[:end]
+        return line + held[end:]
+
+    def forget_first(self) -> None:
+        """The first bytes are of no interest any more."""
+        self.first = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the door."""

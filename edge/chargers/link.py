@@ -29,6 +29,7 @@ from edge.chargers.admission import Throttle
 from edge.chargers.calls import Calls
 from edge.chargers.connection import ChargerConnection
 from edge.chargers.dialect import CannotDo, Dialect, Direct, Inbound, ToCore
+from edge.chargers.firstbytes import readable
 from edge.chargers.frames import (
     Call,
     CallError,
@@ -43,7 +44,16 @@ from edge.chargers.frames import (
 )
 from edge.chargers.ports import Gateway, ReplyTo
 from edge.chargers.standing import Standing
-from edge.core.inputs import Booted, Input, Note, Reply, Request, StatusReported
+from edge.core.inputs import (
+    AuthorizeAsked,
+    Booted,
+    Input,
+    Note,
+    Reply,
+    Request,
+    StatusReported,
+    TransactionStarted,
+)
 
 __all__ = ["ChargerLink", "Gateway", "Limits", "ReplyTo"]
 
@@ -294,6 +304,8 @@ class ChargerLink:
                 del self._answers[next(iter(self._answers))]
         self._unanswered += 1
         last = found.inputs[-1]
+        if isinstance(last, AuthorizeAsked | TransactionStarted):
+            self.standing.tag_ms = self._clock.now_ms()
         for given in found.inputs[:-1]:
             self._submit(given, None)
         if isinstance(last, StatusReported):
@@ -320,13 +332,14 @@ class ChargerLink:
     def _unreadable(self, frame: Unreadable, data: bytes) -> None:
         if frame.reason is Fault.EMPTY:
             return
-        if self.standing.bad_frame(frame.reason):
+        first_bytes = readable(frame.first_bytes)
+        if self.standing.bad_frame(frame.reason, first_bytes):
             log.warning(
-                "%s: sent a frame that is not OCPP-J (%s), counted from now on. It begins %r. "
+                "%s: sent a frame that is not OCPP-J (%s), counted from now on. It begins %s. "
                 "Check the charger's firmware version with its maker.",
                 self.charger,
                 frame.reason,
-                frame.first_bytes,
+                first_bytes,
             )
         if frame.answers is not None:
             self._calls.answer_unreadable(frame.answers)

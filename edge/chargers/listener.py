@@ -1,11 +1,9 @@
 """The chargers' door: a WebSocket listener that lets a site's own chargers in, one connection for each.
 
-    TCP ─▶ pace, count ─▶ HTTP request ─▶ identity ─▶ adopted? ─▶ password? ─▶ clone? ─▶ 101 ─▶ link
-                                             404        404          401         409
+    TCP ─▶ `doorman` (who comes in) ─▶ version ─▶ `link` (one for each charger) ─▶ gateway
 
-Who is refused is refused in the handshake (quirk 16): a charger keeps what it has queued, and dials again.
-An unknown one is put into a bounded queue, from which an installer may adopt it. The newest connection of an
-identity is the charger; the older one's end changes nothing any more. May be stopped and started again.
+The newest connection of an identity is the charger; the older one's end changes nothing any more. May be
+stopped and started again.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -25,35 +22,23 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from common.domain import CHARGER_ID_RULE
 from common.errors import Code, LocalFault
-from common.facts import ChargerAdopted, SecurityNoted
 from common.ports import Clock, Ids
 from edge.chargers import link
-from edge.chargers.admission import (
-    AdoptionQueue,
-    Buckets,
-    Swaps,
-    Waiting,
-    basic_token,
-    identity_of,
-    named_by,
-    password_fits,
-)
+from edge.chargers.admission import Buckets, Waiting
 from edge.chargers.calls import not_connected
 from edge.chargers.connection import ChargerConnection
 from edge.chargers.dialect import Dialect
-from edge.chargers.doorbook import Doorbook
+from edge.chargers.doorbook import Dial, Doorbook
+from edge.chargers.doorman import Doorman
 from edge.chargers.link import ChargerLink
 from edge.chargers.ports import Gateway
 from edge.chargers.standing import Standing
 from edge.core.inputs import (
     Input,
-    Note,
     Request,
     StationConnected,
     StationDisconnected,
-    StationWaiting,
 )
 
 log = logging.getLogger("plugside.chargers")
@@ -110,28 +95,36 @@ class ChargerListener:
         self._dialects = {dialect.subprotocol.casefold(): dialect for dialect in dialects}
         self._without_offer = dialects[0]
         self._host, self._port = host, port
-        self._adopted, self._in_session, self._password_for = adopted, in_session, password_for
-        self._adopt_any = adopt_any
+        self._in_session = in_session
         self._limits = limits or Limits()
         self._server: Server | None = None
         self._stopping = False
         self._links: dict[str, ChargerLink] = {}
         self._standings: dict[str, Standing] = {}
-        self._swaps: dict[str, Swaps] = {}
-        self._queue = AdoptionQueue()
-        self._connections: set[ChargerConnection] = set()
-        self._buckets = Buckets(burst=self._limits.dials_burst, per_second=self._limits.dials_per_s)
         self._book = Doorbook(
-            self._mono_ms, lambda delay_s, tell: asyncio.get_running_loop().call_later(delay_s, tell)
+            self._mono_ms,
+            clock.now_ms,
+            lambda delay_s, tell: asyncio.get_running_loop().call_later(delay_s, tell),
         )
-        self._adopted_here = 0
+        self._doorman = Doorman(
+            self,
+            self._book,
+            mono_ms=self._mono_ms,
+            now_ms=clock.now_ms,
+            adopted=adopted,
+            password_for=password_for,
+            adopt_any_max=self._limits.adopt_any_max if adopt_any else 0,
+            probe_s=self._limits.probe_s,
+            connections_max=self._limits.connections_max,
+            buckets=Buckets(burst=self._limits.dials_burst, per_second=self._limits.dials_per_s),
+        )
 
     # ------------------------------------------------------------------------------------------- life
 
     async def start(self) -> None:
         """Listen. Raises LocalFault if the address cannot be had."""
         self._stopping = False
-        door = self
+        door = self._doorman
 
         def connection(protocol: Any, server: Any, **settings: Any) -> ChargerConnection:
             return ChargerConnection(protocol, server, door=door, **settings)
@@ -199,7 +192,7 @@ class ChargerListener:
         if present is not None:
             present.send(request)
             return
-        asyncio.get_running_loop().call_soon(self._submit, not_connected(request))
+        asyncio.get_running_loop().call_soon(self.submit, not_connected(request))
 
     def disconnect(
         self, charger: str | None = None, *, code: int = CloseCode.INTERNAL_ERROR, reason: str
@@ -234,95 +227,34 @@ class ChargerListener:
         """Connections turned away, by reason."""
         return self._book.refusals
 
+    def dials(self) -> Iterator[Dial]:
+        """Go through the connections that were turned away, the latest first."""
+        return self._book.dials()
+
     def waiting(self) -> Iterator[Waiting]:
         """Go through the chargers that dialled and are not adopted, in order of their last dial."""
-        return iter(self._queue)
+        return self._doorman.waiting()
 
     # ------------------------------------------------------------------------------------------- the door
-
-    def entered(self, connection: ChargerConnection) -> bool:
-        """Count a connection and pace its address; see `connection.Door`."""
-        if len(self._connections) >= self._limits.connections_max:
-            self._book.refused("too many connections", connection.peer)
-        elif not self._buckets.take(connection.peer, self._mono_ms()):
-            self._book.refused("dials too often", connection.peer)
-        else:
-            self._connections.add(connection)
-            return True
-        return False
-
-    def left(self, connection: ChargerConnection) -> None:
-        """Count a connection's end; see `connection.Door`."""
-        self._connections.discard(connection)
 
     def _mono_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
 
     async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
-        """Decide on a handshake: None lets it go on."""
         assert isinstance(ws, ChargerConnection)
-        upgrade = ",".join(request.headers.get_all("Upgrade")).casefold()
-        if request.method != "GET" or "websocket" not in upgrade:
-            return None  # a browser: websockets tells it what this is (426)
-        if self._stopping or not self._gateway.accepting:
-            self._book.refused("not accepting", ws.peer)
-            response = ws.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Nothing can be written down now.\n")
-            response.headers["Retry-After"] = "30"
-            return response
-        offered = ", ".join(request.headers.get_all("Sec-WebSocket-Protocol"))[:64]
-        token = basic_token(request.headers.get_all("Authorization"))
-        named = named_by(request.path, token and token.partition(b":")[0])
-        identity = identity_of(named)
-        if identity is None:
-            self._book.misnamed(named, ws.peer)
-            rule = f"The URL must end in the charger's identity: {CHARGER_ID_RULE}.\n"
-            return ws.respond(HTTPStatus.NOT_FOUND, rule)
-        stored = self._adopted(identity) or self._adopt(identity)
-        if stored is None:
-            self._wait(identity, ws.peer, offered)
-            return ws.respond(HTTPStatus.NOT_FOUND, "This charger has not been adopted by the site yet.\n")
-        password = self._password_for(stored)
-        if password is not None and not password_fits(token, stored, password):
-            self._book.refused("wrong password", ws.peer)
-            self._note("wrong_password", stored, ws.peer)
-            response = ws.respond(HTTPStatus.UNAUTHORIZED, "Identity and password do not fit.\n")
-            response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
-            return response
-        if not await self._may_replace(stored, ws.peer, proven=password is not None):
-            self._book.refused("clone", ws.peer)
-            self._note("charger_clone", stored, ws.peer)
-            return ws.respond(HTTPStatus.CONFLICT, "Another charger with this identity is connected.\n")
-        ws.charger = stored
-        return None
+        return await self._doorman.admit(ws, request)
 
-    def _adopt(self, identity: str) -> str | None:
-        if not self._adopt_any or self._adopted_here >= self._limits.adopt_any_max:
-            return None
-        self._adopted_here += 1
-        self._submit(Note(body=ChargerAdopted(charger=identity)))
-        return identity
+    def receives(self) -> bool:
+        """See `doorman.House`."""
+        return not self._stopping and self._gateway.accepting
 
-    def _wait(self, identity: str, address: str, offered: str) -> None:
-        """Put an unknown charger into the adoption queue."""
-        protocol = offered if offered.isprintable() else ""
-        pushed_out = self._queue.dialled(identity, address, protocol, self._clock.now_ms())
-        if self._book.waits(identity, address, pushed_out):
-            self._submit(StationWaiting(charger=identity, address=address, protocol=protocol))
-
-    async def _may_replace(self, charger: str, address: str, *, proven: bool) -> bool:
-        """Return whether a connection may take the place of the charger's present one, if there is one."""
+    def present(self, charger: str) -> ChargerConnection | None:
+        """See `doorman.House`."""
         present = self._links.get(charger)
-        if present is None:
-            return True
-        if present.ws.peer != address and not proven and await present.ws.answers_ping(self._limits.probe_s):
-            return False  # it is alive, and nothing shows that the newcomer is more it than it is
-        return self._swaps[charger].admit(address, self._mono_ms())
+        return None if present is None else present.ws
 
-    def _note(self, what: str, charger: str, address: str) -> None:
-        if self._book.noted(what, charger, address):
-            self._submit(Note(body=SecurityNoted(what=what, charger=charger, address=address)))
-
-    def _submit(self, given: Input) -> bool:
+    def submit(self, given: Input) -> bool:
+        """Hand an input to the gateway; False if it was not taken. See `doorman.House`."""
         try:
             self._gateway.submit(given, None)
         except Exception as broken:
@@ -346,7 +278,7 @@ class ChargerListener:
         if ws.offered:
             dialect = self._dialects.get(_plain(ws.subprotocol or ""))
         if dialect is None:  # OCPP-J 1.6 §3.2: complete the handshake without the header, then close
-            self._book.without_version(ws.charger, ws.peer, ", ".join(ws.offered)[:64])
+            self._doorman.without_version(ws)
             await ws.close(CloseCode.PROTOCOL_ERROR, "no common subprotocol; this box speaks ocpp1.6")
             return
         charger = ws.charger
@@ -365,13 +297,12 @@ class ChargerListener:
         )
         older = self._links.get(charger)
         self._links[charger] = present
-        self._queue.leave(charger)
         if older is not None:  # its calls are lost before the new connection is there, and it is not missed
             older.cut(CloseCode.POLICY_VIOLATION, "replaced by a newer connection")
             older.detach()
         log.info("%s: connected from %s with %s", charger, ws.peer, dialect.subprotocol)
-        self._swaps.setdefault(charger, Swaps()).came(ws.peer, self._mono_ms())
-        if not self._submit(StationConnected(charger=charger, protocol=dialect.subprotocol, address=ws.peer)):
+        self._doorman.let_in(ws)
+        if not self.submit(StationConnected(charger=charger, protocol=dialect.subprotocol, address=ws.peer)):
             present.cut(CloseCode.INTERNAL_ERROR, "nothing can be written down now; dial again")
         try:
             standing.last_end = await present.run()
@@ -380,7 +311,7 @@ class ChargerListener:
             if self._links.get(charger) is present:
                 del self._links[charger]
                 log.info("%s: disconnected: %s", charger, standing.last_end)
-                self._submit(StationDisconnected(charger=charger, reason=standing.last_end))
+                self.submit(StationDisconnected(charger=charger, reason=standing.last_end))
 
 
 def _plain(token: str) -> str:

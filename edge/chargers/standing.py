@@ -32,14 +32,17 @@ class Standing:
         self.deaf = False
         self.closed_for_deafness = False
         self.last_end = ""
+        self.unread: dict[str, str] = {}  #: the first bytes of the latest unreadable frame, by its fault
+        self.tag_ms = 0  #: when a tag was last shown
         self._plugs: dict[int, tuple[Plug, int]] = {}
 
     def violated(self, name: str) -> bool:
         """Count a violation; return whether it is the first of its name, and so worth a line in the log."""
         return _count(self.violations, name)
 
-    def bad_frame(self, fault: str) -> bool:
-        """Count an unreadable frame; return whether it is the first of its kind."""
+    def bad_frame(self, fault: str, first_bytes: str = "") -> bool:
+        """Count an unreadable frame, keep its beginning; return whether it is the first of its kind."""
+        self.unread[fault] = first_bytes
         return _count(self.bad_frames, fault)
 
     def oversized(self) -> bool:
@@ -75,6 +78,8 @@ class Standing:
             "unmatched_answers": self.unmatched_answers,
             "deaf": self.deaf,
             "last_end": self.last_end,
+            "unread": dict(self.unread),
+            "tag_ms": self.tag_ms,
             "plugs": {evse: {"plug": plug.value, "since_ms": at} for evse, (plug, at) in self._plugs.items()},
         }
 

@@ -23,6 +23,7 @@ from edge.chargers.admission import (
     password_fits,
 )
 from edge.chargers.doorbook import Doorbook
+from edge.chargers.reasons import Reason
 
 LETTERS = "ABCXYZabcxyz0189"
 
@@ -205,7 +206,7 @@ class _Minute:
     def __init__(self) -> None:
         self.now_ms = 0
         self.due: list[tuple[float, Callable[[], None]]] = []
-        self.book = Doorbook(lambda: self.now_ms, self._later)
+        self.book = Doorbook(lambda: self.now_ms, lambda: self.now_ms, self._later)
 
     def _later(self, delay_s: float, call: Callable[[], None]) -> "_Minute":
         self.due.append((self.now_ms / 1000 + delay_s, call))
@@ -221,27 +222,27 @@ def test_a_flood_of_strangers_writes_few_lines_and_one_that_sums_up(caplog: pyte
     for number in range(2_000):
         time.now_ms = number * 5
         name, address = f"stranger-{number}", f"10.0.{number // 250}.{number % 250}"
-        time.book.waits(name, address, queue.dialled(name, address, "", number))
-        time.book.misnamed(b"$(id)\n", f"10.1.{number // 250}.{number % 250}")
+        time.book.waits(name, address, "", b"", queue.dialled(name, address, "", number))
+        time.book.refused(Reason.NOT_AN_IDENTITY, f"10.1.{number // 250}.{number % 250}", named=b"$(id)\n")
     assert len(caplog.records) == LineBudget.LINES_MAX
     assert [at for at, _ in time.due] == [60.0], "one summary is to come"
     caplog.clear()
     time.due.pop()[1]()
     (line,) = caplog.messages
     told = sum(int(part.split(" x ")[0]) for part in line.split(": ", 1)[1].split(", "))
-    assert told == 2_000 * 3 + (2_000 - AdoptionQueue.SIZE_MAX) - LineBudget.LINES_MAX
-    assert "x not adopted" in line
-    assert time.book.refusals["not adopted"] == time.book.refusals["not an identity"] == 2_000
+    assert told == 2_000 * 2 + (2_000 - AdoptionQueue.SIZE_MAX) - LineBudget.LINES_MAX
+    assert "x not_an_identity" in line
+    assert time.book.refusals["not_adopted"] == time.book.refusals["not_an_identity"] == 2_000
     caplog.clear()
     time.now_ms = 60_000
-    time.book.refused("clone", "10.9.9.9")
+    time.book.refused(Reason.CLONE, "10.9.9.9")
     assert len(caplog.messages) == 1, "a new minute has new lines"
     time.book.close()
     assert len(caplog.messages) == 1, "nothing was withheld"
 
 
 def test_what_is_no_identity_is_logged_so_that_no_terminal_obeys_it(caplog: pytest.LogCaptureFixture) -> None:
-    _Minute().book.misnamed(b"a\x1b[2J\n\xff" + b"x" * 4_000, "10.0.0.1")
+    _Minute().book.refused(Reason.NOT_AN_IDENTITY, "10.0.0.1", named=b"a\x1b[2J\n\xff" + b"x" * 4_000)
     (line,) = caplog.messages
     assert line.isascii()
     assert line.isprintable()

@@ -80,7 +80,7 @@ async def test_what_is_no_identity_is_refused_and_noted_nowhere(path: str) -> No
         assert await refusal(site, path) == 404
         assert site.memory.inputs == []
         assert list(site.listener.waiting()) == []
-        assert site.listener.refusals == {"not an identity" if path else "no identity": 1}
+        assert site.listener.refusals == {"not_an_identity" if path else "no_identity": 1}
 
 
 async def test_an_unknown_charger_is_refused_queued_and_reported_once_a_minute() -> None:
@@ -103,7 +103,7 @@ async def test_the_adoption_queue_is_bounded() -> None:
             assert await refusal(site, f"stranger-{number}") == 404
         waiting = [one.charger for one in site.listener.waiting()]
         assert waiting == [f"stranger-{number}" for number in range(2, 66)]
-        assert site.listener.refusals["adoption queue full"] == 2
+        assert site.listener.refusals["adoption_queue_full"] == 2
 
 
 async def test_adopt_any_takes_a_stranger_in_and_says_so_before_it_is_connected() -> None:
@@ -174,7 +174,10 @@ async def test_a_password_is_asked_for_where_one_is_stored() -> None:
         for headers in wrong:
             assert await refusal(site, additional_headers=headers) == 401
         notes = [note.body for note in site.memory.of(core.Note)]
-        assert notes == [SecurityNoted(what="wrong_password", charger="CP1", address="127.0.0.1")]
+        assert notes == [
+            SecurityNoted(what=what, charger="CP1", address="127.0.0.1")
+            for what in ("wrong_password", "identity_mismatch")
+        ], "each is noted once"
         for right in (secret, secret.hex().encode()):
             async with site.charger(additional_headers=basic("cp1", right)) as charger:
                 assert await charger.alive()
@@ -256,7 +259,7 @@ async def test_the_number_of_connections_is_bounded() -> None:
         with pytest.raises(Exception, match=r"HTTP|reset|closed|EOF"):
             async with site.charger("CP2"):
                 pass
-        assert site.listener.refusals["too many connections"] == 1
+        assert site.listener.refusals["too_many_connections"] == 1
         assert await charger.alive()
 
 
@@ -267,7 +270,7 @@ async def test_dials_from_one_address_are_paced() -> None:
         with pytest.raises(Exception, match=r"HTTP|reset|closed|EOF"):
             async with site.charger():
                 pass
-        assert site.listener.refusals["dials too often"] == 1
+        assert site.listener.refusals["dials_too_often"] == 1
 
 
 async def test_a_peer_that_says_nothing_is_dropped() -> None:

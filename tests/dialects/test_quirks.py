@@ -20,13 +20,20 @@ def _id(path: Path) -> str:
     return f"{traces.number_of(path):03d} {path.stem[5:].replace('_', ' ')}"
 
 
+def _departs(path: Path) -> str:
+    try:
+        play(traces.read(path))
+    except (Departs, traces.BadTrace) as departs:
+        return str(departs)
+    return ""
+
+
 @pytest.mark.parametrize("path", traces.files(), ids=_id)
 def test_quirk(path: Path) -> None:
     if path.suffix == ".trace":
-        try:
-            play(traces.read(path))
-        except (Departs, traces.BadTrace) as departs:
-            pytest.fail(str(departs), pytrace=False)
+        departs = _departs(path)
+        if departs:
+            pytest.fail(departs, pytrace=False)
         return
     spec = importlib.util.spec_from_file_location(f"tests.dialects.quirks.{path.stem}", path)
     assert spec is not None

@@ -16,6 +16,7 @@ import msgspec
 from common import facts
 from common.facts import ChargerAdopted
 from common.view import View, spelling
+from edge import report
 from edge.bus import Bus
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
@@ -119,6 +120,18 @@ class Box:
         entry = self.gateway.state.view.chargers.get(charger)
         return entry is not None and any(place.session for place in entry.connectors.values())
 
+    def findings(self, charger: str) -> list[dict[str, Any]]:
+        """What `plugside-edge chargers why` tells of one charger, or of everybody who was turned away."""
+        view, listener = self.gateway.state.view, self.listener
+        rows = list(report.chargers(view, listener)) if charger else list(report.dials(listener))
+        return [told for row in rows if row["id"] == charger for told in row["why"]] if charger else rows
+
+    def fail(self) -> None:
+        """The disk fails."""
+        self.journal.crash()
+        self.gateway._commit_failed(OSError("the disk is gone"))
+        self.listener.disconnect(reason="nothing can be written down now; dial again")
+
     async def start(self, adopt: tuple[str, ...] = ()) -> None:
         self.gateway.start(self.listener)
         for charger in adopt:
@@ -135,7 +148,8 @@ class Box:
         """kill -9: what was held back for the disk is never said, and every link goes."""
         self.journal.crash()
         assert self.gateway.failed is not None
-        self.gateway.failed.set_result(RuntimeError("kill -9"))
+        if not self.gateway.failed.done():
+            self.gateway.failed.set_result(RuntimeError("kill -9"))
         cut()
         await self.listener.stop()
         await self.gateway.stop()

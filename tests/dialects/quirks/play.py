@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from common.commands import Name, arguments
+from common.commands import CLASSES, Name, arguments
 from common.domain import Path, Role, Target
+from common.errors import PlugsideError
 from common.facts import AuthorizationChanged
 from common.policy import Claims
 from common.view import ChargerView
@@ -33,6 +34,8 @@ from tests.sim.disk import Disk
 PATIENCE_S = 5.0
 #: After this long (s) with nothing more to come, what was said is all.
 QUIET_S = 1.0
+#: How long a command may live if its class lets it, in ms.
+_EXPIRES_MS = 300_000
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _CALL = re.compile(r"([A-Za-z]+)(?:#(\S+))?\s*(.*)", re.DOTALL)
 
@@ -81,7 +84,8 @@ class Player:
         self.disk = Disk()
         self.clock, self.ids = Clock(), Ids()
         self.passwords: dict[str, bytes] = {}
-        self.told: deque[inputs.CommandReply] = deque()
+        self.stages: dict[str, deque[inputs.CommandReply]] = {}  #: what apps hear, by command
+        self.told: deque[inputs.CommandReply] = deque()  #: of the command that was given last
         self.log = Log()
         self._ids = itertools.count(1)
         self._left = list(trace.steps)
@@ -112,7 +116,7 @@ class Player:
             raise Departs(f"{self.trace.path.name}, {step}: no such step; README.md lists them")
         try:
             await what(step)
-        except Departs as departs:
+        except (Departs, PlugsideError) as departs:
             seen = self._seen(step.link)
             raise Departs(f"{self.trace.path.name}, {step}\n  {departs}{seen}") from None
 
@@ -190,6 +194,16 @@ class Player:
         link.client.hang_up(int(step.rest or 1000))
         await link.client.until(lambda: link.client.lost, PATIENCE_S)
 
+    async def _do_mute(self, step: Step) -> None:
+        """mute: the charger's network is gone, and nothing says so: it neither hears nor speaks."""
+        self._link(step).client.transport.pause_reading()
+
+    async def _do_disk(self, step: Step) -> None:
+        """disk fails: what was not on disk by now will never be; the box does what `edge.site` does then."""
+        if step.rest != "fails":
+            raise Departs("a disk only fails")
+        self.box.fail()
+
     async def _do_bytes(self, step: Step) -> None:
         """bytes ...: raw bytes on the connection, below WebSocket; escapes as in Python."""
         self._link(step).client.transport.write(_unescaped(step.rest))
@@ -205,8 +219,8 @@ class Player:
 
     async def _do_say(self, step: Step) -> None:
         link, text = self._link(step), self.names.filled(step.rest)
-        if text.startswith("raw "):
-            data = _unescaped(text.removeprefix("raw "))
+        if text == "raw" or text.startswith("raw "):
+            data = _unescaped(text[4:])
         elif text.startswith("["):
             data = text.encode()
             with contextlib.suppress(ValueError, IndexError):
@@ -393,23 +407,27 @@ class Player:
         command = Name(name)
         args = json.loads(brace + rest) if brace else {}
         role = Role(told.get("role", "driver" if command in _DRIVERS else "operator"))
-        self.told.clear()
+        command_id = told.get("id", f"cmd-{next(self._ids)}")
+        self.told = self.stages.setdefault(command_id, deque())
         given = inputs.CommandReceived(
             claims=Claims(site=SITE, principal=told.get("as", "anna"), role=role),
             path=Path.LAN,
-            id=told.get("id", f"cmd-{next(self._ids)}"),
+            id=command_id,
             name=command,
             target=Target(charger, int(evse) if evse else None),
             args=arguments(command, args),
-            expires_ms=self.clock.now_ms() + 30_000,
+            expires_ms=self.clock.now_ms() + min(CLASSES[command].ttl_ms, _EXPIRES_MS),
             fingerprint=f"{name} {target} {args}",
             site=SITE,
         )
         self.box.gateway.command(given, self.told.append)
 
     async def _do_told(self, step: Step) -> None:
-        """told STAGE [answer, outcome or code] [{pattern}]: the next that the app hears."""
+        """told [id=..] STAGE [answer, outcome or code] [{pattern}]: the next that the app hears."""
         words, brace, rest = step.rest.partition("{")
+        if words.startswith("id="):
+            which, _, words = words.removeprefix("id=").partition(" ")
+            self.told = self.stages[which]
         for _ in range(int(PATIENCE_S * 100)):
             if self.told:
                 break
@@ -431,10 +449,12 @@ class Player:
             raise Departs(f"there is none among {self._kinds(step.rest)}")
 
     async def _do_no(self, step: Step) -> None:
-        """no fact KIND [{pattern}], no session, no log WORDS"""
+        """no fact KIND [{pattern}], no why {pattern}, no session, no log WORDS"""
         what, _, rest = step.rest.partition(" ")
         if what == "fact":
             found: Any = await self._facts(rest)
+        elif what == "why":
+            found = self._whys(rest)
         elif what == "log":
             found = [line for line in self.log.lines if re.search(rest, line)]
         else:
@@ -486,7 +506,7 @@ class Player:
         """charger [ID] {pattern}: as people see it"""
         which, brace, rest = step.rest.partition("{")
         await asyncio.sleep(0.3)
-        self._hold(_json(brace + rest), msgspec.to_builtins(self._charger(which)))
+        self._hold(_json(brace + rest), _whole(self._charger(which)))
 
     async def _do_connector(self, step: Step) -> None:
         """connector EVSE {pattern}: of CP1; absent fields read as their defaults"""
@@ -495,8 +515,7 @@ class Player:
         place = self._charger("").connectors.get(int(which))
         if place is None:
             raise Departs("there is no such connector")
-        fields = {name: getattr(place, name) for name in place.__struct_fields__}
-        self._hold(_json(brace + rest), msgspec.to_builtins(fields))
+        self._hold(_json(brace + rest), _whole(place))
 
     def _charger(self, which: str) -> ChargerView:
         entry = self.box.gateway.state.view.chargers.get(which.strip() or "CP1")
@@ -512,6 +531,18 @@ class Player:
         if name not in known:
             raise Departs(f"it knows {sorted(known)}")
         self._hold(_json(brace + rest), json.loads(json.dumps(known[name])))
+
+    async def _do_why(self, step: Step) -> None:
+        """why [ID] {pattern}: one of the findings about a charger, or about any dial"""
+        await asyncio.sleep(0.1)
+        if not self._whys(step.rest):
+            which = step.rest.partition("{")[0]
+            raise Departs(f"it says: {self._whys(which + '{}')}")
+
+    def _whys(self, rest: str) -> list[dict[str, Any]]:
+        which, brace, pattern = rest.partition("{")
+        found = self.box.findings(which.strip())
+        return [told for told in found if differs(_json(brace + pattern), told, self.names) is None]
 
     async def _do_log(self, step: Step) -> None:
         """log WORDS: some line of the log says so (a regular expression)"""
@@ -536,6 +567,11 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError as wrong:
         raise Departs(f"not JSON: {wrong}: {text}") from None
+
+
+def _whole(struct: msgspec.Struct) -> Any:
+    """Every field as plain data, defaults too."""
+    return msgspec.to_builtins(msgspec.structs.asdict(struct))
 
 
 def _seconds(text: str) -> float:
