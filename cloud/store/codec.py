@@ -11,6 +11,7 @@ from cloud.store.rows import (
     CommandRow,
     DeviceRow,
     HelloNote,
+    MeterConflict,
     MeterRow,
     SessionRow,
     SiteRow,
@@ -89,9 +90,22 @@ def meter_values(site: str, row: MeterRow) -> dict[str, Any]:
         "session": row.session,
         "at": row.at,
         "context": row.context,
+        "location": row.sample.location,
+        "part": row.sample.part,
         "late": row.late,
         "sample": to_json(row.sample),
     }
+
+
+def conflict_values(site: str, conflict: MeterConflict) -> dict[str, Any]:
+    values = meter_values(site, conflict.row) | {"fact": conflict.fact}
+    del values["late"]
+    return values
+
+
+def conflict_row(row: Row[Any]) -> MeterConflict:
+    told = MeterRow(session=row.session, at=row.at, context=row.context, sample=_sample.decode(row.sample))
+    return MeterConflict(fact=row.fact, row=told)
 
 
 def meter_row(row: Row[Any]) -> MeterRow:

@@ -20,12 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.store import codec, schema
 from cloud.store.engine import Database
 from cloud.store.projection import device_of, merged, meter_rows, session_after, session_of
-from cloud.store.rows import MeterRow, ViewCopy
+from cloud.store.rows import MeterConflict, ViewCopy
 from common import facts, sync
 from common.errors import Code, Refused
 
 #: What a record itself can be to blame for. The statement's own failures (disk, lock) are another class.
-_RECORDS_FAULT = (DataError, IntegrityError, StatementError, OverflowError, UnicodeEncodeError)
+RECORDS_FAULT = (DataError, IntegrityError, StatementError, OverflowError, UnicodeEncodeError)
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class Ingest:
             return sync.nack(link, batch.epoch, verdict)
         if isinstance(verdict, sync.Apply):
             await self._write(batch.epoch, verdict.records)
-            await self._quarantine(batch.epoch)
+            await self.quarantine(batch.epoch, self._poisoned)
             state = {"site": self._site, **msgspec.structs.asdict(verdict.mark)}
             await self._tx.execute(self._db.upsert(schema.sync_state), state)
         if copy is not None:
@@ -77,7 +77,7 @@ class Ingest:
         try:
             async with self._tx.begin_nested():
                 await self._write_items(epoch, fresh)
-        except _RECORDS_FAULT:
+        except RECORDS_FAULT:
             for item in fresh:
                 await self._write_one(epoch, item)
 
@@ -86,7 +86,7 @@ class Ingest:
         try:
             async with self._tx.begin_nested():
                 await self._write_items(epoch, [item])
-        except _RECORDS_FAULT as fault:
+        except RECORDS_FAULT as fault:
             reason = getattr(fault, "orig", None) or fault
             self._poisoned.append(sync.Poison(item.record, f"the database does not take it: {reason}"))
 
@@ -129,9 +129,12 @@ class Ingest:
             self._db.upsert(schema.fact),
             [codec.fact_values(self._site, epoch, item.record, item.fact) for item in items],
         )
-        told = [item.fact for item in items if item.fact is not None]
+        await self.project([item.fact for item in items if item.fact is not None])
+
+    async def project(self, told: Sequence[facts.Fact]) -> None:
+        """Bring the tables that people read up to these facts."""
         await self._write_sessions([fact for fact in told if session_of(fact)])
-        await self._write_samples([row for fact in told for row in meter_rows(fact)])
+        await self._write_samples(told)
         for fact in told:
             device = device_of(self._site, fact, self._now_ms)
             if device is not None:
@@ -152,28 +155,39 @@ class Ingest:
         values = [codec.session_values(self._site, row) for row in rows.values()]
         await self._tx.execute(self._db.upsert(table), values)
 
-    async def _write_samples(self, told: Sequence[MeterRow]) -> None:
-        if not told:
+    async def _write_samples(self, told: Sequence[facts.Fact]) -> None:
+        """Upserts by moment and place: a repeat changes nothing, a contradiction is kept aside."""
+        fresh = [(fact.uid, row) for fact in told for row in meter_rows(fact)]
+        if not fresh:
             return
         table = schema.meter
         # A window is a range on the primary key; naming each sample would cost more than it saves.
         query = select(table).where(
             table.c.site == self._site,
-            table.c.session.in_({row.session for row in told}),
-            table.c.at.between(min(row.at for row in told), max(row.at for row in told)),
+            table.c.session.in_({row.session for _, row in fresh}),
+            table.c.at.between(min(row.at for _, row in fresh), max(row.at for _, row in fresh)),
         )
-        before = {_key(row): row for row in map(codec.meter_row, await self._tx.execute(query))}
+        before = {row.key: row for row in map(codec.meter_row, await self._tx.execute(query))}
         rows = dict(before)
-        for row in told:
-            known = rows.get(_key(row))
-            rows[_key(row)] = row if known is None else merged(known, row)
+        conflicts: list[dict[str, Any]] = []
+        for uid, row in fresh:
+            known = rows.get(row.key)
+            if known is None:
+                rows[row.key] = row
+                continue
+            rows[row.key], conflict = merged(known, row)
+            if conflict:
+                conflicts.append(codec.conflict_values(self._site, MeterConflict(fact=uid, row=row)))
         changed = [row for key, row in sorted(rows.items()) if before.get(key) != row]
         if changed:
             values = [codec.meter_values(self._site, row) for row in changed]
             await self._tx.execute(self._db.upsert(table), values)
+        if conflicts:
+            await self._tx.execute(self._db.upsert(schema.meter_conflict), conflicts)
 
-    async def _quarantine(self, epoch: str) -> None:
-        if not self._poisoned:
+    async def quarantine(self, epoch: str, poisoned: Sequence[sync.Poison]) -> None:
+        """Put records aside, each with the reason why it can never be read."""
+        if not poisoned:
             return
         rows = [
             {
@@ -187,13 +201,9 @@ class Ingest:
                 "raw": poison.record.record or b"",
                 "at_ms": self._now_ms,
             }
-            for poison in self._poisoned
+            for poison in poisoned
         ]
         await self._tx.execute(self._db.upsert(schema.quarantine), rows)
-
-
-def _key(row: MeterRow) -> tuple[str, str, str]:
-    return row.session, row.at, row.context
 
 
 async def read_mark(tx: AsyncConnection, site: str, epoch: str) -> sync.Mark | None:

@@ -16,6 +16,7 @@ from cloud.store.rows import (
     ChainState,
     FactRow,
     HelloNote,
+    MeterConflict,
     MeterRow,
     Opened,
     Page,
@@ -122,13 +123,21 @@ class LedgerPart:
             return Page(rows=())
         table = schema.meter
         query = select(table).where(table.c.site == claims.site, table.c.session == session)
+        place = (table.c.at, table.c.context, table.c.location, table.c.part)
         if after:
-            query = query.where(tuple_(table.c.at, table.c.context) > _cursor(after, 2))
-        query = query.order_by(table.c.at, table.c.context).limit(limit + 1)
+            query = query.where(tuple_(*place) > _cursor(after, 4))
+        query = query.order_by(*place).limit(limit + 1)
         async with self._db.read() as tx:
             rows = [codec.meter_row(row) for row in await tx.execute(query)]
-        more = _BAR.join((rows[limit - 1].at, rows[limit - 1].context)) if len(rows) > limit else ""
+        more = _BAR.join(rows[limit - 1].key[1:]) if len(rows) > limit else ""
         return Page(rows=tuple(rows[:limit]), next=more)
+
+    @whole
+    async def conflicts(self, site: str) -> list[MeterConflict]:
+        table = schema.meter_conflict
+        query = select(table).where(table.c.site == site).order_by(table.c.session, table.c.at, table.c.fact)
+        async with self._db.read() as tx:
+            return [codec.conflict_row(row) for row in await tx.execute(query.limit(_STEP))]
 
     @whole
     async def story(

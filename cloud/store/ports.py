@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-from cloud.charge_lines import ChargeLine
+from cloud.charge_lines import ChargeLine, Standing
 from cloud.store.rows import (
     ActRow,
     ChainState,
@@ -17,6 +17,7 @@ from cloud.store.rows import (
     DeviceRow,
     FactRow,
     HelloNote,
+    MeterConflict,
     MeterRow,
     Opened,
     Page,
@@ -60,6 +61,9 @@ class LedgerStore(Protocol):
         self, claims: Claims, session: str, *, after: str = "", limit: int = 100
     ) -> Page[MeterRow]:
         """A session's meter, oldest first; empty for a session that these claims may not see."""
+
+    async def conflicts(self, site: str) -> list[MeterConflict]:
+        """Values that contradict a sample which is there: kept as told, never believed."""
 
     async def story(
         self, claims: Claims, session: str, *, after: str = "", limit: int = 100
@@ -142,8 +146,8 @@ class ChargeStore(Protocol):
     async def unbilled(self, site: str, *, after: str = "", limit: int = 200) -> list[str]:
         """Ended sessions whose present revision is on no line, in the order of their uids."""
 
-    async def bill(self, site: str, sessions: Sequence[str], now_ms: int) -> dict[str, str]:
-        """Write the lines that these sessions lack. Returns why, for those that wait for an operator."""
+    async def bill(self, site: str, sessions: Sequence[str], now_ms: int) -> list[Standing]:
+        """Write the lines that these sessions lack. Returns those that wait for an operator, with why."""
 
     async def close_month(
         self, site: str, month: str, zone: str, month_of: Callable[[int], str], now_ms: int

@@ -17,6 +17,7 @@ from common import facts, progress
 from common.domain import MeterSample, Role
 from common.facts import Fact
 from common.reconcile import fold
+from common.samples import merge
 
 replace = msgspec.structs.replace
 
@@ -102,24 +103,24 @@ def meter_rows(fact: Fact) -> Iterable[MeterRow]:
             yield MeterRow(
                 session=body.session,
                 at=sample.at or fact.at,
-                context=sample.context,
+                context=_slot(sample),
                 late=body.late,
                 sample=sample,
             )
 
 
-_UNTOLD = MeterSample()
+def _slot(sample: MeterSample) -> str:
+    """What tells two samples of one moment apart: the context, and place and piece where they are unusual."""
+    place = "" if sample.location == "outlet" else f"@{sample.location}"
+    return sample.context + place + (f"#{sample.part}" if sample.part else "")
 
 
-def merged(known: MeterRow, more: MeterRow) -> MeterRow:
-    """One row of two with the same key: what is known stands, what it lacks is filled in (2.x splits one
-    moment over several messages)."""
-    fields = {
-        name: getattr(more.sample, name)
-        for name in MeterSample.__struct_fields__
-        if getattr(known.sample, name) == getattr(_UNTOLD, name)
-    }
-    return replace(known, late=known.late and more.late, sample=replace(known.sample, **fields))
+def merged(known: MeterRow, more: MeterRow) -> tuple[MeterRow, bool]:
+    """One row of two with the same key, and whether the second contradicts the first (`common.samples`)."""
+    sample, conflict = merge(known.sample, more.sample)
+    if sample is known.sample and known.late == (known.late and more.late):
+        return known, conflict
+    return replace(known, late=known.late and more.late, sample=sample), conflict
 
 
 def device_of(site: str, fact: Fact, now_ms: int) -> DeviceRow | None:

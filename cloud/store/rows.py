@@ -49,6 +49,7 @@ class PairingRow(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     name: str
     expires_ms: int
+    replaces: str = ""  #: the site whose box it takes the place of
 
 
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +98,25 @@ class SessionRow(LedgerRow, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class MeterRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One moment of a session's meter."""
+    """One moment of a session's meter at one place of the charger."""
 
     session: str
     at: str
     context: str
     late: bool = False
     sample: MeterSample
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What makes two samples the same moment of the same meter, or the same piece of signed data."""
+        return self.session, self.at, self.context, self.sample.location, self.sample.part
+
+
+class MeterConflict(msgspec.Struct, frozen=True, kw_only=True):
+    """A second value for a moment that has one: what the fact with this uid told, as it told it."""
+
+    fact: str
+    row: MeterRow
 
 
 class FactRow(msgspec.Struct, frozen=True, kw_only=True):

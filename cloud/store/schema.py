@@ -66,6 +66,7 @@ pairing = Table(
     Column("code", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("replaces", Text, nullable=False, default="", server_default=""),  # the site whose box it replaces
 )
 
 invite = Table(
@@ -180,7 +181,23 @@ meter = Table(
     Column("session", Text, primary_key=True),
     Column("at", Text, primary_key=True),
     Column("context", Text, primary_key=True),
+    Column("location", Text, primary_key=True, server_default="outlet"),
+    Column("part", Text, primary_key=True, server_default=""),  # which piece of signed data; "" = no piece
     Column("late", Boolean, nullable=False),
+    Column("sample", Text, nullable=False),
+)
+
+# Another value for what a moment's row says already, with the fact that brought it: kept, never believed.
+meter_conflict = Table(
+    "meter_conflict",
+    metadata,
+    _site(),
+    Column("session", Text, primary_key=True),
+    Column("at", Text, primary_key=True),
+    Column("context", Text, primary_key=True),
+    Column("location", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("fact", Text, primary_key=True),
     Column("sample", Text, nullable=False),
 )
 
@@ -198,7 +215,7 @@ quarantine = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
-# Where a site's chain was at a sync, under its box's signature: what says later that history was not rewritten.
+# Where a site's chain was at a sync, signed by its box: what says later that history was not rewritten.
 head = Table(
     "head",
     metadata,

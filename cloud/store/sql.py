@@ -12,6 +12,7 @@ from cloud.store.accounts import AccountPart
 from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
 from cloud.store.ledger import LedgerPart
+from cloud.store.replay import replay
 from cloud.store.work import WorkPart
 from common.ports import Ids
 
@@ -37,12 +38,13 @@ def sqlite_url(file: Path) -> str:
     return f"sqlite+aiosqlite:///{file}"
 
 
-async def open_store(url: str, ids: Ids) -> SqlStore:
-    """Open a database, bring its schema up to date, and give it an incarnation if it is new."""
+async def open_store(url: str, ids: Ids, now_ms: int = 0) -> SqlStore:
+    """Open a database, bring schema and tables up to this build; a new one gets an incarnation."""
     database = Database(url)
     try:
         await database.open()
         incarnation = await _incarnation(database, ids)
+        await replay(database, now_ms)
     except BaseException:
         await database.close()
         raise

@@ -279,6 +279,35 @@ async def test_repeated_samples_add_no_row_and_lose_no_measurand(store: Store, b
     assert (row.sample.energy_wh, row.sample.power_w) == (2000, 7000.0), "what was known stands"
 
 
+async def test_a_second_value_for_one_moment_is_kept_beside_the_first(store: Store, box: Box) -> None:
+    box.start("s1", 1000)
+    box.sample("s1", 2000, at=TWICE)
+    box.sample("s1", 9999, at=TWICE, soc_percent=50.0)
+    box.sample("s1", 2000, at=TWICE, location="inlet")
+    await box.drain(store)
+    outlet, inlet = sorted(
+        (await store.samples(staff(box.site), "s1")).rows, key=lambda r: r.sample.location
+    )[::-1]
+    assert (outlet.sample.energy_wh, outlet.sample.soc_percent) == (2000, 50.0)
+    assert inlet.sample.energy_wh == 2000, "another place of the charger is another meter"
+    (kept,) = await store.conflicts(box.site)
+    assert (kept.row.sample.energy_wh, kept.row.at, kept.fact) == (9999, TWICE, "uid-000003")
+    box.rotate()
+    await box.connect(store)
+    await box.drain(store)
+    assert await store.conflicts(box.site) == [kept]
+    assert len((await store.samples(staff(box.site), "s1")).rows) == 2
+
+
+async def test_pieces_of_signed_data_are_rows_of_their_own(store: Store, box: Box) -> None:
+    box.start("s1", 1000)
+    for part in ("1/2", "2/2"):
+        box.sample("s1", 2000, at=TWICE, signed=(f"piece {part}",), part=part)
+    await box.drain(store)
+    rows = (await store.samples(staff(box.site), "s1")).rows
+    assert [row.sample.signed for row in rows] == [("piece 1/2",), ("piece 2/2",)]
+
+
 async def test_the_tables_are_what_the_facts_come_to(store: Store, box: Box) -> None:
     a_day(box)
     await box.drain(store, most=2)
