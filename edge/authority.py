@@ -126,6 +126,12 @@ class Authority:
         """The cloud that took the box in; empty while none has."""
         return self._cloud.url if self._cloud else ""
 
+    @property
+    def file_secret(self) -> bytes:
+        """What the addresses of chargers' files are made from: the same as long as the box is the same."""
+        key = bytes.fromhex(self._document.tag_secret)
+        return hmac.digest(key, b"plugside-file-addresses", "sha512")  # no tag is hashed so
+
     def tag_ref(self, tag: str) -> str:
         """A tag's reference: a keyed hash of its text, without blanks around it, in lower case."""
         key = bytes.fromhex(self._document.tag_secret)

@@ -28,6 +28,7 @@ from common.facts import AuthorizationChanged
 from common.policy import Claims
 from common.ports import Clock
 from edge.authority import Authority
+from edge.filing import Filing
 from edge.gateway import Gateway
 from edge.journal import people
 from edge.journal.journal import Journal
@@ -57,7 +58,9 @@ class _Forget(msgspec.Struct, forbid_unknown_fields=True):
 class Management:
     """Answers `wire.Manage`. The table says who may ask for what, with which arguments."""
 
-    def __init__(self, authority: Authority, gateway: Gateway, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, authority: Authority, gateway: Gateway, journal: Journal, clock: Clock, filing: Filing
+    ) -> None:
         self._authority = authority
         self._gateway = gateway
         self._journal = journal
@@ -68,6 +71,7 @@ class Management:
             "tag_assign": Request(_Tagged, STAFF, self._tag_assign),
             "tag_remove": Request(_Untagged, STAFF, self._tag_remove),
             "forget": Request(_Forget, STAFF, self._forget),
+            **filing.table,
         }
 
     async def answer(self, message: wire.Manage, claims: Claims) -> wire.Managed:

@@ -5,13 +5,13 @@ Asked for by `edge.queries`, for the command line and for operators by way of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from common.domain import iso
-from common.view import View
+from common.view import ChargerView, View
 from edge.chargers import explain
 from edge.chargers.listener import ChargerListener
 from edge.chargers.reasons import Reason
@@ -33,6 +33,7 @@ def health(site: Site) -> dict[str, Any]:
         "epoch": site.journal.epoch,
         "seq": site.journal.committed_seq,
         "ocpp_url": site.ocpp_url,
+        "files_port": site.files.port,
         "lan": list(site.authority.addresses),
         "links": site.apps.links,
         "cloud": {
@@ -55,7 +56,12 @@ def chargers(view: View, listener: ChargerListener) -> Iterable[dict[str, Any]]:
             places = {str(evse): _whole(place) for evse, place in entry.connectors.items()}
             connection = about.get(entry.id)
             why = explain.charger(entry.id, entry.since, entry.address, connection, dials)
-            yield _whole(entry) | {"connectors": places, "connection": connection, "why": why}
+            yield _whole(entry) | {
+                "connectors": places,
+                "connection": connection,
+                "why": why,
+                "last": _last(entry, connection),
+            }
     for waiting in listener.waiting():
         yield {
             "id": waiting.charger,
@@ -72,6 +78,26 @@ def chargers(view: View, listener: ChargerListener) -> Iterable[dict[str, Any]]:
 def dials(listener: ChargerListener) -> Iterable[dict[str, Any]]:
     """Every connection that was turned away and why, the latest first."""
     return (explain.dial(one) for one in listener.dials())
+
+
+def _last(entry: ChargerView, connection: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What somebody last did at a charger, so that three alike can be told apart by walking to one of them.
+
+    Since the box started: a plug or a tag. Before that, as far as it is known: when a connector changed.
+    """
+    seen = [
+        {"what": "plugged in" if told["plug"] == "in" else "unplugged", "evse": evse, "at": told["since_ms"]}
+        for evse, told in (connection or {}).get("plugs", {}).items()
+    ]
+    if connection and connection["tag_ms"]:
+        seen.append({"what": "tag", "at": connection["tag_ms"]})
+    if seen:
+        last = max(seen, key=lambda one: one["at"])
+        return last | {"at": iso(last["at"])}
+    changed = max(entry.connectors.values(), key=lambda place: place.since, default=None)
+    if changed is None or not changed.since:
+        return None
+    return {"what": changed.state.value, "evse": changed.evse, "at": changed.since}
 
 
 def _whole(struct: msgspec.Struct) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class EdgeSettings(DaemonSettings):
 
     ocpp: Endpoint = "0.0.0.0:9000"
     """Where chargers dial in, HOST:PORT."""
+    files: Annotated[str, AfterValidator(lambda text: _endpoint(text) if text else text)] = ""
+    """Where chargers fetch firmware and send logs, HOST:PORT; empty = the port after the one they dial."""
     lan: Endpoint = "0.0.0.0:9443"
     """Where phones on the LAN connect, HOST:PORT (TLS)."""
     cloud: Annotated[str, AfterValidator(_cloud)] = ""
@@ -68,6 +70,14 @@ class EdgeSettings(DaemonSettings):
     """What people call this site; empty = as its cloud does."""
     log_level: LogLevel = "INFO"
     """How much is logged."""
+
+    @property
+    def files_endpoint(self) -> tuple[str, int]:
+        """Where files are served; port 0 = one that the system chooses."""
+        if self.files:
+            return split_endpoint(self.files)
+        host, port = split_endpoint(self.ocpp)
+        return host, min(port + 1, 65535) if port else 0
 
     @property
     def socket_path(self) -> Path:

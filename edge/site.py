@@ -33,11 +33,17 @@ from edge import discovery, report
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bus import Bus
+from edge.chargers.files.desk import FileDesk
+from edge.chargers.files.passes import Passes
+from edge.chargers.files.server import FileServer
+from edge.chargers.files.shelf import Shelf
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
+from edge.chargers.signing import CertificateDesk, NoAuthority
 from edge.commander import Commander
 from edge.discovery import lan_addresses
 from edge.doors import ChargersDoor, Door
+from edge.filing import Filing
 from edge.gateway import Gateway
 from edge.journal.history import History
 from edge.journal.journal import Journal
@@ -94,8 +100,10 @@ class Site:
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
-        self.queries = Queries(self.history, self.health, self.chargers)
-        management = Management(self.authority, self.gateway, self.journal, clock)
+        self.queries = Queries(self.history, self.health, self.chargers, self.dials)
+        shelf = Shelf(settings.data)
+        filing = Filing(shelf, clock, ids)
+        management = Management(self.authority, self.gateway, self.journal, clock, filing)
         self.apps = Apps(
             self.gateway,
             self.commander,
@@ -111,8 +119,9 @@ class Site:
         self._doors: list[Door] = []
         self.lan = Lan(self.authority, self.apps, self._store, clock, ids)
         host, port = split_endpoint(settings.ocpp)
+        signing = CertificateDesk(self.gateway, NoAuthority(), self.supervisor)
         self.listener = ChargerListener(
-            self.gateway,
+            signing,
             [Ocpp16(self.authority.tag_ref)],
             host=host,
             port=port,
@@ -122,6 +131,10 @@ class Site:
             in_session=self._in_session,
             adopt_any=settings.adopt == "any",
         )
+        passes = Passes(self.authority.file_secret, lambda: self.gateway.state)
+        host, port = settings.files_endpoint
+        self.files = FileServer(shelf, passes, self.gateway, host=host, port=port, ids=ids)
+        self._desk = FileDesk(self.listener, self.gateway, shelf, passes, self.files, self.supervisor)
 
     # --- what the charger side asks ----------------------------------------------------------------------
 
@@ -141,7 +154,7 @@ class Site:
         """Start deciding and open every door. Raises LocalFault when one cannot be opened."""
         settings = self._settings
         await self.history.open()
-        self.gateway.start(self.listener)
+        self.gateway.start(self._desk)
         self._doors = [
             Door("LAN listener", self._open_lan),
             Door("charger listener", self._open_chargers),
@@ -149,6 +162,8 @@ class Site:
             Door("local socket", self._open_local),
         ]
         self.supervisor.room("gateway", self._watch_gateway, fatal=True)
+        # No charge depends on it: a port that somebody else holds keeps no charger from charging.
+        self.supervisor.room("file server", Door("file server", self._open_files).run)
         for door in self._doors:
             await door.open()
             self.supervisor.room(door.name, door.run)
@@ -230,6 +245,10 @@ class Site:
         host, port = split_endpoint(settings.lan)
         return await self.lan.open(host, port, settings.interfaces, settings.app_origins)
 
+    async def _open_files(self) -> FileServer:
+        await self.files.start()
+        return self.files
+
     async def _open_local(self) -> UnixListener:
         return await listen_unix(self._settings.socket_path, self._serve_local)
 
@@ -257,6 +276,10 @@ class Site:
     def health(self) -> dict[str, Any]:
         """Every room, the journal and the tunnel, as plain data."""
         return report.health(self)
+
+    def dials(self) -> Iterable[dict[str, Any]]:
+        """Whom the chargers' door turned away, and why."""
+        return report.dials(self.listener)
 
     def chargers(self) -> Iterable[dict[str, Any]]:
         """Every charger: as people see it, and its connection."""

@@ -194,6 +194,12 @@ class ChargerListener:
             return
         asyncio.get_running_loop().call_soon(self.submit, not_connected(request))
 
+    def reached_at(self, charger: str) -> str | None:
+        """The box's own address on a charger's present connection; None if it is not connected."""
+        present = self._links.get(charger)
+        own = present.ws.local_address if present is not None else None
+        return str(own[0]) if isinstance(own, tuple) else None
+
     def disconnect(
         self, charger: str | None = None, *, code: int = CloseCode.INTERNAL_ERROR, reason: str
     ) -> None:

@@ -20,6 +20,20 @@ class ReplyTo(Protocol):
         """
 
 
+class CertificateAuthority(Protocol):
+    """Who signs chargers' certificate requests: the site's own authority, or nobody."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `sign` would take a request now. A charger is told so at once."""
+
+    async def sign(self, charger: str, csr: str) -> str:
+        """The PEM chain for a charger's request (PEM; by an older whitepaper the DER in hex), leaf first.
+
+        It has to see for itself that the request is that charger's. Raises PlugsideError with the reason.
+        """
+
+
 class Gateway(Protocol):
     """The site's one loop, as chargers see it."""
 

@@ -13,7 +13,7 @@ from edge.settings import EdgeSettings
 from edge.site import serve
 
 _GIVEN = (
-    *("ocpp", "lan", "cloud", "data", "socket", "adopt"),
+    *("ocpp", "files", "lan", "cloud", "data", "socket", "adopt"),
     *("interfaces", "app_origins", "site_name", "log_level"),
 )
 
