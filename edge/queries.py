@@ -22,14 +22,19 @@ Plain = dict[str, Any]
 
 
 class Queries:
-    """Answers `wire.Query` for any transport. `health` and `chargers` tell of the running process."""
+    """Answers `wire.Query` for any transport. `health`, `chargers`, `dials` tell of the running process."""
 
     def __init__(
-        self, history: History, health: Callable[[], Plain], chargers: Callable[[], Iterable[Plain]]
+        self,
+        history: History,
+        health: Callable[[], Plain],
+        chargers: Callable[[], Iterable[Plain]],
+        dials: Callable[[], Iterable[Plain]] = tuple,
     ) -> None:
         self._history = history
         self._health = health
         self._chargers = chargers
+        self._dials = dials
         self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
             "sessions": self._sessions,
             "session": self._session,
@@ -39,6 +44,7 @@ class Queries:
             "counts": self._counts,
             "health": self._health_page,
             "chargers": self._charger_page,
+            "dials": self._dial_page,
         }
 
     async def answer(self, query: wire.Query, claims: Claims) -> wire.Page:
@@ -108,6 +114,11 @@ class Queries:
         """Every charger with its connection, and who waits to be adopted."""
         _staff(claims)
         return _page(query, self._chargers(), None)
+
+    async def _dial_page(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """Whom the chargers' door turned away, and why."""
+        _staff(claims)
+        return _page(query, self._dials(), None)
 
 
 def _staff(claims: Claims) -> None:

@@ -49,7 +49,7 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     return (method, path, version) if fits else None
 
 
-def is_tls(data: bytes) -> bool:
+def is_tls(data: bytes | bytearray) -> bool:
     """Whether a connection begins with a TLS hello: a handshake record of SSL 3 or later."""
     return len(data) >= 2 and data[0] == 0x16 and data[1] == 0x03
 

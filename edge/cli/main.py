@@ -14,6 +14,7 @@ from typing import Any
 
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
+from edge.cli.upkeep_parser import add_charger_actions, add_firmware
 
 Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[shared], help="run the box (the daemon)")
     run.add_argument("--ocpp", metavar="HOST:PORT", help="where chargers dial in")
+    run.add_argument("--files", metavar="HOST:PORT", help="where chargers fetch firmware and send logs")
     run.add_argument("--lan", metavar="HOST:PORT", help="where phones on the LAN connect (TLS)")
     run.add_argument("--cloud", metavar="URL", help="the cloud; none if not given")
     run.add_argument(
@@ -69,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument("--hours", type=int, default=24, help="how long the invite is good (default 24)")
 
     _add_chargers(commands, shared)
+    add_firmware(commands, shared)
     _add_tags(commands, shared)
 
     ledger = commands.add_parser("ledger", parents=[shared], help="sessions and counts of this box's ledger")
@@ -86,14 +89,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
-    chargers = commands.add_parser("chargers", parents=[shared], help="list, adopt, and the URL to type")
+    chargers = commands.add_parser("chargers", parents=[shared], help="list, adopt, explain; the URL to type")
     actions = chargers.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[shared], help="every charger, and who waits to be adopted")
-    adopt = actions.add_parser("adopt", parents=[shared], help="take a charger into the site, or rename it")
-    adopt.add_argument("charger", metavar="ID", help="its identity, the last part of the URL that it dials")
-    adopt.add_argument("--name", default="", help='what people call it, for example "Bay 12"')
-    url = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
-    url.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
+    shown = actions.add_parser("show", parents=[shared], help="all that is known of one charger")
+    shown.add_argument("charger", metavar="ID")
+    explained = actions.add_parser(
+        "why", parents=[shared], help="why a charger, or whoever else dials, is not at work"
+    )
+    explained.add_argument("charger", metavar="ID", nargs="?", default="", help="default: everybody")
+    adopted = actions.add_parser("adopt", parents=[shared], help="take a charger into the site, or rename it")
+    adopted.add_argument("charger", metavar="ID", help="its identity, the last part of the URL that it dials")
+    adopted.add_argument("--name", default="", help='what people call it, for example "Bay 12"')
+    typed = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
+    typed.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
+    add_charger_actions(actions, shared)
 
 
 def _add_tags(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shlex
 from pathlib import Path
 
@@ -29,10 +31,10 @@ async def dial(site: Site, identity: str) -> int:
         return refused.response.status_code
 
 
-async def typed(folder: Path, handler: str, *words: str) -> None:
+async def typed(folder: Path, handler: str, *words: str, code: int = 0) -> None:
     args = parser().parse_args([*handler.split("_"), *words])
     args.json, args.socket = False, folder / "edge.sock"
-    assert await HANDLERS[handler](args) == 0
+    assert await HANDLERS[handler](args) == code
 
 
 async def test_a_flood_of_strangers_keeps_the_sites_own_charger_from_nothing(
@@ -77,6 +79,46 @@ async def test_a_name_that_a_shell_would_expand_is_quoted(
         assert await dial(site, "*a*") == 404
         await typed(tmp_path, "chargers_list")
         assert "adopt --name 'Bay 1' '*a*'" in capsys.readouterr().out
+
+
+async def test_why_names_what_is_wrong_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(settings(tmp_path, adopt="none"))
+    async with serving(site):
+        await typed(tmp_path, "chargers_why")
+        assert "nobody was turned away" in capsys.readouterr().out
+        await typed(tmp_path, "chargers_adopt", "CP1", "--name", "Bay 1")
+        await typed(tmp_path, "chargers_why", "cp1", code=1)
+        assert "No connection has ever named this charger" in capsys.readouterr().out
+        assert await dial(site, "CP2") == 404
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.listener.port)
+        writer.write(b"\x16\x03\x01\x02\x00\x01")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        await typed(tmp_path, "chargers_why", code=1)
+        told = capsys.readouterr().out
+        assert "127.0.0.1, 1×" in told
+        assert "It speaks TLS to a port that does not" in told
+        assert "ws:// in place of wss://" in told
+        assert told.count("not one of this site's chargers yet") == 1
+        url = f"{site.ocpp_url}CP1"
+        async with connect(url, subprotocols=[Subprotocol("ocpp1.6")], proxy=None) as ws:
+            boot = '[2,"1","BootNotification",{"chargePointVendor":"ACME","chargePointModel":"Duo"}]'
+            for frame in (boot, '[2,"2","Authorize",{"idTag":"CAFE"}]'):
+                await ws.send(frame)
+                await ws.recv()
+            await typed(tmp_path, "chargers_why", "CP1")
+            await typed(tmp_path, "chargers_show", "CP1")
+            await typed(tmp_path, "chargers_list")
+            told = capsys.readouterr().out
+            assert "CP1 at 127.0.0.1: It is connected" in told
+            assert "ACME Duo" in told
+            assert told.count("tag, 20") == 2
+            assert "CAFE" not in told
+        with pytest.raises(PlugsideError, match="adopt"):
+            await typed(tmp_path, "chargers_show", "CP9")
 
 
 async def test_a_start_that_is_no_time_is_unknown_in_the_ledger(
