@@ -10,14 +10,18 @@ when it closes any descriptor of it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
+
 from common.errors import Code, LocalFault
-from edge.journal import schema
+from edge.journal import ballast, schema
 
 DATABASE = "journal.db"
 LOCK = "lock"
@@ -83,36 +87,83 @@ def lock(folder: Path) -> FolderLock:
         raise unusable(folder, refused) from refused
 
 
+class Damaged(LocalFault):
+    """The journal's file is not what was written. What of it still proves itself can be salvaged."""
+
+
+class ChainBroken(Exception):  # noqa: N818 - a finding, reported as Damaged
+    """The rows do not give the chain that was written: something was changed, lost or damaged."""
+
+    def __init__(self, seq: int, what: str) -> None:
+        super().__init__(f"fact {seq} {what}")
+        self.seq = seq
+
+
 def open_writer(
-    folder: Path, connection: type[sqlite3.Connection] = sqlite3.Connection, *, quick_check: bool
+    folder: Path,
+    connection: type[sqlite3.Connection] = sqlite3.Connection,
+    *,
+    quick_check: bool,
+    before_migration: Callable[[sqlite3.Connection, int], None] = lambda _db, _version: None,
 ) -> sqlite3.Connection:
     """The one connection that writes and checkpoints: set up, migrated, checked, and proven to commit.
 
-    Raises LocalFault (folder_unusable) with what to do.
+    before_migration: makes a copy of a file of an older version. On a full disk the ballast is let go.
+    Raises LocalFault (folder_unusable) with what to do; Damaged when the file is not what was written.
     """
     path = folder / DATABASE
-    db: sqlite3.Connection | None = None
-    try:
-        _create(path)
-        db = sqlite3.connect(
-            path, factory=connection, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
-        )
-        _set(db, _WRITER_PRAGMAS)
-        schema.migrate(db)
-        if quick_check:
-            _check(db)
-        # A read-only file system or a full disk shows only when something is written: count this opening.
-        db.execute(
-            "INSERT INTO meta VALUES ('journal.opened', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1"
-        )
-        # What a killed process left in the log, an erasure perhaps, is brought to its end now.
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except (sqlite3.Error, OSError, schema.TooNew, schema.NotAJournal) as found:
-        if db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                db.close()
-        raise unusable(path, found) from found
-    return db
+    for last_try in (False, True):
+        db: sqlite3.Connection | None = None
+        try:
+            _create(path)
+            _forget_cached(path)
+            db = sqlite3.connect(
+                path,
+                factory=connection,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_MS / 1000,
+            )
+            _set_up(db, quick_check=quick_check, before_migration=before_migration)
+        except (sqlite3.Error, OSError, schema.TooNew, schema.NotAJournal) as found:
+            if db is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    db.close()
+            if not last_try and disk_is_full(found) and ballast.release(folder):
+                continue
+            raise unusable(path, found) from found
+        else:
+            return db
+    raise AssertionError("the second try returns or raises")
+
+
+def _set_up(
+    db: sqlite3.Connection,
+    *,
+    quick_check: bool,
+    before_migration: Callable[[sqlite3.Connection, int], None],
+) -> None:
+    # A file that is made now can give pages back to the disk; an older one only uses them again.
+    if db.execute("PRAGMA page_count").fetchone() == (0,):
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    _set(db, _WRITER_PRAGMAS)
+    schema.version_of(db)
+    if quick_check:
+        _check(db)
+    schema.migrate(db, before=lambda version: before_migration(db, version))
+    # A read-only file system or a full disk shows only when something is written: count this opening.
+    db.execute(
+        "INSERT INTO meta VALUES ('journal.opened', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1"
+    )
+    # What a killed process left in the log, an erasure perhaps, is brought to its end now. That copies it
+    # into the file and syncs that: rows whose own sync failed are on the disk from here on, or not at all.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def disk_is_full(found: BaseException) -> bool:
+    """Whether an error says that there is no room."""
+    code = getattr(found, "sqlite_errorcode", 0) & 0xFF
+    return code == sqlite3.SQLITE_FULL or getattr(found, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -147,6 +198,23 @@ def _create(path: Path) -> None:
             os.close(fd)
 
 
+def _forget_cached(path: Path) -> None:
+    """After an end without a goodbye (a log is there) have the files read from the disk itself.
+
+    What a failed sync did not write stays in the system's cache as if it had been (Linux marks it clean).
+    Before SQLite opens the file, because closing a descriptor of it drops SQLite's locks.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists():
+        return
+    for file in (path, log):
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+
+
 def _set(db: sqlite3.Connection, pragmas: tuple[tuple[str, str, object], ...]) -> None:
     for name, value, wanted in pragmas:
         db.execute(f"PRAGMA {name} = {value}").fetchall()
@@ -169,7 +237,7 @@ def unusable(path: Path, found: Exception) -> LocalFault:
         step = "Install that version again, or use another data folder."
     elif isinstance(found, schema.NotAJournal):
         step = "Name another data folder."
-    elif code == sqlite3.SQLITE_FULL or number in (28, 122):  # ENOSPC, EDQUOT
+    elif disk_is_full(found):
         step = "Free space on that disk and start again."
     elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or number:
         step = "Make the folder writable for this user (or remount the disk) and start again."
@@ -181,4 +249,16 @@ def unusable(path: Path, found: Exception) -> LocalFault:
             "or start with an empty folder and pair again."
         )
     detail = getattr(found, "strerror", None) or str(found)
-    return LocalFault(Code.FOLDER_UNUSABLE, f"{path}: {detail}", hint=step)
+    kind = Damaged if _is_damage(found) else LocalFault
+    return kind(Code.FOLDER_UNUSABLE, f"{path}: {detail}", hint=step)
+
+
+def _is_damage(found: Exception) -> bool:
+    if isinstance(found, ChainBroken | msgspec.MsgspecError):
+        return True
+    if not isinstance(found, sqlite3.DatabaseError):
+        return False
+    code = getattr(found, "sqlite_errorcode", None)
+    if code is None:  # of our own checks
+        return type(found) is sqlite3.DatabaseError
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -17,27 +17,18 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common import facts as fact_types
 from common.errors import Code, PlugsideError, Unavailable
 from common.facts import RECORD_BYTES_MAX, Fact
 from common.ports import Ids
+from edge.journal import backups, marks, people, recovery, rotation
 from edge.journal import folder as folders
-from edge.journal import marks, people, recovery, rotation
-from edge.journal.projection import (
-    COMMAND_KINDS,
-    METER_KIND,
-    SESSION_KINDS,
-    command_after,
-    session_after,
-    touches_command,
-    touches_session,
-)
+from edge.journal.projection import COMMAND_KINDS, METER_KIND, SESSION_KINDS
 from edge.journal.recall import Recall, checked_name, set_meta
 from edge.journal.rotation import Head
-from edge.journal.rows import CommandRow, SessionRow
 from edge.journal.writer import Call, Done, Push, Writer, unavailable
 
 T = TypeVar("T")
@@ -101,18 +92,22 @@ class Journal(Recall):
     ) -> Journal:
         """Take the folder and open (or begin) its journal. Blocks; for the start of a process.
 
-        Raises LocalFault: folder_in_use (names the other process), folder_unusable (says what to do).
-        `connection` is the class of the writing connection, for tests that need a slow or failing disk.
+        Raises LocalFault: folder_in_use (names the other process), folder_unusable (says what to do; Damaged
+        when the file is not what was written). `connection` is the class of the writing connection, for tests
+        that need a slow or failing disk.
         """
         lock = folders.lock(folder)
         path = folder / folders.DATABASE
         opened: list[sqlite3.Connection] = []
         try:
-            db = folders.open_writer(folder, connection, quick_check=quick_check)
+            copy = partial(backups.before_migration, folder)
+            db = folders.open_writer(folder, connection, quick_check=quick_check, before_migration=copy)
             opened.append(db)
             reader = folders.open_reader(path)
             opened.append(reader)
-            return cls(path, lock, db, reader, recovery.head(db, ids), ids)
+            head = recovery.head(db, ids)
+            recovery.verify_since_goodbye(db, head)
+            return cls(path, lock, db, reader, head, ids)
         except BaseException as failed:
             for half_open in reversed(opened):
                 with contextlib.suppress(sqlite3.Error):
@@ -149,6 +144,9 @@ class Journal(Recall):
                 log.error("the disk did not answer within %.0f s; the journal is left to recovery", CLOSE_S)
                 return
             self._later(self._reject, Unavailable(Code.SHUTTING_DOWN))
+        if self._failure is None:
+            with contextlib.suppress(sqlite3.Error):
+                recovery.say_goodbye(self._db)
         # The last connection to close tidies up the log. After a failure that must not be the writer.
         order = (self._reader, self._db) if self._failure is None else (self._db, self._reader)
         for db in order:
@@ -199,7 +197,7 @@ class Journal(Recall):
             if replies:
                 raise ValueError("a stored reply goes with the fact that it answers")
             return
-        sessions, commands = self._project(projected) if projected else ((), ())
+        sessions, commands = self.rows_after(projected) if projected else ((), ())
         for session, _ in sessions:
             self._pending.put_session(seq, session)
         for command, _ in commands:
@@ -210,24 +208,6 @@ class Journal(Recall):
         self.last_seq = seq
         self._weight += weight
         self._hand(Push(tuple(facts), tuple(replies), sessions, commands, weight))
-
-    def _project(
-        self, facts: Sequence[Fact]
-    ) -> tuple[Sequence[tuple[SessionRow, bool]], Sequence[tuple[CommandRow, bool]]]:
-        """The rows that these facts change, each as they leave it, with whether it is new."""
-        sessions: dict[str, tuple[SessionRow, bool]] = {}
-        commands: dict[str, tuple[CommandRow, bool]] = {}
-        for fact in facts:
-            if (session := touches_session(fact)) is not None:
-                row, new = sessions.get(session) or (self.recall_session(session), False)
-                if (after := session_after(row, fact)) is not None:
-                    new = new or isinstance(fact.body, fact_types.SessionStarted)
-                    sessions[session] = (after, new)
-            elif (command := touches_command(fact)) is not None:
-                earlier, fresh = commands.get(command) or (self.recall_command(command), False)
-                if (then := command_after(earlier, fact)) is not None:
-                    commands[command] = (then, fresh or earlier is None)
-        return tuple(sessions.values()), tuple(commands.values())
 
     @contextlib.contextmanager
     def one_group(self) -> Iterator[None]:

@@ -6,16 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 
 from common import chain
+from edge.journal.folder import ChainBroken as ChainBroken
 from edge.journal.rows import StoredRecord
 from edge.journal.schema import MARK_EVERY
-
-
-class ChainBroken(Exception):  # noqa: N818 - a finding, reported as a LocalFault
-    """The rows do not give the chain that was written: something was changed, lost or damaged."""
-
-    def __init__(self, seq: int, what: str) -> None:
-        super().__init__(f"fact {seq} {what}")
-        self.seq = seq
 
 
 def bounds(db: sqlite3.Connection) -> tuple[int, int]:

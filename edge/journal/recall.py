@@ -13,6 +13,7 @@ from common import facts
 from common.facts import Fact
 from edge.journal import marks, people
 from edge.journal.pending import Pending
+from edge.journal.projection import command_after, session_after, touches_command, touches_session
 from edge.journal.rows import (
     COMMAND_COLUMNS,
     SESSION_COLUMNS,
@@ -113,6 +114,24 @@ class Recall:
         """The fact at `seq`, if it is on disk and has not been erased."""
         found = self._all("SELECT record FROM fact WHERE seq = ? AND record IS NOT NULL", (seq,))
         return facts.read(self.epoch, seq, found[0][0]) if found else None
+
+    def rows_after(
+        self, made: Sequence[Fact]
+    ) -> tuple[Sequence[tuple[SessionRow, bool]], Sequence[tuple[CommandRow, bool]]]:
+        """The rows that these facts change, each as they leave it, with whether it is new."""
+        sessions: dict[str, tuple[SessionRow, bool]] = {}
+        commands: dict[str, tuple[CommandRow, bool]] = {}
+        for fact in made:
+            if (session := touches_session(fact)) is not None:
+                row, new = sessions.get(session) or (self.recall_session(session), False)
+                if (after := session_after(row, fact)) is not None:
+                    new = new or isinstance(fact.body, facts.SessionStarted)
+                    sessions[session] = (after, new)
+            elif (command := touches_command(fact)) is not None:
+                earlier, fresh = commands.get(command) or (self.recall_command(command), False)
+                if (then := command_after(earlier, fact)) is not None:
+                    commands[command] = (then, fresh or earlier is None)
+        return tuple(sessions.values()), tuple(commands.values())
 
     # --- names, settings -------------------------------------------------------------------------------
 

@@ -36,6 +36,39 @@ def head(db: sqlite3.Connection, ids: Ids) -> Head:
     return Head(epoch, last, value)
 
 
+def verify_since_goodbye(db: sqlite3.Connection, head: Head) -> None:
+    """After an end without a goodbye hold what was written since the last one against hashes and chain.
+
+    Raises ChainBroken, sqlite3.Error. The journal counts as left without a goodbye from here on.
+    """
+    said = dict(
+        db.execute("SELECT name, value FROM meta WHERE name IN ('journal.goodbye', 'journal.verified')")
+    )
+    mine = f"{head.epoch} {head.seq}"
+    if said.get("journal.goodbye") != mine:
+        epoch, _, seq = str(said.get("journal.verified", "")).rpartition(" ")
+        first, _ = marks.bounds(db)
+        after = max(int(seq), first - 1) if epoch == head.epoch else first - 1
+        for _ in marks.verified(db, head.epoch, min(after, head.seq), up_to=head.seq):
+            pass
+        note_verified(db, mine)
+    db.execute("DELETE FROM meta WHERE name = 'journal.goodbye'")
+
+
+def note_verified(db: sqlite3.Connection, up_to: str) -> None:
+    """Everything up to here (epoch and seq) is what was written."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('journal.verified', ?)", (up_to,))
+
+
+def say_goodbye(db: sqlite3.Connection) -> None:
+    """Everything is written, and nothing failed."""
+    mine = f"{rotation.read_epoch(db)} {marks.bounds(db)[1]}"
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('journal.goodbye', ?)", (mine,))
+    note_verified(db, mine)
+    db.execute("COMMIT")
+
+
 def add_snapshot(db: sqlite3.Connection, seq: int, state: bytes) -> None:
     """Keep the state after fact `seq`, inside the caller's transaction; the oldest beyond two goes."""
     checksum = sha256(state).digest()

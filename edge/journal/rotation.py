@@ -69,6 +69,7 @@ def _move(db: sqlite3.Connection, cut: int, last: int) -> None:
     for table, columns in (
         ("session", ("started_seq", "ended_seq", "last_seq")),
         ("command", ("accepted_seq", "sent_seq", "confirmed_seq", "settled_seq")),
+        ("reply", ("seq",)),
     ):
         # 0 means "has not happened"; what was cut away cannot be named any more and reads as the first fact.
         moved = ", ".join(f"{c} = CASE {c} WHEN 0 THEN 0 ELSE max({c} - :cut, 1) END" for c in columns)

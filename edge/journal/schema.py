@@ -3,7 +3,7 @@
     fact        one row a fact, never changed but by erasure (record and salt go, inner hash stays)
     mark        the chain at every `MARK_EVERY`th fact; between marks it follows from the rows
     session     projection, one row a session        command   projection, one row a command
-    reply       the exact reply to a message that changed something, by its deduplication key
+    reply       the exact reply to a message that changed something, by its deduplication key; its fact
     snapshot    the newest two encoded states        meta      names and values (the epoch; settings)
     person, tag the only place of names and raw tags; `people.forget` empties them
 
@@ -20,6 +20,7 @@ needs no second copy's worth of disk.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 #: "PLSG": tells our files from other SQLite databases.
 APPLICATION_ID = 0x504C5347
@@ -125,8 +126,16 @@ _FIRST = (
     ) WITHOUT ROWID, STRICT""",
 )
 
+#: A reply knows the fact that it went to disk with, so that it can leave with it.
+_SECOND = ("ALTER TABLE reply ADD COLUMN seq INTEGER NOT NULL DEFAULT 0",)
+
 #: Forward only. Step n turns version n into n+1 in one transaction; a step is never edited once released.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+
+#: The oldest version whose code can work with a file of this one: an upgrade that fails its trial is taken
+#: back without touching the file. So a step first only adds (columns with defaults, tables); what it made
+#: superfluous goes in a later step, together with a higher number here.
+OPENS_WITH = 1
 
 
 class TooNew(Exception):  # noqa: N818 - a finding, reported as a LocalFault
@@ -142,22 +151,42 @@ class NotAJournal(Exception):  # noqa: N818
     """A database, but not one of ours."""
 
 
-def migrate(db: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
-    """Bring the file up to this version. Raises TooNew, NotAJournal or sqlite3.Error; a step that fails
-    leaves the file as it was before that step.
-    """
+def version_of(db: sqlite3.Connection) -> int:
+    """The file's version; 0 = it is empty. Raises NotAJournal, sqlite3.Error."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (application or version or tables):
         raise NotAJournal("it is a database of another application")
+    return int(version)
+
+
+def migrate(
+    db: sqlite3.Connection,
+    migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
+    *,
+    before: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Bring the file up to this version. Raises TooNew, NotAJournal or sqlite3.Error; a step that fails
+    leaves the file as it was before that step. A newer file that says this version may work with it is left
+    as it is.
+
+    before: called with the version of a file that is about to be changed, for a copy of it.
+    """
+    version = version_of(db)
     if version > len(migrations):
-        raise TooNew(version, len(migrations))
+        found = db.execute("SELECT value FROM meta WHERE name = 'journal.opens_with'").fetchone()
+        if found is None or not isinstance(found[0], int) or found[0] > len(migrations):
+            raise TooNew(version, len(migrations))
+        return
+    if 0 < version < len(migrations):
+        before(version)
     for number, step in enumerate(migrations[version:], version + 1):
         db.execute("BEGIN IMMEDIATE")
         try:
             for statement in step:
                 db.execute(statement)
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('journal.opens_with', ?)", (OPENS_WITH,))
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {number}")
             db.execute("COMMIT")

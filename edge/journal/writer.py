@@ -110,7 +110,7 @@ def _upsert(table: str, columns: Sequence[str]) -> str:
 # A fresh row is inserted plainly, so that a uid or an id that is taken is an error and not an overwriting.
 _SESSION_SQL = {True: _insert("session", SESSION_COLUMNS), False: _upsert("session", SESSION_COLUMNS)}
 _COMMAND_SQL = {True: _insert("command", COMMAND_COLUMNS), False: _upsert("command", COMMAND_COLUMNS)}
-_REPLY_SQL = _upsert("reply", ("key", "body"))
+_REPLY_SQL = _upsert("reply", ("key", "body", "seq"))
 
 
 def _insert_facts(count: int) -> str:
@@ -149,7 +149,7 @@ class Writer:
         """Nothing gathered for the transaction."""
         self._facts: list[Fact] = []
         self._marks: list[tuple[int, bytes]] = []
-        self._replies: dict[str, bytes] = {}
+        self._replies: dict[str, tuple[str, bytes, int]] = {}
         self._sessions: dict[str, tuple[SessionRow, bool]] = {}
         self._commands: dict[str, tuple[CommandRow, bool]] = {}
 
@@ -239,8 +239,8 @@ class Writer:
     def _take(self, push: Push) -> None:
         """Add a push to what the transaction will write."""
         self._facts += push.facts
-        if push.replies:
-            self._replies.update(push.replies)
+        for key, body in push.replies:
+            self._replies[key] = (key, body, push.facts[-1].seq)
         for session, new in push.sessions:
             known = self._sessions.get(session.session)
             self._sessions[session.session] = (session, new or (known is not None and known[1]))
@@ -283,7 +283,7 @@ class Writer:
         for command, new in self._commands.values():
             db.execute(_COMMAND_SQL[new], command_values(command))
         if self._replies:
-            db.executemany(_REPLY_SQL, self._replies.items())
+            db.executemany(_REPLY_SQL, self._replies.values())
 
     def _call(self, call: Call, fn: Callable[[sqlite3.Connection], object]) -> object:
         """Run a submitted function. Its own exception is its caller's; the group goes on without it."""

@@ -1,0 +1,237 @@
+"""A damaged journal: set aside whole, and what of it still proves itself goes on in a fresh one.
+
+    journal.db, -wal, -shm ──▶ data/damaged/1/    together: a log belongs to its file; three sets are kept
+                                    │ rows whose bytes fit their hash
+                                    ▼
+                              fresh journal.db under a new epoch: everything is sent to the cloud again
+
+A row is believed when its record fits its inner hash; a tombstone is one anyway. What did not survive is lost
+here; the cloud may have it. What the facts do not say (names, settings, stored replies, the state snapshot)
+is carried over as far as it can be read. A journal that lost its state snapshot and its first facts begins
+with what the others say: chargers report themselves anew. A salvage that was cut short is begun again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from common import chain
+from common.ports import Ids
+from edge.journal import folder as folders
+from edge.journal import rebuilding, recovery, rotation
+from edge.journal.rebuilding import Kept, Rebuilt
+
+log = logging.getLogger("plugside.journal")
+
+FOLDER = "damaged"
+#: Damaged sets kept.
+KEEP = 3
+#: Rows read at once; where a page of the file cannot be read, rows are tried one by one.
+_PAGE = 256
+#: Numbers tried in vain, one by one, before the rest counts as unreadable.
+_PATIENCE = 100_000
+_COPIED = ("person", "tag", "reply")
+#: In a set that was salvaged to the end.
+_DONE = "salvaged"
+
+
+class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a damaged journal, for people."""
+
+    why: str
+    epoch: str
+    facts: int  #: that are in the new journal
+    lost: int  #: of which the old one had a number, and that are not
+    aside: str  #: the folder with the damaged files
+
+    def text(self) -> str:
+        return (
+            f"the journal was damaged ({self.why}): {self.facts} facts were saved, {self.lost} are lost here;"
+            f" the damaged files are in {self.aside}"
+        )
+
+
+def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
+    """Set the journal aside and begin a fresh one with what it still proves. Blocks; for the start only.
+
+    Raises LocalFault: folder_in_use; folder_unusable when not even a fresh journal can be written.
+    """
+    lock = folders.lock(folder)
+    try:
+        try:
+            aside = folder / FOLDER / str(max(_sets(folder), default=0))
+            if not unfinished(folder):
+                aside = set_aside(folder)
+            told = _write_fresh(folder, aside, ids, why)
+            (aside / _DONE).write_text(f"{told.text()}\n")
+        except (sqlite3.Error, OSError) as failed:
+            raise folders.unusable(folder / folders.DATABASE, failed) from failed
+    finally:
+        lock.release()
+    log.error("%s", told.text())
+    return told
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether a salvage was cut short: the journal is aside, and there is no other yet."""
+    newest = max(_sets(folder), default=0)
+    return (
+        newest > 0
+        and not (folder / folders.DATABASE).exists()
+        and not (folder / FOLDER / str(newest) / _DONE).exists()
+    )
+
+
+def _sets(folder: Path) -> list[int]:
+    place = folder / FOLDER
+    return sorted(int(one.name) for one in place.iterdir() if one.name.isdigit()) if place.is_dir() else []
+
+
+def set_aside(folder: Path) -> Path:
+    """Move the journal's files together to a numbered folder of their own; the oldest such folders go."""
+    place = folder / FOLDER
+    place.mkdir(mode=0o700, exist_ok=True)
+    numbers = _sets(folder)
+    for old in numbers[: max(0, len(numbers) - KEEP + 1)]:
+        shutil.rmtree(place / str(old))
+    aside = place / str(numbers[-1] + 1 if numbers else 1)
+    aside.mkdir(mode=0o700)
+    # The log first: alone it is nothing, while a file without its log is one of an earlier time.
+    for suffix in ("-wal", "-shm", ""):
+        file = folder / f"{folders.DATABASE}{suffix}"
+        if file.exists():
+            file.replace(aside / file.name)
+    return aside
+
+
+def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
+    # Under another name until it is whole: a power cut in here must not leave half a journal.
+    work = folder / f"{FOLDER}.work"
+    shutil.rmtree(work, ignore_errors=True)
+    fresh_folder = work / "fresh"
+    fresh_folder.mkdir(mode=0o700, parents=True)
+    fresh = folders.open_writer(fresh_folder, quick_check=False)
+    old = _open_damaged(_copy_of(aside, work / "old"))
+    try:
+        epoch = rotation.next_epoch(_epoch(old), ids)
+        last = _last(old)
+        done = rebuilding.write(fresh, epoch, _rows(old, last))
+        if old is not None:
+            _carry_over(old, fresh, done)
+        recovery.say_goodbye(fresh)
+    finally:
+        fresh.close()
+        if old is not None:
+            with contextlib.suppress(sqlite3.Error):
+                old.close()
+    (fresh_folder / folders.DATABASE).replace(folder / folders.DATABASE)
+    shutil.rmtree(work)
+    lost = max(0, last - done.facts)
+    return Salvaged(why=why, epoch=epoch, facts=done.facts, lost=lost, aside=str(aside))
+
+
+def _copy_of(aside: Path, place: Path) -> Path:
+    """Where to read the damaged file: a copy, since SQLite brings a log to its end; itself if it must be."""
+    size = sum(file.stat().st_size for file in aside.iterdir())
+    if shutil.disk_usage(aside).free < 2 * size + folders.WAL_BYTES_MAX:
+        return aside / folders.DATABASE
+    shutil.copytree(aside, place)
+    return place / folders.DATABASE
+
+
+def _open_damaged(path: Path) -> sqlite3.Connection | None:
+    db = sqlite3.connect(path, isolation_level=None)
+    # A uid or a kind that is no text any more is the row's end, not this reading's.
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        db.close()
+        return None
+    return db
+
+
+def _epoch(old: sqlite3.Connection | None) -> str:
+    try:
+        epoch = rotation.read_epoch(old) if old is not None else ""
+        int(epoch.partition("-")[0])
+    except (sqlite3.Error, AttributeError, ValueError):
+        return ""
+    return epoch
+
+
+def _last(old: sqlite3.Connection | None) -> int:
+    """The highest number that the old journal is known to have had."""
+    last = 0
+    for sql in (
+        "SELECT max(seq) FROM fact",
+        "SELECT max(seq) FROM mark",
+        "SELECT max(last_seq) FROM session",
+    ):
+        with contextlib.suppress(sqlite3.Error, TypeError):
+            last = max(last, old.execute(sql).fetchone()[0] if old is not None else 0)
+    return last
+
+
+def _rows(old: sqlite3.Connection | None, last: int) -> Iterator[Kept]:
+    """Every row that can be read and proves itself, in order."""
+    if old is None:
+        return
+    sql = "SELECT seq, uid, kind, inner, salt, record FROM fact WHERE seq >= ? AND seq < ? ORDER BY seq"
+    at, vain = 0, 0
+    while at <= last:
+        try:
+            found, end = old.execute(sql, (at, at + _PAGE)).fetchall(), at + _PAGE
+        except sqlite3.Error:
+            found, end = [], at + _PAGE
+            for seq in range(at, end):
+                try:
+                    found += old.execute(sql, (seq, seq + 1)).fetchall()
+                except sqlite3.Error:
+                    vain += 1
+        yield from filter(_proves_itself, (Kept(*row) for row in found))
+        if vain > _PATIENCE:
+            return
+        at = end
+
+
+def _proves_itself(row: Any) -> bool:
+    """row: a `Kept` whose columns may have become anything."""
+    if not (isinstance(row.uid, str) and isinstance(row.kind, str) and isinstance(row.inner, bytes)):
+        return False
+    if row.record is None:
+        return len(row.inner) == len(chain.seed(""))
+    if not (isinstance(row.record, bytes) and isinstance(row.salt, bytes)):
+        return False
+    return chain.inner_hash(row.salt, row.record) == row.inner
+
+
+def _carry_over(old: sqlite3.Connection, fresh: sqlite3.Connection, done: Rebuilt) -> None:
+    """What no fact says, as far as it can be read."""
+    fresh.execute("BEGIN IMMEDIATE")
+    for table in _COPIED:
+        with contextlib.suppress(sqlite3.Error):
+            rows = old.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own names
+            if table == "reply":
+                rows = [(key, body, done.now(seq[0]) if seq else 0) for key, body, *seq in rows]
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                fresh.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+    with contextlib.suppress(sqlite3.Error):
+        settings = old.execute("SELECT name, value FROM meta").fetchall()
+        keep = [(n, v) for n, v in settings if n == "journal.site" or not str(n).startswith("journal.")]
+        fresh.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", keep)
+    with contextlib.suppress(sqlite3.Error):
+        for seq, checksum, state in old.execute("SELECT seq, sum, state FROM snapshot ORDER BY id"):
+            if sha256(state).digest() == checksum:
+                recovery.add_snapshot(fresh, done.now(seq), state)
+    fresh.execute("COMMIT")
