@@ -96,7 +96,7 @@ def standings(told: Iterable[Fact]) -> list[Standing]:
         row = fold(row, body)
         assert row is not None
         principal = principal or body.principal
-        obtained = body.obtained if isinstance(body, facts.SessionRevised) else "measured"
+        obtained = _obtained(body)
         resolved = resolved or obtained == OPERATOR
         flags = (*(() if resolved else begun.flags), *(() if obtained == OPERATOR else body.flags))
         why = _waiting(row, principal, obtained, flags)
@@ -127,6 +127,12 @@ def _begun(ordered: Iterable[Fact]) -> _Begun:
         known.authorization = getattr(body, "authorization", None) or known.authorization
         known.flags += getattr(body, "flags", ())
     return known
+
+
+def _obtained(body: facts.SessionEnded | facts.SessionRevised) -> str:
+    """operator | estimated | measured: the first of them that the fact says in any way."""
+    said = {body.method.obtained, getattr(body, "obtained", "measured")}
+    return next((word for word in (OPERATOR, "estimated") if word in said), min(said))
 
 
 def _waiting(row: LedgerRow, principal: str | None, obtained: str, flags: Iterable[str]) -> str:
@@ -160,13 +166,12 @@ def _instant_ms(row: LedgerRow, fact: Fact) -> int:
     return ended_ms if _CLOCK_BELIEVED_MS <= ended_ms <= written_ms + _AHEAD_MS else written_ms
 
 
-def waiting(told: Iterable[Fact]) -> str:
-    """Why a session's latest state is not on a line and will not be by itself; empty = it is, or will be."""
+def waiting(told: Iterable[Fact]) -> Standing | None:
+    """A session's latest standing, if that waits for an operator; None = it is on a line, or needs none."""
     found = standings(told)
-    if not found:
-        return "open"
-    last = found[-1]
-    return "" if last.void or last.waiting == "superseded" else last.waiting
+    if not found or found[-1].void or found[-1].waiting in ("", "superseded"):
+        return None
+    return found[-1]
 
 
 def billable_milliwh(told: Iterable[Fact]) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from cloud.accounts import Accounts
+from cloud.exports import Exports
 from cloud.hub import Hub
 from cloud.queries import Queries
 from cloud.reconciliation import Ask, reconcile
@@ -42,6 +43,16 @@ class _OfSite(msgspec.Struct, forbid_unknown_fields=True):
     site: str = ""
 
 
+class _Export(msgspec.Struct, forbid_unknown_fields=True):
+    month: Annotated[str, msgspec.Meta(max_length=16)]
+    site: str = ""
+
+
+class _Zone(msgspec.Struct, forbid_unknown_fields=True):
+    zone: Annotated[str, msgspec.Meta(max_length=64)]
+    site: str = ""
+
+
 class _Forget(msgspec.Struct, forbid_unknown_fields=True):
     principal: PrincipalId
 
@@ -49,16 +60,21 @@ class _Forget(msgspec.Struct, forbid_unknown_fields=True):
 class Management:
     """Answers `wire.Manage`."""
 
-    def __init__(self, store: Store, accounts: Accounts, hub: Hub, queries: Queries, ask: Ask) -> None:
+    def __init__(
+        self, store: Store, accounts: Accounts, hub: Hub, queries: Queries, exports: Exports, ask: Ask
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self._hub = hub
         self._queries = queries
+        self._exports = exports
         self._ask = ask
         self._table = {
             "site_add": Request(_SiteAdd, LOCAL_ONLY, self._site_add),
             "invite": Request(InviteArgs, STAFF, self._invite),
             "reconcile": Request(_OfSite, STAFF, self._reconcile),
+            "export": Request(_Export, STAFF, self._export),
+            "site_zone": Request(_Zone, STAFF, self._site_zone),
             "token": Request(_OfSite, LOCAL_ONLY, self._token),
             "forget": Request(_Forget, LOCAL_ONLY, self._forget),
         }
@@ -100,6 +116,19 @@ class Management:
     async def _reconcile(self, args: _OfSite, claims: Claims) -> Plain:
         site = await self._site(args.site, claims)
         told: Plain = msgspec.to_builtins(await reconcile(self._store, site, self._ask))
+        return told
+
+    async def _export(self, args: _Export, claims: Claims) -> Plain:
+        site = await self._site(args.site, claims)
+        told = await self._exports.export(site, args.month)
+        if told["closed_now"]:
+            await self._accounts.note("month_closed", site=site.id, actor=claims.principal, detail=args.month)
+        return told
+
+    async def _site_zone(self, args: _Zone, claims: Claims) -> Plain:
+        site = await self._site(args.site, claims)
+        told = await self._exports.set_zone(site, args.zone)
+        await self._accounts.note("zone_set", site=site.id, actor=claims.principal, detail=args.zone)
         return told
 
     async def _token(self, args: _OfSite, claims: Claims) -> Plain:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cloud.exports import Exports
 from cloud.hub import Hub
 from cloud.store.ports import Store
 from cloud.store.rows import FactRow, MeterRow, Page, SessionRow, SiteRow
@@ -16,14 +17,17 @@ from common.errors import Code, Refused
 from common.policy import Claims, is_staff, visible
 
 Plain = dict[str, Any]
+#: Rows of one page.
+PAGE_MAX = 500
 _NOT_TOLD = ("tag_ref", "stopped_by")
 
 
 class Queries:
     """Answers `wire.Query`. `health` tells of the running process."""
 
-    def __init__(self, store: Store, hub: Hub, health: Callable[[], Plain]) -> None:
+    def __init__(self, store: Store, hub: Hub, exports: Exports, health: Callable[[], Plain]) -> None:
         self._store = store
+        self._exports = exports
         self._hub = hub
         self._health = health
         self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
@@ -31,6 +35,7 @@ class Queries:
             "session": self._session,
             "meter": self._meter,
             "audit": self._audit,
+            "charge_lines": self._charge_lines,
             "devices": self._devices,
             "sites": self._sites,
             "acts": self._acts,
@@ -90,6 +95,16 @@ class Queries:
         page = await self._store.audit(claims, after=query.after, limit=query.limit)
         return _page(query, [_fact_row(row, claims) for row in page.rows], page.next)
 
+    async def _charge_lines(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What is billed for a closed month: all of it for staff, a driver's own lines for the driver."""
+        if not 1 <= query.limit <= PAGE_MAX:
+            raise Refused(Code.BAD_REQUEST, f"a page has 1 to {PAGE_MAX} rows")
+        month = query.args.get("month")
+        if not isinstance(month, str):
+            raise Refused(Code.BAD_REQUEST, "month is a text")
+        page = await self._exports.lines(claims, month, after=query.after, limit=query.limit)
+        return wire.Page(id=query.id, rows=page.rows, next=page.next)
+
     async def _devices(self, query: wire.Query, claims: Claims) -> wire.Page:
         """Keys with rights at the site, and whose they are."""
         if not is_staff(claims):
@@ -129,6 +144,7 @@ class Queries:
             "seen_at": iso(row.seen_ms) if row.seen_ms else "",
             "addresses": list(row.hello.addresses),
             "software": row.hello.software,
+            "zone": row.zone,
             "epoch": row.epoch,
             "last_seq": row.hello.last_seq,
         }

@@ -25,6 +25,7 @@ from cloud.apps import Apps
 from cloud.callers import crowded
 from cloud.counters import Counters
 from cloud.edges import Edges
+from cloud.exports import Exports
 from cloud.folder import Folder
 from cloud.hub import Hub
 from cloud.keyring import Keyring
@@ -119,8 +120,11 @@ class Cloud:
         )
         self.router.relay = self.edges.relay
         self.router.online = lambda site: bool(self.hub.link(site))
-        self.queries = Queries(store, self.hub, self.health)
-        management = Management(store, self.accounts, self.hub, self.queries, self.edges.ask)
+        self.exports = Exports(store, self.clock)
+        self.queries = Queries(store, self.hub, self.exports, self.health)
+        management = Management(
+            store, self.accounts, self.hub, self.queries, self.exports, self.edges.ask
+        )
         self.apps = Apps(
             store,
             self.accounts,
@@ -138,6 +142,7 @@ class Cloud:
             store=store,
             accounts=self.accounts,
             queries=self.queries,
+            exports=self.exports,
             edges=self.edges,
             hub=self.hub,
             counters=self.counters,

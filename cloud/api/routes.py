@@ -3,6 +3,7 @@
 POST /v1/enrolments             a box asks to be taken in; 202 until its code was typed here
 POST /v1/token                  a signed request for a token that reads
 GET  /v1/sites/{site}/sessions  with that token
+GET  /v1/sites/{site}/charge-lines?month=  the lines of a closed month, with that token
 GET  /healthz, /metrics         for whoever looks after this machine
 WS   /v1/edge                   a box's tunnel
 WS   /v1/link                   an app
@@ -27,10 +28,11 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from cloud.accounts import Accounts, TokenAnswer, TokenRequest
-from cloud.api.shapes import Health, Problem, Session, Sessions, Waiting
+from cloud.api.shapes import ChargeLine, ChargeLines, Health, Problem, Session, Sessions, Waiting
 from cloud.api.sockets import AppSocket, TunnelSocket
 from cloud.counters import Counters
 from cloud.edges import Edges
+from cloud.exports import Exports
 from cloud.hub import Hub
 from cloud.queries import Queries
 from cloud.store.ports import Store
@@ -53,6 +55,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     accounts: Accounts
     queries: Queries
+    exports: Exports
     edges: Edges
     hub: Hub
     counters: Counters
@@ -101,6 +104,23 @@ async def sessions(
     page = await _doors(state).queries.sessions(claims, after=after, limit=limit)
     rows = tuple(msgspec.convert(row, Session) for row in page.rows)
     return Sessions(site=claims.site, sessions=rows, next=page.next)
+
+
+@get(
+    "/v1/sites/{site:str}/charge-lines", summary="What is billed for a closed month", security=[{"token": []}]
+)
+async def charge_lines(
+    site: FromPath[str],
+    request: Request[Any, Any, Any],
+    state: State,
+    month: FromQuery[str],
+    after: FromQuery[str] = "",
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 100,
+) -> ChargeLines:
+    claims = await _reader(request, state, site)
+    page = await _doors(state).exports.lines(claims, month, after=after, limit=limit)
+    rows = tuple(msgspec.convert(row, ChargeLine) for row in page.rows)
+    return ChargeLines(site=claims.site, month=month, lines=rows, next=page.next)
 
 
 @websocket("/v1/edge")
@@ -164,6 +184,7 @@ _STATUS = {
     Code.WRONG_SITE: 403,
     Code.UNKNOWN_SITE: 404,
     Code.ID_REUSE: 409,
+    Code.MONTH_OPEN: 409,
     Code.TOO_LARGE: 413,
 }
 
@@ -202,7 +223,7 @@ def internal_problem(request: Request[Any, Any, Any], failed: Exception) -> Resp
 def make_app(doors: Doors) -> Litestar:
     """The ASGI application."""
     return Litestar(
-        route_handlers=[healthz, metrics, enrol, token, sessions, edge, app_link],
+        route_handlers=[healthz, metrics, enrol, token, sessions, charge_lines, edge, app_link],
         state=State({"doors": doors}),
         exception_handlers={
             PlugsideError: problem,

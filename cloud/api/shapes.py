@@ -60,3 +60,32 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     sessions: tuple[Session, ...]
     next: str = ""
+
+
+class ChargeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a bill. A correction says the difference to what its session's lines said before."""
+
+    id: str  #: follows from site, session and revision: the same in every export
+    kind: str  #: charge | correction
+    corrects: str | None  #: the id of the line that it corrects
+    session: str
+    revision: int
+    charger: str
+    evse: int
+    connector: int
+    principal: str | None  #: who pays: a pseudonym
+    started_at: str
+    ended_at: str
+    energy_wh: float  #: this line's own part; below 0 where energy is taken back
+    total_wh: float  #: what the session's lines come to with this one
+    obtained: str  #: measured | operator
+    month: str  #: the export that it is part of, which a late line's session may have ended before
+
+
+class ChargeLines(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a closed month's lines, in the order of their sessions' ends. `next` as in `Sessions`."""
+
+    site: str
+    month: str
+    lines: tuple[ChargeLine, ...]
+    next: str = ""

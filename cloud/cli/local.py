@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
 
+from cloud.cli import billing
+from cloud.cli.connect import connect
 from common.cli.output import DONE, FAILED, count, print_json, print_qr, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
-from common.client.local import local
 
-#: Where the unit puts the socket (systemd/plugside-cloud.service); tried when nothing else is said.
-UNIT_SOCKET = Path("/run/plugside-cloud/cloud.sock")
 #: How often the list of sites is looked at while a box is waited for: it asks every second.
 LOOK_EVERY_S = 0.25
 #: Sessions that are named to be looked at; the table above has them all.
 LOOK_AT_MAX = 5
-
-
-def connect(args: argparse.Namespace) -> AbstractAsyncContextManager[Connection]:
-    """A link to the running cloud: --socket, the environment, the data folder's, or the unit's."""
-    given = getattr(args, "socket", None) or os.environ.get("PLUGSIDE_CLOUD_SOCKET")
-    if given:
-        return local(Path(given))
-    data = getattr(args, "data", None) or os.environ.get("PLUGSIDE_CLOUD_DATA")
-    if data:
-        return local(Path(data) / "cloud.sock")
-    return local(UNIT_SOCKET)
 
 
 # --- sites -------------------------------------------------------------------------------------------------
@@ -254,6 +239,8 @@ async def health(args: argparse.Namespace) -> int:
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "site_add": site_add,
     "site_list": site_list,
+    "site_zone": billing.site_zone,
+    "export": billing.export,
     "invite": invite,
     "forget": forget,
     "token": token,

@@ -48,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
         "--wait", type=float, default=30.0, metavar="S", help="how long to wait for the box (default 30 s)"
     )
     actions.add_parser("list", parents=[shared], help="every site, and whether its box is connected")
+    zone = actions.add_parser("zone", parents=[shared], help="in which time zone a site's months are")
+    zone.add_argument("name", help="name or id of the site")
+    zone.add_argument("zone", help="an IANA name, for example Europe/Berlin (at first it is UTC)")
 
     invite = commands.add_parser("invite", parents=[shared], help="invite a driver or an operator to a site")
     invite.add_argument("site", help="name or id")
@@ -70,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     reconcile.add_argument("site", nargs="?", help="name or id")
     reconcile.add_argument("--all", action="store_true", help="every site")
 
+    _add_export(commands, shared)
+
     forget = commands.add_parser(
         "forget", parents=[shared], help="remove a person's name and rights for good"
     )
@@ -78,6 +83,16 @@ def parser() -> argparse.ArgumentParser:
     token.add_argument("site", help="name or id")
     commands.add_parser("health", parents=[shared], help="how the cloud's parts are")
     return top
+
+
+def _add_export(commands: Any, shared: argparse.ArgumentParser) -> None:
+    export = commands.add_parser(
+        "export", parents=[shared], help="the charge lines of a month that is over, the same ones each time"
+    )
+    export.add_argument("--site", required=True, help="name or id")
+    export.add_argument("--month", required=True, metavar="YYYY-MM", help="for example 2026-11")
+    export.add_argument("--csv", action="store_true", help="a table for spreadsheets and programs, in kWh")
+    export.add_argument("--out", type=Path, metavar="FILE", help="write the lines there (default: stdout)")
 
 
 def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """The billing part of the SQL store: charge lines and closed months.
 
-A line is written once, in the transaction that looked at its session's facts, and is never changed but for its
+A line is written once, in the transaction that looked at its session's facts, and never changed but for its
 month, which is filled in when that month is closed. What has a month is what was exported, for ever.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Row, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.charge_lines import ChargeLine, booked, due, waiting
+from cloud.charge_lines import ChargeLine, Standing, booked, due, waiting
 from cloud.store import schema
 from cloud.store.engine import Database, whole
 from cloud.store.projection import SESSION_KINDS
@@ -52,11 +52,11 @@ class ChargePart:
             return list(await tx.scalars(query.order_by(session.c.session).limit(limit)))
 
     @whole
-    async def bill(self, site: str, sessions: Sequence[str], now_ms: int) -> dict[str, str]:
+    async def bill(self, site: str, sessions: Sequence[str], now_ms: int) -> list[Standing]:
         if not sessions:
-            return {}
+            return []
         table = schema.charge_line
-        why: dict[str, str] = {}
+        held: list[Standing] = []
         async with self._db.write() as tx:
             await _lock(tx, site)
             told = await _facts_of(tx, site, sessions)
@@ -67,12 +67,12 @@ class ChargePart:
             fresh: list[ChargeLine] = []
             for session in sessions:
                 fresh += due(site, told[session], written.get(session, ()))
-                if reason := waiting(told[session]):
-                    why[session] = reason
+                if (standing := waiting(told[session])) is not None:
+                    held.append(standing)
             if fresh:
                 values = [{"site": site, "made_ms": now_ms, **msgspec.structs.asdict(line)} for line in fresh]
                 await tx.execute(table.insert(), values)
-        return why
+        return held
 
     @whole
     async def close_month(
@@ -118,15 +118,14 @@ class ChargePart:
         query = select(table).where(table.c.site == claims.site, table.c.month == month)
         if not is_staff(claims):
             query = query.where(table.c.principal == claims.principal)
+        order = (table.c.at_ms, table.c.session, table.c.revision)
         if after:
-            at_ms, _, line_id = after.partition(_BAR)
-            if not at_ms.lstrip("-").isdigit():
-                raise Refused(Code.BAD_REQUEST, "`after` is the `next` of the page before")
-            query = query.where(tuple_(table.c.at_ms, table.c.id) > (int(at_ms), line_id))
-        query = query.order_by(table.c.at_ms, table.c.id).limit(limit + 1)
+            query = query.where(tuple_(*order) > _cursor(after))
+        query = query.order_by(*order).limit(limit + 1)
         async with self._db.read() as tx:
             lines = [_line(row) for row in await tx.execute(query)]
-        more = f"{lines[limit - 1].at_ms}{_BAR}{lines[limit - 1].id}" if len(lines) > limit else ""
+        last = lines[limit - 1] if len(lines) > limit else None
+        more = f"{last.at_ms}{_BAR}{last.revision}{_BAR}{last.session}" if last else ""
         return Page(rows=tuple(lines[:limit]), next=more)
 
     @whole
@@ -172,6 +171,14 @@ async def _facts_of(tx: AsyncConnection, site: str, sessions: Sequence[str]) -> 
         if session in found:  # a newer box's kind is kept as bytes, and says nothing yet
             found[session].append(fact)
     return found
+
+
+def _cursor(after: str) -> tuple[int, str, int]:
+    at_ms, _, rest = after.partition(_BAR)
+    revision, _, session = rest.partition(_BAR)
+    if not (at_ms.isdecimal() and revision.isdecimal() and at_ms.isascii() and revision.isascii()):
+        raise Refused(Code.BAD_REQUEST, "`after` is the `next` of the page before")
+    return int(at_ms), session, int(revision)
 
 
 def _line(row: Row[Any]) -> ChargeLine:

@@ -252,7 +252,7 @@ charge_line = Table(
     Column("month", Text, nullable=False),
     Column("made_ms", BigInteger, nullable=False),
     UniqueConstraint("site", "session", "revision"),
-    Index("ix_charge_line_month", "site", "month", "at_ms", "id"),
+    Index("ix_charge_line_month", "site", "month", "at_ms", "session", "revision"),
 )
 
 # Months that were exported; what comes for them later goes into the next.

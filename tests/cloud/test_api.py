@@ -118,7 +118,13 @@ async def test_metrics_are_told_on_this_machine(cloud: Cloud, box: FakeBox) -> N
 
 async def test_openapi_describes_the_routes_from_their_structs(cloud: Cloud) -> None:
     told = (await get(cloud, "/v1/schema/openapi.json")).json()
-    assert set(told["paths"]) == {"/healthz", "/v1/enrolments", "/v1/token", "/v1/sites/{site}/sessions"}
+    assert set(told["paths"]) == {
+        "/healthz",
+        "/v1/enrolments",
+        "/v1/token",
+        "/v1/sites/{site}/sessions",
+        "/v1/sites/{site}/charge-lines",
+    }
     assert "energy_wh" in str(told["components"]["schemas"])
 
 

@@ -65,4 +65,6 @@ def _charge_line() -> None:
         sa.PrimaryKeyConstraint("site", "id", name=op.f("pk_charge_line")),
         sa.UniqueConstraint("site", "session", "revision", name="uq_charge_line_site_session_revision"),
     )
-    op.create_index("ix_charge_line_month", "charge_line", ["site", "month", "at_ms", "id"], unique=False)
+    op.create_index(
+        "ix_charge_line_month", "charge_line", ["site", "month", "at_ms", "session", "revision"], unique=False
+    )
