@@ -35,6 +35,10 @@ class Name(StrEnum):
     INSTALL_CERTIFICATE = "install_certificate"
     DELETE_CERTIFICATE = "delete_certificate"
     LIST_CERTIFICATES = "list_certificates"
+    LIMIT = "limit"
+    CLEAR_LIMIT = "clear_limit"
+    READ_LIMIT = "read_limit"
+    ADJUST = "adjust"
     ADOPT = "adopt"
 
 
@@ -149,6 +153,43 @@ class ListCertificates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     use: CertificateUse = "central_system"
 
 
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Charge with at most so many amperes for each phase; the lowest limit of all ranks is in force.
+
+    With `session`: that charge alone, a driver's own. `safety`: the installer's, of the whole charger, which
+    nobody exceeds. Else the operator's, of a connector or of the whole. `expect`: the revision of the limits
+    that it was based on.
+    """
+
+    limit_a: float
+    session: str = ""
+    safety: bool = False
+    expect: int | None = None
+
+
+class ClearLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lift a limit; fields as for `Limit`."""
+
+    session: str = ""
+    safety: bool = False
+    expect: int | None = None
+
+
+class ReadLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask the charger what it allows on a connector now."""
+
+
+class Adjust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Put a value over what is known of a charger's model (None: take it away again).
+
+    `trait`: a field of `edge.core.traits.Traits`. `expect`: the revision that it was based on.
+    """
+
+    trait: str
+    value: Any = None
+    expect: int | None = None
+
+
 class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Take a charger into the site, also before it first dials, or give an adopted one another name."""
 
@@ -171,6 +212,10 @@ Args = (
     | InstallCertificate
     | DeleteCertificate
     | ListCertificates
+    | Limit
+    | ClearLimit
+    | ReadLimit
+    | Adjust
     | Adopt
 )
 
@@ -208,6 +253,10 @@ CLASSES: dict[Name, Class] = {
     Name.INSTALL_CERTIFICATE: Class(InstallCertificate, Repeat.AT_MOST_ONCE, _STAFF, 300_000),
     Name.DELETE_CERTIFICATE: Class(DeleteCertificate, Repeat.AT_MOST_ONCE, _STAFF, 300_000),
     Name.LIST_CERTIFICATES: Class(ListCertificates, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
+    Name.LIMIT: Class(Limit, Repeat.UNTIL_CONFIRMED, _ALL, 300_000, urgent=True),
+    Name.CLEAR_LIMIT: Class(ClearLimit, Repeat.UNTIL_CONFIRMED, _ALL, 300_000),
+    Name.READ_LIMIT: Class(ReadLimit, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
+    Name.ADJUST: Class(Adjust, Repeat.LOCAL, frozenset({Role.INSTALLER, Role.LOCAL}), 60_000),
     Name.ADOPT: Class(Adopt, Repeat.LOCAL, _SITE, 60_000),
 }
 

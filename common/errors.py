@@ -53,6 +53,11 @@ class Code(StrEnum):
     TRANSFER_FAILED = "transfer_failed"
     FIRMWARE_FAILED = "firmware_failed"
     SIGNATURE_NEEDED = "signature_needed"
+    LIMIT_TOO_LOW = "limit_too_low"
+    LIMIT_REFUSED = "limit_refused"
+    LIMIT_UNPROVEN = "limit_unproven"
+    REPLACED = "replaced"
+    CHANGED_MEANWHILE = "changed_meanwhile"
     # RemoteFault
     PROTOCOL = "protocol"
     UNTRUSTED_PEER = "untrusted_peer"
@@ -157,6 +162,23 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.SIGNATURE_NEEDED: (
         "This charger takes signed firmware only.",
         "Add the file together with its maker's signature and certificate.",
+    ),
+    Code.LIMIT_TOO_LOW: (
+        "Below 6 A for each connector no car can charge, and this charger may end the charge over it.",
+        "Choose 6 A or more, or stop the charge.",
+    ),
+    Code.LIMIT_REFUSED: (
+        "The charger refused the limit; what was in force before still is.",
+        "Set it at the charger itself, or ask its maker how it takes charging profiles.",
+    ),
+    Code.LIMIT_UNPROVEN: (
+        "The charger has not shown yet that it keeps to the limit.",
+        "Look at the current that it draws, and do not rely on the limit until it is shown as proven.",
+    ),
+    Code.REPLACED: ("A later command took the place of this one.", "Look at the limit that is in force."),
+    Code.CHANGED_MEANWHILE: (
+        "Somebody else has changed that meanwhile.",
+        "Look at it again, then decide anew.",
     ),
     Code.PROTOCOL: ("The other side sent something that does not belong here.", "Update both sides."),
     Code.UNTRUSTED_PEER: (

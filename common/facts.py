@@ -28,6 +28,7 @@ from common.progress import (
     SessionLearned as SessionLearned,
 )
 from common.thinning import Thinned as Thinned
+from common.tuning import BODIES as _TUNING
 from common.upkeep import (
     CapabilityLearned as CapabilityLearned,
 )
@@ -317,7 +318,7 @@ BODIES: dict[str, type[Body]] = {
         ClockStepped,
         SecurityNoted,
     )
-}
+} | {body.KIND: body for body in _TUNING}
 
 
 class UnknownBody(Body, frozen=True, kw_only=True):

@@ -119,9 +119,11 @@ def authorize(claims: Claims, name: Name, target: Target, args: commands.Args, v
         raise Refused(Code.UNKNOWN_CHARGER, target.charger)
     if not charger.adopted:
         raise Refused(Code.UNKNOWN_CHARGER, f"{target.charger} is waiting to be adopted")
+    if isinstance(args, commands.Limit | commands.ClearLimit):
+        _may_limit(claims, args)
     if is_staff(claims):
         return
-    if isinstance(args, commands.Stop):
+    if isinstance(args, commands.Stop | commands.Limit | commands.ClearLimit):
         session = view.sessions.get(args.session)
         if session is None or session.charger != target.charger:
             raise Refused(Code.UNKNOWN_SESSION)
@@ -129,6 +131,14 @@ def authorize(claims: Claims, name: Name, target: Target, args: commands.Args, v
             raise Refused(Code.NOT_YOUR_SESSION)
     if isinstance(args, commands.Unlock):
         _may_unlock(claims, charger, target, view)
+
+
+def _may_limit(claims: Claims, args: commands.Limit | commands.ClearLimit) -> None:
+    # The order of ranks (design §8) is kept by the core; here is who may speak in which.
+    if args.safety and claims.role not in (Role.INSTALLER, Role.LOCAL):
+        raise Refused(Code.NOT_PERMITTED, "the safety limit is the installer's")
+    if not is_staff(claims) and not args.session:
+        raise Refused(Code.NOT_PERMITTED, "a driver limits a charge of their own")
 
 
 def _may_unlock(claims: Claims, charger: ChargerView, target: Target, view: View) -> None:

@@ -32,7 +32,7 @@ from common.ports import Clock, Ids
 from common.wire import Snapshot, encode
 from edge.bus import Bus, Follower
 from edge.chargers.ports import ReplyTo
-from edge.core import engine, inputs
+from edge.core import configuration, engine, inputs
 from edge.core.engine import SiteState
 from edge.gate import ENDS, Asked, Gate, Progress, Watchers, hand
 from edge.journal.journal import Journal
@@ -94,7 +94,7 @@ class Gateway:
         self.failed = self._loop.create_future()
         self._requests = requests
         self._journal.start(self._loop, self._committed, self._commit_failed)
-        self._decide(inputs.Started(), None)
+        self._decide(inputs.Started(settings=dict(configuration.DEFAULTS)), None)
 
     async def stop(self) -> None:
         """Write what is pending and a snapshot; later inputs are ignored.

@@ -171,4 +171,5 @@ def _call_ended(request: Request, answer: Answer) -> CallEnded:
         answer=answer.answer,
         detail=answer.detail,
         result=answer.result,
+        context=request.context,
     )

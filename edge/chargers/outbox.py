@@ -11,7 +11,8 @@ A charger serves one call at a time (OCPP-J 1.6 §4.1.1), so there is one outsta
    it. It ends as `timeout`; a late answer is still matched and reported. Another stop is never abandoned.
 3. Housekeeping waits for the charger's Boot or a grace (quirk 35), and for the end of every session.
 4. Expiry is looked at right before a call leaves. Nothing expired is ever sent.
-5. Identical housekeeping that waits shares one call; each request gets its own end.
+5. Identical housekeeping that waits shares one call; each request gets its own end. A limit that waits is
+   replaced by a later one of its slot.
 6. After `deaf_after` timeouts in a row the charger is deaf (quirk 32): housekeeping ends at once, the rest is
    still tried, and any answer makes it hear again.
 """
@@ -29,8 +30,10 @@ from edge.core.inputs import (
     Action,
     ChangeAvailability,
     ClearAuthorizationCache,
+    ClearLimit,
     GetVariables,
     Request,
+    SetLimit,
     SetVariable,
     TriggerStatus,
 )
@@ -39,6 +42,7 @@ from edge.core.inputs import (
 _IDEMPOTENT: Final = (SetVariable, GetVariables, ClearAuthorizationCache, TriggerStatus, ChangeAvailability)
 
 DISCONNECTED: Final = "the charger disconnected"
+REPLACED: Final = "a later limit took its place"
 EXPIRED: Final = "expired before it could be sent"
 QUEUE_FULL: Final = "queue full"
 DEAF: Final = "the charger has stopped answering calls; restart it if this lasts"
@@ -138,12 +142,12 @@ class Outbox:
         """Take a request in. Returns what ended instead: itself, or the least one it pushed out."""
         if self.deaf and request.priority == PRIORITY_HOUSEKEEPING:
             return (Ended(request, "not_sent", DEAF),)
-        pushed_out: tuple[Ended, ...] = ()
+        pushed_out: tuple[Ended, ...] = self._replaced(request)
         if len(self) >= self._limits.queue_max:
             last = max(self._waiting, key=lambda entry: (entry.priority, entry.order))
             if last.priority <= request.priority:
                 return (Ended(request, "not_sent", QUEUE_FULL),)
-            pushed_out = (Ended(last.requests.pop(), "not_sent", QUEUE_FULL),)
+            pushed_out += (Ended(last.requests.pop(), "not_sent", QUEUE_FULL),)
             last.expires.pop()
             if not last.requests:
                 self._waiting.remove(last)
@@ -156,6 +160,19 @@ class Outbox:
             self._order += 1
             self._waiting.append(_Waiting([request], [expires], self._order))
         return pushed_out
+
+    def _replaced(self, request: Request) -> tuple[Ended, ...]:
+        """Take out limits of the same slot that wait: the latest counts (design §2.3)."""
+        action = request.action
+        if not isinstance(action, SetLimit | ClearLimit):
+            return ()
+        over: list[Ended] = []
+        for entry in list(self._waiting):
+            other = entry.action
+            if isinstance(other, SetLimit | ClearLimit) and _slot(other) == _slot(action):
+                self._waiting.remove(entry)
+                over += [Ended(one, "not_sent", REPLACED) for one in entry.requests]
+        return tuple(over)
 
     def _twin(self, request: Request) -> _Waiting | None:
         """Return the waiting call that does what `request` asks, unless something came between them."""
@@ -284,3 +301,7 @@ class Outbox:
         dropped = [entry for entry in self._waiting if entry.priority == PRIORITY_HOUSEKEEPING]
         self._waiting = [entry for entry in self._waiting if entry.priority != PRIORITY_HOUSEKEEPING]
         return [Ended(request, "not_sent", DEAF) for entry in dropped for request in entry.requests]
+
+
+def _slot(action: SetLimit | ClearLimit) -> tuple[str, int]:
+    return action.scope, action.evse

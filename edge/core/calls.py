@@ -27,6 +27,7 @@ _PRIORITIES: Final[dict[str, int]] = {
     # Asked when something is wrong, which is seldom when no car is there.
     Name.FETCH_DIAGNOSTICS: inputs.PRIORITY_START,
     Name.TRIGGER: inputs.PRIORITY_START,
+    Name.READ_LIMIT: inputs.PRIORITY_START,
 }
 
 
@@ -100,5 +101,8 @@ def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Ac
             return inputs.ListCertificates(args.use)
         case commands.UpdateFirmware() | commands.FetchDiagnostics() | commands.Trigger():
             return steps.action(step, order.id, args, order.evse, now_ms)
-        case commands.Adopt():
-            return None
+        case commands.ReadLimit():
+            traits = state.look(order.charger).tuning.traits
+            return inputs.ReadLimit(evse, traits.watts, traits.phases or 3)
+        case commands.Limit() | commands.ClearLimit() | commands.Adjust() | commands.Adopt():
+            return None  # the box's own, or not one call (`limit_orders`)

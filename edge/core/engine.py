@@ -24,11 +24,14 @@ from edge.core import (
     asking,
     authorization,
     certificates,
+    configuration,
     connector,
     identity,
     inputs,
     intents,
     ledger,
+    limit_orders,
+    limiting,
     metering,
     orders,
     orphans,
@@ -36,6 +39,7 @@ from edge.core import (
     station,
     stops,
     transfers,
+    tuned,
 )
 from edge.core.inputs import Decision, Input
 from edge.core.state import NEVER, Draft, SiteState
@@ -80,10 +84,17 @@ def _ticked(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     connector.due(state, draft, now_ms)
     sessions.due(state, draft, now_ms)
     orders.due(state, draft, now_ms, draft.settled())
+    limit_orders.due(state, draft, now_ms)
     return draft.decision()
 
 
+def _measured(state: SiteState, given: inputs.MeterReported, now_ms: int, ids: Ids) -> Decision:
+    return tuned.measured(state, given, metering.measured(state, given), now_ms)
+
+
 def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids) -> Decision:
+    if given.context is not None:
+        return tuned.call_ended(state, given, now_ms, ids)
     if given.command is not None:
         return orders.answered(state, given, now_ms)
     for own in (asking.answered(state, given), certificates.delivered(given)):
@@ -93,7 +104,7 @@ def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids
 
 
 _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision]]] = {
-    inputs.MeterReported: lambda state, given, _now, _ids: metering.measured(state, given),
+    inputs.MeterReported: _measured,
     inputs.StatusReported: connector.reported,
     inputs.AuthorizeAsked: lambda state, given, now, _ids: authorization.asked(state, given, now),
     inputs.TransactionStarted: ledger.begun,
@@ -111,7 +122,7 @@ _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision
     inputs.Booted: lambda state, given, _now, _ids: station.booted(state, given),
     inputs.Unreadable: _unreadable,
     inputs.Note: lambda state, given, now, _ids: station.noted(state, given, now),
-    inputs.Started: lambda state, _given, _now, _ids: station.restarted(state),
+    inputs.Started: lambda state, given, _now, _ids: station.restarted(state, given),
     inputs.Tick: _ticked,
 }
 
@@ -161,11 +172,23 @@ def apply(state: SiteState, fact: facts.Fact) -> SiteState:
 def _changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> None:
     stepped = connector.changed(state, body, at_ms)
     sessions.connector_stepped(state, body, stepped, at_ms)
+    tuned.look_again(state, body.charger, at_ms)
 
 
 def _ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     sessions.ended(state, body, at_ms)
     transfers.calm(state, body.charger, at_ms)
+    tuned.session_ended(state, body, at_ms)
+
+
+def _seen(state: SiteState, body: facts.ChargerSeen, at_ms: int) -> None:
+    station.seen(state, body, at_ms)
+    tuned.seen(state, body, at_ms)
+
+
+def _booted(state: SiteState, body: facts.ChargerBooted, at_ms: int) -> None:
+    station.started_anew(state, body, at_ms)
+    tuned.started_anew(state, body, at_ms)
 
 
 _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] = {
@@ -180,14 +203,15 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.CommandConfirmed: orders.confirmed,
     facts.CommandSettled: orders.settled,
     facts.AuthorizationChanged: authorization.changed,
-    facts.ChargerSeen: station.seen,
+    facts.ChargerSeen: _seen,
     facts.ChargerAdopted: station.adopted,
-    facts.ChargerBooted: station.started_anew,
+    facts.ChargerBooted: _booted,
     facts.ChargerLost: station.lost,
     facts.FirmwareChanged: transfers.firmware_changed,
     facts.UploadChanged: transfers.upload_changed,
     facts.CapabilityLearned: transfers.learned,
     facts.CertificateChanged: certificates.changed,
+    **tuned.APPLIERS,
 }
 
 
@@ -214,6 +238,8 @@ def next_due(state: SiteState) -> int:
             *connector.timers(state, known),
             *sessions.timers(known),
             *orders.timers(state, charger),
+            *configuration.timers(state, known),
+            *limiting.timers(known),
         ):
             earliest = min(earliest, at_ms)
     return earliest

@@ -80,6 +80,21 @@ from edge.core.requests import (
     SetVariable as SetVariable,
 )
 from edge.core.requests import (
+    ClearLimit as ClearLimit,
+)
+from edge.core.requests import (
+    ReadLimit as ReadLimit,
+)
+from edge.core.requests import (
+    ReadSettings as ReadSettings,
+)
+from edge.core.requests import (
+    SetLimit as SetLimit,
+)
+from edge.core.requests import (
+    WriteSetting as WriteSetting,
+)
+from edge.core.requests import (
     StartCharge as StartCharge,
 )
 from edge.core.requests import (
@@ -144,6 +159,7 @@ class Booted(FromCharger, frozen=True, kw_only=True):
     model: str = ""
     serial: str = ""
     firmware: str = ""
+    traits: dict[str, Any] = {}  #: what is known of such a model beforehand, as far as it departs (`traits`)
 
 
 class StatusReported(FromCharger, frozen=True, kw_only=True):
@@ -251,6 +267,7 @@ class CallEnded(FromCharger, frozen=True, kw_only=True):
     answer: str
     detail: str = ""
     result: dict[str, Any] = {}
+    context: Any = None  #: the request's own
 
 
 class ProgressReported(FromCharger, frozen=True, kw_only=True):
@@ -329,7 +346,12 @@ class Note(Input, frozen=True, kw_only=True):
 
 
 class Started(Input, frozen=True):
-    """The process came up on a recovered state: nothing is connected, nothing is in flight."""
+    """The process came up on a recovered state: nothing is connected, nothing is in flight.
+
+    `settings`: what this version wants every charger to be set to (`configuration.DEFAULTS`).
+    """
+
+    settings: dict[str, tuple[str, ...]] = {}
 
 
 class Tick(Input, frozen=True):

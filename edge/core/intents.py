@@ -17,7 +17,7 @@ from common import commands, facts, policy, view
 from common.commands import CLASSES, Name
 from common.domain import ConnectorState, iso
 from common.errors import Code, PlugsideError, Refused, error
-from edge.core import calls, inputs, orders, outcomes, steps, transfers
+from edge.core import calls, inputs, limit_orders, limits, orders, outcomes, steps, transfers, tuned
 from edge.core.inputs import CommandReceived, CommandReply
 from edge.core.state import Draft, Order, SiteState, Station
 
@@ -31,7 +31,9 @@ ID_CHARS_MAX: Final = 64
 NAME_CHARS_MAX: Final = 64
 
 #: These stay true while a charger is away, and are sent when it comes back; the others need it now.
-_WAITS: Final = frozenset({Name.STOP, Name.AVAILABILITY, Name.CONFIGURE, Name.UPDATE_FIRMWARE})
+_WAITS: Final = frozenset(
+    {Name.STOP, Name.AVAILABILITY, Name.CONFIGURE, Name.UPDATE_FIRMWARE, *limit_orders.NAMES}
+)
 
 _S = ConnectorState
 _FREE: Final = frozenset({_S.UNKNOWN, _S.AVAILABLE, _S.PREPARING})
@@ -159,6 +161,9 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         if len(given.args.name) > NAME_CHARS_MAX or not given.args.name.isprintable():
             raise Refused(Code.BAD_REQUEST, f"a name has {NAME_CHARS_MAX} printable characters at most")
         return None
+    if isinstance(given.args, commands.Adjust):
+        tuned.judge(state, given, given.args)
+        return None
     if not station.online and given.name not in _WAITS:
         raise error(Code.CHARGER_OFFLINE)
     match given.args:
@@ -176,6 +181,10 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         case commands.UpdateFirmware() | commands.FetchDiagnostics() | commands.Trigger():
             transfers.judge(state, given)
             return given.target.evse
+        case commands.Limit() | commands.ClearLimit():
+            return limit_orders.judge(state, given, given.args)
+        case commands.ReadLimit():
+            return _only(station, given)
     return None
 
 
@@ -252,7 +261,7 @@ def _choice(station: Station) -> str:
 def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms: int) -> inputs.Decision:
     draft = Draft()
     args = given.args
-    session = args.session if isinstance(args, commands.Stop) else None
+    session = getattr(args, "session", "") or None
     station = state.look(given.target.charger)
     place = station.places.get(evse) if evse else None
     body = facts.CommandAccepted(
@@ -275,11 +284,16 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
     if isinstance(args, commands.Adopt):
         draft.facts.append(facts.ChargerAdopted(charger=given.target.charger, name=args.name))
         outcomes.settle(draft, order, "succeeded")
+    elif isinstance(args, commands.Adjust):
+        draft.facts.append(tuned.adjusted(station, given.target.charger, args))
+        outcomes.settle(draft, order, "succeeded")
+    elif isinstance(args, commands.Limit | commands.ClearLimit):
+        limit_orders.begin(state, draft, order, args, given.claims.role, now_ms)
     elif session is not None and _is_over(station, session):
         outcomes.settle(draft, order, "succeeded", session=session)
     elif order.name in steps.STEPPED:
         transfers.begin(state, draft, order, now_ms)
-    elif station.online:
+    elif station.online and not (order.name == Name.START and limits.holds(station)):
         calls.send(state, draft, order, now_ms)
     return draft.decision()
 

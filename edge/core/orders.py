@@ -24,7 +24,7 @@ from common import facts
 from common.commands import Name
 from common.domain import ConnectorState, from_iso
 from common.errors import Code
-from edge.core import calls, inputs, outcomes, steps, transfers
+from edge.core import calls, inputs, limit_orders, outcomes, steps, transfers
 from edge.core.identity import minted_tag
 from edge.core.state import (
     MINTED_MAX,
@@ -52,7 +52,7 @@ _SEEN_BY_ANSWER: Final = frozenset(
     {
         *(Name.UNLOCK, Name.CONFIGURE, Name.READ_CONFIGURATION, Name.CLEAR_CACHE),
         *(Name.MESSAGE, Name.AVAILABILITY),
-        *(Name.INSTALL_CERTIFICATE, Name.DELETE_CERTIFICATE, Name.LIST_CERTIFICATES),
+        *(Name.INSTALL_CERTIFICATE, Name.DELETE_CERTIFICATE, Name.LIST_CERTIFICATES, Name.READ_LIMIT),
     }
 )
 
@@ -191,6 +191,8 @@ def timers(state: SiteState, charger: str) -> Iterable[int]:
 def _end_ms(order: Order) -> int:
     if order.name in steps.STEPPED:
         return transfers.end_ms(order)
+    if order.name == Name.START and order.attempt == 0:
+        return order.expires_ms  # it waits for the safety limit (`limits.holds`)
     if order.name in WINDOW_MS:
         return order.accepted_ms + WINDOW_MS[order.name]
     if calls.at_most_once(order):
@@ -203,7 +205,7 @@ def _end_ms(order: Order) -> int:
 
 
 def _resend_ms(order: Order, ready_ms: int) -> int:
-    if calls.at_most_once(order) or order.answer in _DONE:
+    if calls.at_most_once(order) or order.answer in _DONE or order.name in limit_orders.NAMES:
         return 2**62
     if order.attempt == 0:
         return ready_ms
@@ -212,6 +214,9 @@ def _resend_ms(order: Order, ready_ms: int) -> int:
 
 
 def _give_up(draft: Draft, order: Order) -> None:
+    if order.name in limit_orders.NAMES:
+        limit_orders.expired(draft, order)
+        return
     if order.attempt == 0:
         outcomes.settle(draft, order, "failed", Code.EXPIRED)
     elif order.name == Name.START and order.answer in _DONE:

@@ -6,6 +6,8 @@ action into a call of its version, and a reply into an answer. No rule stands he
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -22,6 +24,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     expires_ms: int
     urgent: bool = False  #: leaves at once, not held until its fact is on disk
+    context: Any = None  #: whoever asked gets it back with the call's end, as it is
 
 
 PRIORITY_STOP, PRIORITY_LIMIT, PRIORITY_START, PRIORITY_HOUSEKEEPING = range(4)
@@ -83,6 +86,50 @@ class AskTransaction(msgspec.Struct, frozen=True, tag=True):
     """Ask whether a transaction goes on, and whether events of it wait to be sent (2.x)."""
 
     transaction: str
+
+
+class ReadSettings(msgspec.Struct, frozen=True, tag=True):
+    """Read settings, by our names (`edge.core.configuration`)."""
+
+    names: tuple[str, ...]
+
+
+class WriteSetting(msgspec.Struct, frozen=True, tag=True):
+    """Set one setting, by our name and in our form."""
+
+    name: str
+    value: str
+
+
+class SetLimit(msgspec.Struct, frozen=True, tag=True):
+    """Put a limit into a slot (`edge.core.limits`), in the place of what it held.
+
+    `limit_a` is for each phase; `watts`: to be said in watts, of all `phases` together. `relative`: the
+    schedule counts from the start of the charge. `now_ms`: site time, from which an absolute one counts.
+    """
+
+    evse: int
+    scope: str  #: default | session | station
+    transaction: str
+    limit_a: float
+    level: int
+    relative: bool
+    watts: bool
+    phases: int
+    now_ms: int
+
+
+class ClearLimit(msgspec.Struct, frozen=True, tag=True):
+    evse: int
+    scope: str
+
+
+class ReadLimit(msgspec.Struct, frozen=True, tag=True):
+    """Ask what the charger allows on a connector from now on, by all that it has been told."""
+
+    evse: int
+    watts: bool
+    phases: int = 3
 
 
 class FetchLog(msgspec.Struct, frozen=True, tag=True):
@@ -152,6 +199,11 @@ Action = (
     | VendorMessage
     | TriggerStatus
     | AskTransaction
+    | ReadSettings
+    | WriteSetting
+    | SetLimit
+    | ClearLimit
+    | ReadLimit
     | FetchLog
     | UpdateFirmware
     | Trigger

@@ -17,6 +17,7 @@ from common.view import View
 from edge.core.inputs import CommandReply, Decision, Reply, Request
 from edge.core.meter import Registers, Seen
 from edge.core.sequence import Sequence
+from edge.core.tuning import Model, OfflinePolicy, Tuning
 
 NEVER = 2**62
 
@@ -126,6 +127,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     update: str = ""  #: the last word about a firmware update
     upload: str = ""  #: the last word about a log's upload
     signing_ms: int = 0  #: when a certificate was last refused to it
+    tuning: Tuning = msgspec.field(default_factory=Tuning)
     places: dict[int, Place] = {}
     sessions: dict[str, Session] = {}
     minted: dict[str, Minted] = {}
@@ -194,6 +196,9 @@ class SiteState(msgspec.Struct):
     settled: list[str] = []
     tags: dict[str, Tag] = {}
     unknown_tags: dict[str, int] = {}
+    models: dict[str, Model] = {}  #: what was learned of each vendor, model and firmware
+    wanted: dict[str, tuple[str, ...]] = {}  #: what chargers should be set to; empty = they are left alone
+    offline: OfflinePolicy = OfflinePolicy()
     seen_ms: int = 0
     wake_ms: int = NEVER
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from common import facts, view
 from common.ports import Ids
-from edge.core import connector, inputs, orders, sessions, transfers
+from edge.core import configuration, connector, inputs, orders, sessions, transfers, tuned
 from edge.core.state import Draft, SiteState, Station
 
 #: After a connection without Boot or status: ask for statuses, and send again what may wait. Chargers that
@@ -87,6 +87,7 @@ def waiting(state: SiteState, given: inputs.StationWaiting, now_ms: int) -> inpu
 def booted(state: SiteState, given: inputs.Booted) -> inputs.Decision:
     """The charger started anew. An adopted charger is always accepted (quirk 38)."""
     draft = Draft()
+    tuned.booted(draft, state.look(given.charger), given)
     draft.facts.append(
         facts.ChargerBooted(
             charger=given.charger,
@@ -116,16 +117,17 @@ def noted(state: SiteState, given: inputs.Note, now_ms: int) -> inputs.Decision:
     return draft.decision()
 
 
-def restarted(state: SiteState) -> inputs.Decision:
+def restarted(state: SiteState, given: inputs.Started) -> inputs.Decision:
     """The process came up: no charger is connected yet, whatever the facts said last."""
     lost = [_lost(charger, "restart") for charger, station in state.stations.items() if station.online]
-    return inputs.Decision(facts=tuple(lost))
+    return inputs.Decision(facts=(*lost, *configuration.told(state, given.settings)))
 
 
 def questions(state: SiteState, now_ms: int, ids: Ids) -> Draft:
     """What should be asked of chargers again by now."""
     draft = Draft()
     connector.questions(state, draft, now_ms, ids)
+    configuration.due(state, draft, now_ms, ids)
     return draft
 
 

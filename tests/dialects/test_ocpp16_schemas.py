@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from ocpp.messages import MessageType, get_validator
 
 from common.errors import LocalFault
+from edge.chargers.ocpp16 import charging as ch
 from edge.chargers.ocpp16 import commands as c
 from edge.chargers.ocpp16 import messages as m
 from edge.chargers.ocpp16 import upkeep as u
 from edge.chargers.ocpp16.schemas import Kind, OutgoingInvalid, check_outgoing
 from edge.chargers.shared.payload import Payload, encode
+from edge.core import inputs as core
 from tests.dialects.ocpp16_oracle import messages, schema
 
 NOW = "2026-03-01T12:00:00Z"
@@ -59,6 +61,20 @@ CALLS: list[tuple[str, Payload]] = [
     ("DeleteCertificate", u.DeleteCertificate(u.CertificateHashData("SHA384", "aa", "bb", "01"))),
     ("GetInstalledCertificateIds", u.GetInstalledCertificateIds("CentralSystemRootCertificate")),
     ("UnlockConnector", c.UnlockConnector(1)),
+    *(
+        (type(call).__name__, call)
+        for call in (
+            ch.request_for(action)
+            for action in (
+                core.SetLimit(1, "session", "7", 16.1, 1, False, False, 3, 1_750_000_000_000),
+                core.SetLimit(0, "default", "", 6.9, 0, True, True, 3, 1_750_000_000_000),
+                core.SetLimit(0, "station", "", 32, 0, False, False, 3, 1_750_000_000_000),
+                core.ClearLimit(1, "session"),
+                core.ReadLimit(1, watts=False),
+            )
+        )
+        if call is not None
+    ),
 ]
 
 

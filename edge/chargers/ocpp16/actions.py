@@ -13,7 +13,7 @@ import msgspec
 
 from edge.chargers.dialect import Answer, Unsendable
 from edge.chargers.frames import CallError, RpcError
-from edge.chargers.ocpp16 import commands, upkeep
+from edge.chargers.ocpp16 import charging, commands, settings, upkeep
 from edge.chargers.ocpp16.messages import DataTransfer, UnreadablePayload
 from edge.chargers.shared.payload import Payload
 from edge.core import inputs as core
@@ -29,6 +29,7 @@ _MEANINGS: Final = {
     "unlockfailed": "rejected",
     "failed": "rejected",
     "notfound": "rejected",
+    "unknown": "rejected",
     "acceptedcanceled": "accepted",
     "invalidcertificate": "rejected",
     "revokedcertificate": "rejected",
@@ -83,8 +84,13 @@ def request_for(action: core.Action) -> Payload:
             return DataTransfer(
                 vendor_id=action.vendor, message_id=action.message or None, data=action.data or None
             )
+        case core.ReadSettings():
+            return commands.GetConfiguration(key=tuple(map(settings.key, action.names)))
+        case core.WriteSetting():
+            told = settings.value(action.name, action.value)
+            return commands.ChangeConfiguration(key=settings.key(action.name), value=told)
         case _:
-            request = upkeep.request_for(action)
+            request = upkeep.request_for(action) or charging.request_for(action)
             if request is None:
                 raise Unsendable(f"OCPP 1.6 cannot say {type(action).__name__}")
             return request
@@ -114,8 +120,10 @@ def meaning(action: core.Action, payload: msgspec.Raw) -> Answer:
     except UnreadablePayload as wrong:
         return Answer("error", f"the charger's answer could not be read: {wrong.reason}")
     if isinstance(read, commands.GetConfigurationResponse):
-        return Answer("accepted", result=_configuration(read), violations=violations)
-    known = upkeep.meaning(read, violations)
+        asked = action.names if isinstance(action, core.ReadSettings) else None
+        told = _configuration(read) if asked is None else settings.told(read, asked)
+        return Answer("accepted", result=told, violations=violations)
+    known = upkeep.meaning(read, violations) or charging.meaning(action, read, violations)
     if known is not None:
         return known
     assert isinstance(read, _WORDED)

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from edge.chargers.ocpp16 import upkeep
+from edge.chargers.ocpp16 import charging, upkeep
 from edge.chargers.ocpp16.messages import DataTransfer
 from edge.chargers.shared.coerce import Reader
 from edge.chargers.shared.payload import Blob, ConfigText, Opt, Payload, Text
@@ -119,7 +119,7 @@ COMMANDS: Final[dict[str, type[Payload]]] = {
         Reset,
         UnlockConnector,
     )
-} | upkeep.COMMANDS
+} | upkeep.COMMANDS | charging.COMMANDS
 
 #: What a charger answers, by action.
 ANSWERS: Final[dict[str, type[Payload]]] = {
@@ -127,6 +127,7 @@ ANSWERS: Final[dict[str, type[Payload]]] = {
     "DataTransfer": DataTransferAnswer,
     "GetConfiguration": GetConfigurationResponse,
     **upkeep.ANSWERS,
+    **charging.ANSWERS,
 }
 
 _reader = Reader(ANSWERS)

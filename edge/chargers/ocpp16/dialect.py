@@ -34,6 +34,7 @@ from edge.chargers.frames import CallError, Result, RpcError
 from edge.chargers.ocpp16 import actions, messages, upkeep
 from edge.chargers.ocpp16.commands import COMMANDS
 from edge.chargers.ocpp16.messages import UnreadablePayload
+from edge.chargers.quirks import traits_for
 from edge.chargers.ocpp16.schemas import check_outgoing
 from edge.chargers.shared import times
 from edge.chargers.shared.meter import convert
@@ -186,6 +187,9 @@ class Ocpp16:
             model=request.charge_point_model,
             serial=request.charge_point_serial_number or request.charge_box_serial_number or "",
             firmware=request.firmware_version or "",
+            traits=traits_for(
+                request.charge_point_vendor, request.charge_point_model, request.firmware_version or ""
+            ),
         )
         return ToCore(inputs=(booted,), render=render)
 
