@@ -139,6 +139,10 @@ class Doorman:
         self._swaps.setdefault(ws.charger, Swaps()).came(ws.peer, self._mono_ms())
         ws.forget_first()
 
+    def malformed(self, ws: ChargerConnection) -> None:
+        """An admitted charger's WebSocket headers are not in order."""
+        self._refused(ws, Reason.BAD_HANDSHAKE, charger=ws.charger)
+
     def without_version(self, ws: ChargerConnection) -> None:
         """An admitted charger offers no version of ours."""
         self._refused(ws, Reason.NO_COMMON_VERSION, charger=ws.charger, offered=", ".join(ws.offered))

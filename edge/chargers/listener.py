@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -135,6 +136,7 @@ class ChargerListener:
                 self._host,
                 self._port,
                 process_request=self._admit,
+                process_response=self._answered,
                 select_subprotocol=self._choose,
                 compression=None,  # 1.6 discourages it, and broken implementations exist (quirk 17)
                 server_header=None,
@@ -249,6 +251,11 @@ class ChargerListener:
     async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
         assert isinstance(ws, ChargerConnection)
         return await self._doorman.admit(ws, request)
+
+    def _answered(self, ws: ServerConnection, request: HttpRequest, response: Response) -> None:  # noqa: ARG002
+        assert isinstance(ws, ChargerConnection)
+        if ws.charger and response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._doorman.malformed(ws)
 
     def receives(self) -> bool:
         """See `doorman.House`."""
