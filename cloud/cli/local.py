@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cloud.cli import billing
-from cloud.cli.connect import connect
+from cloud.cli.connect import connect as connect
 from common.cli.output import DONE, FAILED, count, print_json, print_qr, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
