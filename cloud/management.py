@@ -79,6 +79,10 @@ class Management:
             "forget": Request(_Forget, LOCAL_ONLY, self._forget),
         }
 
+    def offer(self, name: str, request: Request) -> None:
+        """One more request, which another part answers."""
+        self._table[name] = request
+
     async def answer(self, message: wire.Manage, claims: Claims) -> wire.Managed:
         """Carry one request out. Raises Refused: bad_request, not_permitted, unknown_site."""
         return await desk.answer(self._table, message, claims)

@@ -22,6 +22,7 @@ from cloud.api.frontdoor import Buckets, FrontDoor
 from cloud.api.routes import Doors, make_app
 from cloud.api.server import Listener
 from cloud.apps import Apps
+from cloud.bundles import Bundles
 from cloud.callers import crowded
 from cloud.counters import Counters
 from cloud.edges import Edges
@@ -83,7 +84,7 @@ class Cloud:
         settings = self._settings
         database = settings.database or sqlite_url(self._folder.database)
         # Before any key is made: whoever mistypes the database's URL should not find a root key behind it.
-        store = self._store = await open_store(database, self.ids)
+        store = self._store = await open_store(database, self.ids, self.started_ms)
         keyring = Keyring(Keystore(self._folder.keys), self.clock)
         self.accounts = Accounts(store, keyring, self.clock, self.ids)
         await self.accounts.open()
@@ -122,9 +123,9 @@ class Cloud:
         self.router.online = lambda site: bool(self.hub.link(site))
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health)
-        management = Management(
-            store, self.accounts, self.hub, self.queries, self.exports, self.edges.ask
-        )
+        management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.ask)
+        self.bundles = Bundles(store, self.counters, clock)
+        management.offer("import", self.bundles.request)
         self.apps = Apps(
             store,
             self.accounts,
@@ -144,6 +145,7 @@ class Cloud:
             queries=self.queries,
             exports=self.exports,
             edges=self.edges,
+            bundles=self.bundles,
             hub=self.hub,
             counters=self.counters,
             serve_app=self._serve_app,

@@ -41,6 +41,7 @@ class Code(StrEnum):
     GRANT_EXPIRED = "grant_expired"
     REVOKED = "revoked"
     BAD_INVITE = "bad_invite"
+    BAD_BUNDLE = "bad_bundle"
     LIMIT_REACHED = "limit_reached"
     MONTH_OPEN = "month_open"
     # outcomes of a command that reached a charger
@@ -58,6 +59,11 @@ class Code(StrEnum):
     LIMIT_UNPROVEN = "limit_unproven"
     REPLACED = "replaced"
     CHANGED_MEANWHILE = "changed_meanwhile"
+    SESSION_OPEN = "session_open"
+    NOTHING_TO_DECIDE = "nothing_to_decide"
+    UNKNOWN_ORPHAN = "unknown_orphan"
+    NO_TRANSACTION = "no_transaction"
+    WOULD_END_CHARGE = "would_end_charge"
     # RemoteFault
     PROTOCOL = "protocol"
     UNTRUSTED_PEER = "untrusted_peer"
@@ -128,6 +134,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
         "This invite is not valid, was used, or has run out.",
         "Ask the operator for a new one.",
     ),
+    Code.BAD_BUNDLE: (
+        "This export file was not taken; nothing of it was lost at the box.",
+        "Run `plugside-edge export FILE` on the box again and copy the file whole.",
+    ),
     Code.LIMIT_REACHED: ("The limit agreed for you is reached.", "Ask the operator of this site."),
     Code.MONTH_OPEN: (
         "That month is not closed at this site.",
@@ -162,6 +172,43 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.SIGNATURE_NEEDED: (
         "This charger takes signed firmware only.",
         "Add the file together with its maker's signature and certificate.",
+    ),
+    Code.LIMIT_TOO_LOW: (
+        "Below 6 A for each connector no car can charge, and this charger may end the charge over it.",
+        "Choose 6 A or more, or stop the charge.",
+    ),
+    Code.LIMIT_REFUSED: (
+        "The charger refused the limit; what was in force before still is.",
+        "Set it at the charger itself, or ask its maker how it takes charging profiles.",
+    ),
+    Code.LIMIT_UNPROVEN: (
+        "The charger has not shown yet that it keeps to the limit.",
+        "Look at the current that it draws, and do not rely on the limit until it is shown as proven.",
+    ),
+    Code.REPLACED: ("A later command took the place of this one.", "Look at the limit that is in force."),
+    Code.CHANGED_MEANWHILE: (
+        "Somebody else has changed that meanwhile.",
+        "Look at it again, then decide anew.",
+    ),
+    Code.SESSION_OPEN: (
+        "This charge is not over yet.",
+        "Stop it, or wait: one whose charger says nothing more is closed by the box.",
+    ),
+    Code.NOTHING_TO_DECIDE: (
+        "This decision does not fit what is there.",
+        "Look at the session again: it may need an energy, or belong to somebody already.",
+    ),
+    Code.UNKNOWN_ORPHAN: (
+        "There is no such report waiting for a decision.",
+        "Somebody may have decided already: `plugside-edge ledger orphans` lists what waits.",
+    ),
+    Code.NO_TRANSACTION: (
+        "The charger never told the box that this charge began, so it cannot be told to end it.",
+        "End it at the car; or restart the charger (a soft reset).",
+    ),
+    Code.WOULD_END_CHARGE: (
+        "A car is charging there, and this would end its charge.",
+        "Wait, stop the charge first, or ask again and say that it may end.",
     ),
     Code.LIMIT_TOO_LOW: (
         "Below 6 A for each connector no car can charge, and this charger may end the charge over it.",

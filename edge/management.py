@@ -74,6 +74,10 @@ class Management:
             **filing.table,
         }
 
+    def offer(self, name: str, request: Request) -> None:
+        """One more request, which another part answers."""
+        self._table[name] = request
+
     async def answer(self, message: wire.Manage, claims: Claims) -> wire.Managed:
         """Carry one request out. Raises Refused: bad_request, not_permitted; Unavailable."""
         if not self._gateway.accepting:

@@ -32,6 +32,7 @@ from common.view import spelling
 from edge import discovery, report
 from edge.apps import Apps
 from edge.authority import Authority
+from edge.bundles import Exports
 from edge.bus import Bus
 from edge.chargers.files.desk import FileDesk
 from edge.chargers.files.passes import Passes
@@ -104,6 +105,10 @@ class Site:
         shelf = Shelf(settings.data)
         filing = Filing(shelf, clock, ids)
         management = Management(self.authority, self.gateway, self.journal, clock, filing)
+        exports = Exports(
+            self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
+        )
+        management.offer("export", exports.request)
         self.apps = Apps(
             self.gateway,
             self.commander,
@@ -272,6 +277,11 @@ class Site:
     def lan_addresses(self) -> str:
         """Where apps on the LAN connect."""
         return ", ".join(self.authority.addresses)
+
+    @property
+    def tunnel_stands(self) -> bool:
+        """Whether the cloud is connected."""
+        return self.uplink is not None and self.uplink.connected
 
     def health(self) -> dict[str, Any]:
         """Every room, the journal and the tunnel, as plain data."""

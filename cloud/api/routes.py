@@ -3,6 +3,7 @@
 POST /v1/enrolments             a box asks to be taken in; 202 until its code was typed here
 POST /v1/token                  a signed request for a token that reads
 GET  /v1/sites/{site}/sessions  with that token
+POST /v1/sites/{site}/bundles   a box's records in a file; the box's signature is in it
 GET  /v1/sites/{site}/charge-lines?month=  the lines of a closed month, with that token
 GET  /healthz, /metrics         for whoever looks after this machine
 WS   /v1/edge                   a box's tunnel
@@ -30,6 +31,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from cloud.accounts import Accounts, TokenAnswer, TokenRequest
 from cloud.api.shapes import ChargeLine, ChargeLines, Health, Problem, Session, Sessions, Waiting
 from cloud.api.sockets import AppSocket, TunnelSocket
+from cloud.bundles import Bundles, Taken
 from cloud.counters import Counters
 from cloud.edges import Edges
 from cloud.exports import Exports
@@ -44,7 +46,9 @@ from common.trust import EnrolAnswer, EnrolRequest
 
 log = logging.getLogger("plugside.api")
 
-#: The largest body: an enrolment or a token request is a tenth of it.
+#: One bundle, or one piece of a long one; it is held in memory while it is applied.
+BUNDLE_BYTES_MAX = 1024 * 1024
+#: The largest other body: an enrolment or a token request is a tenth of it.
 BODY_BYTES_MAX = 32 * 1024
 PAGE_MAX = 500
 
@@ -57,6 +61,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     queries: Queries
     exports: Exports
     edges: Edges
+    bundles: Bundles
     hub: Hub
     counters: Counters
     serve_app: Callable[[Link], Awaitable[None]]
@@ -121,6 +126,16 @@ async def charge_lines(
     page = await _doors(state).exports.lines(claims, month, after=after, limit=limit)
     rows = tuple(msgspec.convert(row, ChargeLine) for row in page.rows)
     return ChargeLines(site=claims.site, month=month, lines=rows, next=page.next)
+
+
+@post(
+    "/v1/sites/{site:str}/bundles",
+    status_code=200,
+    request_max_body_size=BUNDLE_BYTES_MAX,
+    summary="A box's records in a file, as `plugside-edge export` writes it; what is here already is skipped",
+)
+async def bundles(site: FromPath[str], request: Request[Any, Any, Any], state: State) -> Taken:
+    return await _doors(state).bundles.take(await request.body(), site)
 
 
 @websocket("/v1/edge")
@@ -223,7 +238,7 @@ def internal_problem(request: Request[Any, Any, Any], failed: Exception) -> Resp
 def make_app(doors: Doors) -> Litestar:
     """The ASGI application."""
     return Litestar(
-        route_handlers=[healthz, metrics, enrol, token, sessions, charge_lines, edge, app_link],
+        route_handlers=[healthz, metrics, enrol, token, sessions, bundles, charge_lines, edge, app_link],
         state=State({"doors": doors}),
         exception_handlers={
             PlugsideError: problem,

@@ -73,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     reconcile.add_argument("site", nargs="?", help="name or id")
     reconcile.add_argument("--all", action="store_true", help="every site")
 
+    take_in = commands.add_parser(
+        "import", parents=[shared], help="take in the file that `plugside-edge export` wrote"
+    )
+    take_in.add_argument("file", type=Path, metavar="FILE")
+    take_in.add_argument(
+        "--url", metavar="URL", help="a cloud elsewhere, over HTTPS (default: the one on this machine)"
+    )
     _add_export(commands, shared)
 
     forget = commands.add_parser(
@@ -120,6 +127,10 @@ def _handler(args: argparse.Namespace) -> Handler:
         from cloud.cli.run import run
 
         return run
+    if args.command == "import":
+        from cloud.cli.imports import import_
+
+        return import_
     from cloud.cli import local
 
     name = f"{args.command}_{args.action}" if "action" in args else args.command

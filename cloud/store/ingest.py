@@ -48,19 +48,31 @@ class Ingest:
     async def apply(self, link: int, batch: sync.Batch, copy: ViewCopy | None) -> sync.Ack | sync.Nack:
         """Judge and write; the caller commits. Raises Refused(shutting_down) on an overtaken link."""
         mark = await self._locked_mark(link, batch.epoch)
+        reached = await self.take(mark, batch)
+        if isinstance(reached, sync.Decline):
+            return sync.nack(link, batch.epoch, reached)
+        if copy is not None:
+            await write_view(self._db, self._tx, self._site, copy)
+        seen = update(schema.site).where(schema.site.c.id == self._site).values(seen_ms=self._now_ms)
+        await self._tx.execute(seen)
+        return sync.ack(link, reached, quarantined=self.quarantined)
+
+    async def take(self, mark: sync.Mark, batch: sync.Batch) -> sync.Mark | sync.Decline:
+        """Judge and write what is new after `mark`, which is locked; the mark that is reached."""
         verdict = sync.check(mark, batch)
         if isinstance(verdict, sync.Decline):
-            return sync.nack(link, batch.epoch, verdict)
+            return verdict
         if isinstance(verdict, sync.Apply):
             await self._write(batch.epoch, verdict.records)
             await self.quarantine(batch.epoch, self._poisoned)
             state = {"site": self._site, **msgspec.structs.asdict(verdict.mark)}
             await self._tx.execute(self._db.upsert(schema.sync_state), state)
-        if copy is not None:
-            await write_view(self._db, self._tx, self._site, copy)
-        seen = update(schema.site).where(schema.site.c.id == self._site).values(seen_ms=self._now_ms)
-        await self._tx.execute(seen)
-        return sync.ack(link, verdict.mark, quarantined=[p.record.seq for p in self._poisoned])
+        return verdict.mark
+
+    @property
+    def quarantined(self) -> tuple[int, ...]:
+        """The records that were put aside."""
+        return tuple(poison.record.seq for poison in self._poisoned)
 
     async def _locked_mark(self, link: int, epoch: str) -> sync.Mark:
         site = schema.site

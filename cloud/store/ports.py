@@ -17,6 +17,7 @@ from cloud.store.rows import (
     DeviceRow,
     FactRow,
     HelloNote,
+    Imported,
     MeterConflict,
     MeterRow,
     Opened,
@@ -81,6 +82,24 @@ class LedgerStore(Protocol):
 
     async def chain_state(self, site: str) -> ChainState:
         """Walk the chain of the site's current epoch over what is stored."""
+
+
+class ImportStore(Protocol):
+    """What boxes send in files."""
+
+    async def import_batch(
+        self,
+        site: str,
+        epoch: str,
+        instance: str,
+        note: HelloNote,
+        batch: sync.Batch | None,
+        now_ms: int,
+    ) -> Imported:
+        """Apply a part of a bundle once, as `ingest` does; without one, say where the epoch stands.
+
+        Raises Refused: unknown_site; bad_bundle (a gap before it, another history, a left epoch, a copy).
+        """
 
 
 class AccountStore(Protocol):
@@ -172,7 +191,7 @@ class ChargeStore(Protocol):
         """The time zone of a site's months from now on; months that are closed stay as they were."""
 
 
-class Store(LedgerStore, AccountStore, WorkStore, ChargeStore, Protocol):
+class Store(LedgerStore, ImportStore, AccountStore, WorkStore, ChargeStore, Protocol):
     """All of it."""
 
     incarnation: str  #: changes when this database was made anew

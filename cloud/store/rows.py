@@ -72,6 +72,13 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     superseded: bool
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a box's records are here after a part of a bundle, and what of it was put aside."""
+
+    mark: sync.Mark
+    quarantined: tuple[int, ...] = ()
+
+
 class ViewCopy(msgspec.Struct, frozen=True, kw_only=True):
     """A site's state as last seen. `view`: MessagePack of `common.view.View`."""
 

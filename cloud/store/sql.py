@@ -11,6 +11,7 @@ from cloud.store import schema
 from cloud.store.accounts import AccountPart
 from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
+from cloud.store.imports import ImportPart
 from cloud.store.ledger import LedgerPart
 from cloud.store.replay import replay
 from cloud.store.work import WorkPart
@@ -19,7 +20,7 @@ from common.ports import Ids
 INCARNATION = "incarnation"
 
 
-class SqlStore(LedgerPart, AccountPart, WorkPart, ChargePart):
+class SqlStore(LedgerPart, ImportPart, AccountPart, WorkPart, ChargePart):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 
     def __init__(self, database: Database, incarnation: str) -> None:

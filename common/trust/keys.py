@@ -42,6 +42,7 @@ class Purpose(StrEnum):
     TUNNEL = "plugside-tunnel-v1"
     ISSUER = "plugside-issuer-v1"
     KEY_SET = "plugside-key-set-v1"
+    BUNDLE = "plugside-bundle-v1"
     TOKEN = "plugside-token-v1"  # noqa: S105 - a purpose, not a secret
 
 

@@ -80,6 +80,17 @@ def parser() -> argparse.ArgumentParser:
     forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
     forget.add_argument("principal", help="as `invite` and `ledger` show it")
 
+    export = commands.add_parser(
+        "export", parents=[shared], help="write all records to a file, for a box that has no internet"
+    )
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument(
+        "--after", type=int, default=0, metavar="SEQ", help="only what follows this record (default: all)"
+    )
+    export.add_argument(
+        "--new-epoch", action="store_true", help="after a restore: everything is to be taken as sent anew"
+    )
+
     demo = commands.add_parser(
         "demo", parents=[shared], help="cloud, box and simulated chargers on this machine"
     )
@@ -129,6 +140,10 @@ def _handler(args: argparse.Namespace) -> Handler:
         from edge.demo.run import demo
 
         return demo
+    if args.command == "export":
+        from edge.cli.export import export
+
+        return export
     from edge.cli import local
 
     name = f"{args.command}_{args.action}" if "action" in args else args.command

@@ -1,0 +1,59 @@
+"""`plugside-edge export FILE`: everything that the box has written down, for a cloud that it cannot reach."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from common.cli.output import print_json
+from common.client.connection import Connection
+from common.errors import Code, LocalFault
+from common.sync import bundle
+from common.trust import unb64
+from edge.cli.connect import connect
+
+
+async def export(args: argparse.Namespace) -> int:
+    """Write the file; what stood there before stays until the new one is whole and on the disk."""
+    target: Path = args.file
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        async with connect(args) as box:
+            with unfinished.open("wb") as file:
+                told = await _write(box, args, file)
+                file.flush()
+                os.fsync(file.fileno())
+        unfinished.replace(target)
+    except OSError as refused:
+        raise LocalFault(
+            Code.BAD_SETTINGS,
+            f"{target}: {refused.strerror or refused}",
+            hint="Name a file in a folder that you may write, on a disk with room.",
+        ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    if args.json:
+        print_json({"file": str(target), **told})
+        return 0
+    first, last = args.after + 1, told["up_to"]
+    print(f"{target}: records {first} to {last} of epoch {told['epoch']}.")
+    print(f"Carry it to the cloud and type there:  plugside-cloud import {target.name}")
+    return 0
+
+
+async def _write(box: Connection, args: argparse.Namespace, file: Any) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"after": args.after, "new_epoch": args.new_epoch}
+    file.write(bundle.MAGIC)
+    frames = 0
+    while True:
+        page = await box.manage("export", wanted)
+        for frame in page["frames"]:
+            file.write(bundle.framed(unb64(frame)))
+            frames += 1
+        if not page["next"]:
+            break
+        wanted = {"after": page["next"], "epoch": page["epoch"], "up_to": page["up_to"]}
+    file.write(bundle.closing(frames - 1))
+    return {"epoch": page["epoch"], "after": args.after, "up_to": page["up_to"]}
