@@ -11,7 +11,9 @@ from typing import Protocol
 
 from common import policy
 from common.facts import Fact
-from common.policy import Claims
+from common.policy import Claims, view_for
+from common.view import View
+from common.wire import Snapshot, encode
 from edge.gate import hand
 
 
@@ -63,6 +65,12 @@ class Bus:
                 continue  # the follower's snapshot already holds it
             if policy.visible(claims, fact.body):
                 hand(follower.push, frame)
+
+
+def snapshot_frame(view: View, claims: Claims, at: str) -> bytes:
+    """`wire.Snapshot` of what these claims may see. at: site time."""
+    seen = view_for(claims, view)
+    return encode(Snapshot(site=seen.site, epoch=seen.epoch, seq=seen.seq, view=seen, at=at))
 
 
 def fact_frame(site: str, fact: Fact) -> bytes:

@@ -23,21 +23,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from common import facts
 from common.domain import iso
 from common.errors import Code, PlugsideError, Unavailable
 from common.facts import Fact
-from common.policy import Claims, view_for
+from common.policy import Claims
 from common.ports import Clock, Ids
-from common.wire import Snapshot, encode
-from edge.bus import Bus, Follower
+from edge.alarm import Alarm
+from edge.bus import Bus, Follower, snapshot_frame
 from edge.chargers.ports import ReplyTo
 from edge.core import configuration, engine, inputs
 from edge.core.engine import SiteState
 from edge.gate import ENDS, Asked, Gate, Progress, Watchers, hand
+from edge.held import Held
 from edge.journal.journal import Journal
 from edge.journal.rotation import Head
-from edge.recall import recalled
+from edge.recall import recalled, reply_payload
 
 log = logging.getLogger("plugside.gateway")
 
@@ -51,8 +54,6 @@ GATE_MAX = 8192
 BACKLOG_MAX = 32_000
 #: A state snapshot for every so many facts: bounds what a restart must replay to well under a second.
 SNAPSHOT_EVERY = 20_000
-#: Deadlines are looked at no more often than this (s): timers here are about seconds, not milliseconds.
-TIMER_GRAIN_S = 0.02
 
 
 class Requests(Protocol):
@@ -74,12 +75,15 @@ class Gateway:
         self._ids = ids
         self._requests: Requests | None = None
         self._backlog: deque[tuple[inputs.Input, ReplyTo | None]] = deque()
+        #: Set while the disk is nearly full: samples within a session are acknowledged and not written.
+        self.sparse = False
+        self.unstored = 0  #: messages that were acknowledged so since this was last set to 0
+        self.held = Held()
         self._gate = Gate()
         self._watchers = Watchers()
         self._pumping = False
         self._paused = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._rearm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(lambda: engine.deadline(self.state), clock.now_ms, self._tick)
         self._snapshot_seq = journal.committed_seq
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -105,9 +109,7 @@ class Gateway:
             self._pump()
             await (self._journal.probe() if len(self._gate) >= GATE_MAX else asyncio.sleep(0))
         self._paused = True
-        for timer in (self._timer, self._rearm):
-            if timer is not None:
-                timer.cancel()
+        self._alarm.stop()
         if self._loop is not None and not self._broken():
             try:
                 self._write_snapshot()
@@ -151,13 +153,23 @@ class Gateway:
 
         Raises Unavailable as `submit` does.
         """
-        if self._broken():
-            raise Unavailable(Code.JOURNAL_UNAVAILABLE)
         if not self._ready():
-            raise Unavailable(Code.BUSY)
+            self._without_room(given, progress)
+            return
         decision = self._decide(given, None, (given.id, progress))
         if not any(step.stage in ENDS for step in decision.progress if step.id == given.id):
             self._watchers.add(given.id, progress)
+
+    def _without_room(self, given: inputs.CommandReceived, progress: Progress) -> None:
+        """A stop waits for no disk: its call leaves, the command is decided when there is room."""
+        now_ms = self._clock.now_ms()
+        request = self.held.without_room(self.state, given, progress, now_ms, broken=self._broken())
+        if request is not None:
+            self._send(request)
+
+    def _decide_held(self) -> None:
+        if len(self.held) and self._ready():
+            self.held.release(self.command)
 
     def note(self, body: facts.Body) -> None:
         """Journal something that a shell saw. Raises Unavailable as `submit` does."""
@@ -176,19 +188,16 @@ class Gateway:
 
     def follow(self, follower: Follower, claims: Claims) -> None:
         """Push a snapshot to `follower` and then every visible fact, with no gap between."""
+        if self._broken():
+            raise Unavailable(Code.JOURNAL_UNAVAILABLE)
         view = self.state.view
-        frame = self._snapshot_frame(claims)
+        frame = snapshot_frame(view, claims, iso(self._clock.now_ms()))
         self._hold(view.seq, lambda: follower.push(frame))
         self.bus.follow(follower, claims, view.epoch, view.seq)
 
     def when_committed(self, then: Callable[[], None]) -> None:
         """Call `then` once everything decided so far is on disk, in order with all other outputs."""
         self._hold(self.state.view.seq, then)
-
-    def _snapshot_frame(self, claims: Claims) -> bytes:
-        view = view_for(claims, self.state.view)
-        at = iso(self._clock.now_ms())
-        return encode(Snapshot(site=view.site, epoch=view.epoch, seq=view.seq, view=view, at=at))
 
     # --- the backlog -----------------------------------------------------------------------------------
 
@@ -226,9 +235,12 @@ class Gateway:
         now_ms = self._clock.now_ms()
         state = self.state
         given = recalled(state, given, self._journal)
+        if self.sparse and isinstance(given, inputs.MeterReported):
+            given = msgspec.structs.replace(given, sparse=True)
         decision = engine.decide(state, given, now_ms, self._ids)
+        self.unstored += decision.unstored
         replies: list[tuple[str, bytes]] = []
-        payload = self._reply_payload(decision.reply, reply_to, replies)
+        payload = reply_payload(self._journal, decision.reply, reply_to, replies)
         self.decided += 1
         try:
             made = self._apply(decision.facts, now_ms) if decision.facts else ()
@@ -240,7 +252,7 @@ class Gateway:
             self._commit_failed(broken)
             raise
         self._release_later(decision, made, payload, reply_to, asked)
-        self._rearm_timer()
+        self._set_alarm()
         return decision
 
     def _apply(self, bodies: Sequence[facts.Body], now_ms: int) -> tuple[Fact, ...]:
@@ -260,22 +272,6 @@ class Gateway:
             made.append(fact)
         return tuple(made)
 
-    def _reply_payload(
-        self, reply: inputs.Reply | None, reply_to: ReplyTo | None, replies: list[tuple[str, bytes]]
-    ) -> bytes | None:
-        """The exact bytes to answer: the stored ones for a replay, else rendered now (and stored)."""
-        if reply is None or reply_to is None:
-            return None
-        key = getattr(reply, "key", "")
-        if key and getattr(reply, "replay", False):
-            stored = self._journal.recall_reply(key)
-            if stored is not None:
-                return stored
-        payload = reply_to.render(reply)
-        if key:
-            replies.append((key, payload))
-        return payload
-
     def _release_later(
         self,
         decision: inputs.Decision,
@@ -287,7 +283,7 @@ class Gateway:
         requests = decision.requests
         if requests:
             for request in requests:
-                if request.urgent:
+                if request.urgent and not self.held.has_left(request):
                     self._send(request)
             requests = tuple(request for request in requests if not request.urgent)
         if not (made or requests or decision.progress or payload is not None):
@@ -318,10 +314,17 @@ class Gateway:
 
     def _committed(self, seq: int) -> None:
         self._gate.open_to(seq)
+        self._decide_held()
         if self._backlog:
             self._wake()
         if seq - self._snapshot_seq >= SNAPSHOT_EVERY and self._ready():
             self._write_snapshot()
+
+    def snapshot(self) -> None:
+        """Write a state snapshot now. Raises Unavailable as `submit` does."""
+        if not self._ready():
+            raise Unavailable(Code.BUSY)
+        self._write_snapshot()
 
     def _write_snapshot(self) -> None:
         # Memory is ahead of the disk by what is in flight; the snapshot is queued behind exactly those facts.
@@ -335,29 +338,15 @@ class Gateway:
         if self.failed is not None and not self.failed.done():
             self.failed.set_result(why)
 
-    # --- time ------------------------------------------------------------------------------------------
-
-    def _rearm_timer(self) -> None:
-        if self._rearm is None and self._loop is not None and not self._broken():
-            self._rearm = self._loop.call_later(TIMER_GRAIN_S, self._set_timer)
-
-    def _set_timer(self) -> None:
-        self._rearm = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = engine.deadline(self.state)
-        if due is None or self._loop is None:
-            return
-        wait_s = max(0.0, (due - self._clock.now_ms()) / 1000)
-        self._timer = self._loop.call_later(wait_s, self._tick)
-
     def _tick(self) -> None:
-        self._timer = None
         if self._ready():
             self._decide(inputs.Tick(), None)
         else:
-            self._rearm_timer()
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._loop is not None and not self._broken():
+            self._alarm.set(self._loop)
 
     # --- epochs ----------------------------------------------------------------------------------------
 
@@ -369,10 +358,13 @@ class Gateway:
         """
         if not self._ready():
             raise Unavailable(Code.BUSY, "no epoch can be begun now")
+        ahead = await self._journal.prepare_rotation()
+        if not self._ready():
+            raise Unavailable(Code.BUSY, "no epoch can be begun now")
         self._paused = True
         try:
             await self._journal.probe()
-            rotation = self._journal.rotate_epoch()
+            rotation = self._journal.rotate_epoch(ahead)
         except BaseException:
             self._resume()
             raise
@@ -396,4 +388,5 @@ class Gateway:
 
     def _resume(self) -> None:
         self._paused = False
+        self._decide_held()
         self._wake()

@@ -268,21 +268,36 @@ class Journal(Recall):
         self._weight += weight
         self._hand(Call(lambda db: recovery.add_snapshot(db, seq, state), 0, weight))
 
-    def rotate_epoch(self) -> asyncio.Future[Head]:
+    async def prepare_rotation(self) -> rotation.Ahead:
+        """Compute the chain of the next epoch in steps, while the journal is written to as ever.
+
+        Raises Unavailable, or LocalFault (Damaged) where a fact is missing.
+        """
+        known = rotation.Ahead(rotation.next_epoch(self.epoch, self._ids))
+        try:
+            left = rotation.STEP + 1
+            while left > rotation.STEP:
+                left = await self._ask(lambda db: rotation.ahead(db, known))
+        except marks.ChainBroken as broken:
+            raise folders.unusable(self.path, broken) from broken
+        return known
+
+    def rotate_epoch(self, known: rotation.Ahead | None = None) -> asyncio.Future[Head]:
         """Begin a new epoch: the retained facts become 1..n, their bytes stay, the chain is new.
 
+        known: what `prepare_rotation` has computed; without it the whole journal is read in one go.
         `epoch`, `last_seq` and `committed_seq` change when the future is done; until then `push` is refused
         (busy). The caller then puts a fresh snapshot, because the state's own numbers are of the old epoch.
         """
-        epoch = rotation.next_epoch(self.epoch, self._ids)
-        future = self._ask(lambda db: self._rotate(db, epoch))
+        ahead = known or rotation.Ahead(rotation.next_epoch(self.epoch, self._ids))
+        future = self._ask(lambda db: self._rotate(db, ahead))
         self._rotating = True
         future.add_done_callback(self._rotation_over)
         return future
 
-    def _rotate(self, db: sqlite3.Connection, epoch: str) -> Head:
+    def _rotate(self, db: sqlite3.Connection, ahead: rotation.Ahead) -> Head:
         try:
-            return rotation.rotate(db, epoch)
+            return rotation.rotate(db, ahead.epoch, ahead)
         except marks.ChainBroken as broken:
             raise folders.unusable(self.path, broken) from broken
 

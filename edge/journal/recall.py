@@ -34,6 +34,11 @@ _BY_KEY = (
     f" UNION ALL SELECT * FROM ({_SESSION} key = ?1 AND key <> '' AND weak = 1"
     " ORDER BY started_seq DESC LIMIT 1)) ORDER BY started_seq DESC LIMIT 1"
 )
+#: How many of a charger's orphans and decisions are looked through for one: some ms.
+_ORPHANS_MAX = 500
+_LATEST = f"ORDER BY seq DESC LIMIT {_ORPHANS_MAX}"
+_ORPHANS = f"SELECT record FROM fact WHERE record IS NOT NULL AND subject = ? AND kind = ? {_LATEST}"  # noqa: S608
+_DECIDED = f"SELECT record FROM fact WHERE record IS NOT NULL AND subject IS NOT NULL AND kind = ? {_LATEST}"  # noqa: S608
 #: Rows fetched at once for a batch: a batch is bounded in bytes, so a page must not be large.
 _RECORDS_PAGE = 32
 
@@ -132,6 +137,19 @@ class Recall:
                 if (then := command_after(earlier, fact)) is not None:
                     commands[command] = (then, fresh or earlier is None)
         return tuple(sessions.values()), tuple(commands.values())
+
+    def recall_orphan(self, charger: str, orphan: str) -> facts.OrphanRecorded | None:
+        """The orphan of this name, if it is on disk and waits for a decision still. Looks through the latest
+        of its charger only: this is on the loop, and an older one is listed all the same."""
+        found: facts.OrphanRecorded | None = None
+        decided = self._all(_DECIDED, (facts.OrphanResolved.KIND,))
+        for (record,) in (*decided, *self._all(_ORPHANS, (charger, facts.OrphanRecorded.KIND))):
+            body = facts.read(self.epoch, 0, record).body
+            if isinstance(body, facts.OrphanResolved) and body.orphan == orphan:
+                return None
+            if isinstance(body, facts.OrphanRecorded) and body.orphan == orphan:
+                found = found or body
+        return found
 
     # --- names, settings -------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
 """A new epoch: the retained facts become 1..n under a new name, with a new chain and the same bytes.
 
 Needed when numbers can no longer be trusted between box and cloud: a fresh install, a restored backup, a
-fork (design §9). One transaction. Rows move only if the oldest were cut away before; otherwise only the marks
-are written anew, so rotating needs no disk space to speak of. It reads the whole journal once (some seconds
-for a full one) and nothing is written meanwhile.
+fork (design §9). The new chain is computed ahead, in steps between which the journal is written to as ever
+(`ahead`); the change itself is one transaction that reads what came since (`rotate`). Rows move only if the
+oldest were cut away before; otherwise only the marks are written anew, so rotating needs no disk space to
+speak of.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from common.ports import Ids
 from edge.journal import marks
 from edge.journal.schema import MARK_EVERY
 
-#: Marks written at once.
-_PAGE = 256
+#: Facts read at once, and by one step ahead: some 5 ms of a small box.
+STEP = 2048
 
 
 class Head(NamedTuple):
@@ -36,29 +37,60 @@ def next_epoch(previous: str, ids: Ids) -> str:
     return f"{counter}-{ids.token(8).hex()}"
 
 
-def rotate(db: sqlite3.Connection, epoch: str) -> Head:
-    """Renumber everything under `epoch`, inside the caller's transaction.
+class Ahead:
+    """The chain of an epoch to come, as far as it has been computed. Nothing of it is on disk."""
+
+    def __init__(self, epoch: str) -> None:
+        self.epoch = epoch
+        self.cut = -1  #: rows that the journal has lost at its front; -1 = not looked yet
+        self.seq = 0
+        self.chain = chain.seed(epoch)
+        self.marks: list[tuple[int, bytes]] = []
+
+    def over(self, db: sqlite3.Connection, up_to: int) -> None:
+        """Take the chain on to old number `up_to`. Raises ChainBroken where a fact is missing."""
+        first, _ = marks.bounds(db)
+        if self.cut != first - 1:
+            # More was cut meanwhile, or this is the first step: from the beginning.
+            self.seq, self.chain, self.marks, self.cut = 0, chain.seed(self.epoch), [], first - 1
+        while (at := self.cut + self.seq) < up_to:
+            rows = db.execute(
+                "SELECT seq, uid, inner FROM fact WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                (at, up_to, STEP),
+            ).fetchall()
+            if not rows:
+                raise marks.ChainBroken(at + 1, "is missing")
+            for number, uid, inner in rows:
+                if number != self.cut + self.seq + 1:
+                    raise marks.ChainBroken(self.cut + self.seq + 1, "is missing")
+                self.seq += 1
+                self.chain = chain.link(self.chain, self.seq, uid, inner)
+                if self.seq % MARK_EVERY == 0:
+                    self.marks.append((self.seq, self.chain))
+
+
+def ahead(db: sqlite3.Connection, known: Ahead) -> int:
+    """One step of the new chain; how many facts are left. Raises ChainBroken."""
+    _, last = marks.bounds(db)
+    known.over(db, min(last, max(known.cut, 0) + known.seq + STEP))
+    return last - known.cut - known.seq
+
+
+def rotate(db: sqlite3.Connection, epoch: str, known: Ahead | None = None) -> Head:
+    """Renumber everything under `epoch`, inside the caller's transaction. known: what was computed ahead.
 
     Raises ChainBroken when the retained facts are not gap-free; the caller rolls back.
     """
-    first, last = marks.bounds(db)
-    cut = first - 1
+    _, last = marks.bounds(db)
+    known = known or Ahead(epoch)
+    assert known.epoch == epoch, "the chain of another epoch"
+    known.over(db, last)
     db.execute("DELETE FROM mark")
-    if cut:
-        _move(db, cut, last)
-    value, fresh, seq = chain.seed(epoch), [], 0
-    for stored in marks.walk(db, 0, value, up_to=last - cut):
-        seq, value = stored.seq, stored.chain
-        if seq % MARK_EVERY == 0:
-            fresh.append((seq, value))
-        if len(fresh) == _PAGE:
-            db.executemany("INSERT INTO mark VALUES (?, ?)", fresh)
-            fresh.clear()
-    if seq != last - cut:
-        raise marks.ChainBroken(seq + 1 + cut, "is missing")
-    db.executemany("INSERT INTO mark VALUES (?, ?)", fresh)
+    if known.cut:
+        _move(db, known.cut, last)
+    db.executemany("INSERT INTO mark VALUES (?, ?)", known.marks)
     write_epoch(db, epoch)
-    return Head(epoch, seq, value)
+    return Head(epoch, known.seq, known.chain)
 
 
 def _move(db: sqlite3.Connection, cut: int, last: int) -> None:

@@ -190,7 +190,8 @@ async def running(
 class Disk:
     """A disk that a test controls: `connection` is the class of connection that writes to it.
 
-    stall(): the next commits wait for `go`; `stalled` is set when one does. fail(): they fail.
+    stall(): the next commits (but the first `after`) wait for `go`; `stalled` is set when one does. fail():
+    they fail.
     """
 
     def __init__(self) -> None:
@@ -198,6 +199,7 @@ class Disk:
         self.go.set()
         self.stalled = threading.Event()
         self.failing = False
+        self.passing = 0
         self.commits = 0
         disk = self
 
@@ -209,7 +211,8 @@ class Disk:
 
         self.connection: type[sqlite3.Connection] = Connection
 
-    def stall(self) -> None:
+    def stall(self, after: int = 0) -> None:
+        self.passing = after
         self.go.clear()
         self.stalled.clear()
 
@@ -218,7 +221,9 @@ class Disk:
 
     def commit(self) -> None:
         self.commits += 1
-        if not self.go.is_set():
+        if self.passing:
+            self.passing -= 1
+        elif not self.go.is_set():
             self.stalled.set()
             assert self.go.wait(60), "the test forgot to let the disk go on"
         if self.failing:

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import Code, LocalFault
 from edge.journal import schema
-from edge.journal.folder import lock, open_writer
+from edge.journal.folder import lock
 from edge.journal.journal import Journal
 from tests.journal.support import FakeIds, lost, running, table
 

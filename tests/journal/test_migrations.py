@@ -1,4 +1,4 @@
-"""Files of every earlier version: copied, then brought forward with nothing lost; newer ones judged by name."""
+"""Files of earlier versions: copied, then brought forward with nothing lost; newer ones judged by name."""
 
 import sqlite3
 from pathlib import Path
