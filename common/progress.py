@@ -5,6 +5,7 @@ Bodies of `facts`, where they are listed and from where they are used.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 from common.body import Body
@@ -49,4 +50,8 @@ _ROW = (
 
 def told(body: SessionLearned) -> dict[str, Any]:
     """What a `SessionLearned` tells, by the names that a session's row has for it."""
-    return {name: value for name in _ROW if (value := getattr(body, name)) is not None}
+    learned = {name: value for name in _ROW if (value := getattr(body, name)) is not None}
+    if "authorization" in learned:
+        # One object for each word: a row leaves out what is its default, which msgspec tells by identity.
+        learned["authorization"] = sys.intern(learned["authorization"])
+    return learned

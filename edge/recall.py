@@ -15,9 +15,13 @@ from common.errors import Code, LocalFault
 from common.view import View
 from edge.core import engine, inputs
 from edge.core.engine import SiteState
+from edge.core.reports import TransactionEvent
 
 if TYPE_CHECKING:
     from edge.journal.journal import Journal
+
+#: Inputs that name a transaction.
+_NAMED = inputs.TransactionEnded | inputs.MeterReported | TransactionEvent
 
 
 def recalled(state: SiteState, given: inputs.Input, journal: Journal) -> inputs.Input:
@@ -30,7 +34,7 @@ def recalled(state: SiteState, given: inputs.Input, journal: Journal) -> inputs.
     if isinstance(given, inputs.TransactionStarted):
         session = journal.recall_session_by_key(engine.recall_key(state, given))
         return given if session is None else msgspec.structs.replace(given, recalled=session)
-    if isinstance(given, inputs.TransactionEnded | inputs.MeterReported) and given.transaction is not None:
+    if isinstance(given, _NAMED) and given.transaction is not None:
         session = journal.recall_session_by_transaction(given.charger, given.transaction)
         return given if session is None else msgspec.structs.replace(given, recalled=session)
     return given

@@ -16,8 +16,8 @@ from edge.core.state import Draft, SiteState, Station
 
 #: A question that could not leave by then is not worth asking any more.
 ASK_LIFE_MS: Final = 10_000
-#: What the requests' ids begin with: their answers belong to no command.
-_PREFIX: Final = "ask."
+#: What the requests' ids begin with, by the ability that they try: their answers belong to no command.
+_PREFIXES: Final = {"trigger": "ask.trigger.", "extended": "ask.extended."}
 _NO, _REFUSES, _YES = "no", "refuses", "yes"
 
 
@@ -28,18 +28,29 @@ def worth_asking_again(station: Station) -> bool:
 
 def ask(station: Station, draft: Draft, charger: str, evse: int | None, now_ms: int, ids: Ids) -> None:
     """Ask the charger to report a connector's state (all of them, `evse` None), if it can be asked."""
-    action = _how(station, evse)
-    if action is None:
-        return
-    draft.requests.append(
-        inputs.Request(
-            id=_PREFIX + ids.uid(),
-            charger=charger,
-            action=action,
-            priority=inputs.PRIORITY_HOUSEKEEPING,
-            expires_ms=now_ms + ASK_LIFE_MS,
+    for action in _questions(station, evse):
+        draft.requests.append(
+            inputs.Request(
+                id=_PREFIXES[_ability(action)] + ids.uid(),
+                charger=charger,
+                action=action,
+                priority=inputs.PRIORITY_HOUSEKEEPING,
+                expires_ms=now_ms + ASK_LIFE_MS,
+            )
         )
-    )
+
+
+def _questions(station: Station, evse: int | None) -> list[inputs.Action]:
+    """What to ask: all at once where a charger can tell so, else each connector that is known."""
+    if station.each and _how(station, evse) is not None:
+        named = [(n, place) for n, place in station.places.items() if n and evse in (None, n)]
+        return [inputs.TriggerStatus(n, number) for n, place in named for number in place.connectors]
+    action = _how(station, evse)
+    return [] if action is None else [action]
+
+
+def _ability(action: inputs.Action) -> str:
+    return "extended" if isinstance(action, inputs.Trigger) else "trigger"
 
 
 def _how(station: Station, evse: int | None) -> inputs.Action | None:
@@ -52,12 +63,11 @@ def _how(station: Station, evse: int | None) -> inputs.Action | None:
 
 def answered(state: SiteState, given: inputs.CallEnded) -> inputs.Decision:
     """What a question came to: learned when it is another thing than was known."""
-    if not given.request.startswith(_PREFIX):
-        return inputs.NOTHING
-    known = state.look(given.charger).abilities
-    ability = "extended" if known.get("trigger") == _NO else "trigger"
+    ability = next((a for a, prefix in _PREFIXES.items() if given.request.startswith(prefix)), None)
     value = {"not_supported": _NO, "rejected": _REFUSES, "accepted": _YES}.get(given.answer)
-    if value is None or known.get(ability, _YES) in (value, _NO):
+    if ability is None or value is None:
+        return inputs.NOTHING
+    if state.look(given.charger).abilities.get(ability, _YES) in (value, _NO):
         return inputs.NOTHING
     return inputs.Decision(
         facts=(facts.CapabilityLearned(charger=given.charger, ability=ability, value=value),)

@@ -8,7 +8,7 @@ from common import commands, facts
 from common.commands import CLASSES, Name, Repeat
 from common.errors import Code
 from edge.core import inputs, outcomes, steps
-from edge.core.identity import minted_tag
+from edge.core.identity import minted_tag, remote_start_id
 from edge.core.inputs import Request
 from edge.core.state import Draft, Order, SiteState
 
@@ -75,7 +75,8 @@ def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Ac
     evse, connector = order.evse or 0, order.connector or 1
     match args:
         case commands.Start():
-            return inputs.StartCharge(evse, connector, minted_tag(order.id))
+            tag = minted_tag(order.id)
+            return inputs.StartCharge(evse, connector, tag, remote_start_id(tag))
         case commands.Stop():
             session = state.look(order.charger).sessions.get(args.session)
             return inputs.StopCharge(session.transaction) if session is not None else None

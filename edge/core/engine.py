@@ -23,18 +23,23 @@ from common.ports import Ids
 from edge.core import (
     asking,
     authorization,
+    axes,
     certificates,
+    completion,
     configuration,
     connector,
+    events,
     identity,
     inputs,
     intents,
+    learning,
     ledger,
     limit_orders,
     limiting,
     metering,
     orders,
     orphans,
+    reports,
     sessions,
     station,
     stops,
@@ -97,7 +102,12 @@ def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids
         return tuned.call_ended(state, given, now_ms, ids)
     if given.command is not None:
         return orders.answered(state, given, now_ms)
-    for own in (asking.answered(state, given), certificates.delivered(given)):
+    own_questions = (
+        asking.answered(state, given),
+        certificates.delivered(given),
+        completion.answered(state, given, now_ms),
+    )
+    for own in own_questions:
         if own is not inputs.NOTHING:
             return own
     return inputs.NOTHING
@@ -106,6 +116,8 @@ def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids
 _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision]]] = {
     inputs.MeterReported: _measured,
     inputs.StatusReported: connector.reported,
+    reports.TransactionEvent: events.reported,
+    reports.AvailabilityReported: axes.reported,
     inputs.AuthorizeAsked: lambda state, given, now, _ids: authorization.asked(state, given, now),
     inputs.TransactionStarted: ledger.begun,
     inputs.TransactionEnded: lambda state, given, now, _ids: stops.finished(state, given, now),
@@ -139,7 +151,7 @@ def needs_recall(state: SiteState, given: Input) -> bool:
             return given.recalled is None and given.id not in state.orders
         case inputs.TransactionStarted():
             return given.recalled is None and not ledger.remembers(state, given)
-        case inputs.TransactionEnded():
+        case inputs.TransactionEnded() | reports.TransactionEvent():
             known = sessions.by_transaction(state.look(given.charger), given.transaction)
             return given.recalled is None and known is None
     return False
@@ -150,7 +162,7 @@ def recall_key(state: SiteState, given: Input) -> str:
     match given:
         case inputs.TransactionStarted():
             return ledger.start_key(state, given)
-        case inputs.TransactionEnded() | inputs.MeterReported():
+        case inputs.TransactionEnded() | inputs.MeterReported() | reports.TransactionEvent():
             return identity.transaction_id(given.transaction or "")
         case inputs.CommandReceived():
             return given.id
@@ -195,6 +207,8 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.MeterSampled: sessions.sampled,
     facts.ConnectorChanged: _changed,
     facts.SessionStarted: sessions.started,
+    facts.SessionEvent: events.happened,
+    facts.SessionLearned: learning.learned,
     facts.SessionEnded: _ended,
     facts.SessionRevised: sessions.revised,
     facts.OrphanRecorded: orphans.recorded,
@@ -237,6 +251,7 @@ def next_due(state: SiteState) -> int:
         for at_ms in (
             *connector.timers(state, known),
             *sessions.timers(known),
+            *completion.timers(state, known),
             *orders.timers(state, charger),
             *configuration.timers(state, known),
             *limiting.timers(known),

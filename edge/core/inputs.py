@@ -215,11 +215,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransactionStarted(FromCharger, frozen=True, kw_only=True):
-    """A transaction began. 1.6 asks us for the `transaction` id (None); a 2.x station brings its own."""
+    """A transaction began, and its charger asks us for an id (1.6)."""
 
     evse: int
     connector: int = 1
-    transaction: str | None = None
     tag_ref: str | None = None
     minted: str = ""
     meter_start_wh: float | None = None

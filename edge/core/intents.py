@@ -194,7 +194,8 @@ def _may_start(state: SiteState, station: Station, given: CommandReceived) -> in
     session = station.open_on(evse)
     # A session whose connector is free again has lost its stop; it locks nobody out (quirk 62).
     ghost = session is not None and session.available and place.state is _S.AVAILABLE
-    if (session is not None and not ghost) or orders.start_intended(state, given.target.charger, evse):
+    in_use = session is not None and not (ghost or session.unclaimed)
+    if in_use or orders.start_intended(state, given.target.charger, evse):
         raise Refused(Code.CONNECTOR_IN_USE)
     if place.observed is not None:
         raise Refused(Code.CONFIRMING)
@@ -221,7 +222,11 @@ def _named(station: Station, given: CommandReceived) -> int:
     """The EVSE that the command names, if the charger has it."""
     target = given.target
     place = station.places.get(target.evse) if target.evse else None
-    if target.evse is None or place is None or target.connector not in (None, place.connector):
+    if (
+        target.evse is None
+        or place is None
+        or target.connector not in (None, place.connector, *place.connectors)
+    ):
         raise Refused(Code.UNKNOWN_CONNECTOR, _choice(station))
     return target.evse
 
@@ -241,13 +246,18 @@ def _startable(station: Station, given: CommandReceived) -> int:
             fitting = [
                 evse
                 for evse in _connectors(station)
-                if station.places[evse].state is wanted and station.open_on(evse) is None
+                if station.places[evse].state is wanted and _unused(station, evse)
             ]
             if len(fitting) == 1:
                 return fitting[0]
             if fitting:
                 break
     return _only(station, given)
+
+
+def _unused(station: Station, evse: int) -> bool:
+    session = station.open_on(evse)
+    return session is None or session.unclaimed
 
 
 def _choice(station: Station) -> str:
@@ -272,7 +282,7 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
         name=given.name.value,
         charger=given.target.charger,
         evse=evse,
-        connector=place.connector if place is not None else None,
+        connector=given.target.connector or (place.connector if place is not None else None),
         session=session,
         fingerprint=given.fingerprint,
         expires_at=iso(given.expires_ms),

@@ -20,7 +20,7 @@ class AvailabilityReported(FromCharger, frozen=True, kw_only=True):
 
 
 class TransactionEvent(FromCharger, frozen=True, kw_only=True):
-    """One event of a transaction that the station named and counts. Any field but these two may be missing."""
+    """One event of a transaction that the station named and counts. All but the first two may be missing."""
 
     transaction: str
     step: str  #: started | updated | ended

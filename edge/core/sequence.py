@@ -69,7 +69,9 @@ def judge(known: Sequence, number: int | None, digest: str) -> Verdict:
         return Verdict.NEW
     if known.low == known.high:
         return Verdict.NEW  # the first number again, and nothing else so far: it does not count
-    return Verdict.CONFLICT if number in known.recent.values() else Verdict.REPEAT
+    if number in known.recent.values():
+        return Verdict.CONFLICT
+    return Verdict.NEW if known.torn else Verdict.REPEAT
 
 
 def take(known: Sequence, number: int | None, digest: str) -> None:

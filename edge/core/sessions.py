@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from common import facts
 from common.domain import AXES, ConnectorState, EnergyMethod, MeterSample, iso
 from edge.core import identity, inputs, meter, orders
@@ -132,13 +134,13 @@ def close_provisionally(
         ended_ms = max(ended_ms, started_ms)
     energy = meter.energy(session.meter_start_wh, None, session.registers)
     draft.facts.append(
-        _closing(
+        closing(
             charger,
             session,
             iso(ended_ms)[:19] + "Z",
             now_ms,
             meter_stop_wh=session.registers.last_wh,
-            energy=energy,
+            energy=msgspec.structs.replace(energy, flags=(*energy.flags, "missing_stop")),
             reason=reason,
             provisional=True,
         )
@@ -152,7 +154,7 @@ def supersede(state: SiteState, draft: Draft, charger: str, session: Session, no
     method = EnergyMethod.UNKNOWN if session.meter_start_wh is None else EnergyMethod.REGISTER
     energy = meter.Energy(0.0, method, ("superseded",))
     draft.facts.append(
-        _closing(
+        closing(
             charger,
             session,
             session.started_at,
@@ -166,7 +168,7 @@ def supersede(state: SiteState, draft: Draft, charger: str, session: Session, no
     orders.session_over(state, draft, charger, session.id, superseded=True)
 
 
-def _closing(
+def closing(
     charger: str,
     session: Session,
     ended_at: str,
@@ -176,7 +178,9 @@ def _closing(
     energy: meter.Energy,
     reason: str,
     provisional: bool,
+    stopped_by: str | None = None,
 ) -> facts.SessionEnded:
+    """The fact that a session is over, with this energy and its flags."""
     return facts.SessionEnded(
         session=session.id,
         charger=charger,
@@ -191,7 +195,8 @@ def _closing(
         method=energy.method,
         reason=reason,
         provisional=provisional,
-        flags=(*energy.flags, "missing_stop") if provisional else energy.flags,
+        stopped_by=stopped_by,
+        flags=energy.flags,
     )
 
 
@@ -225,17 +230,16 @@ def timers(station: Station) -> list[int]:
 
 def _in_use(station: Station, session: Session) -> bool:
     place = station.places.get(session.evse)
-    return station.online and place is not None and AXES[place.state].energised
+    here = place is not None and place.session == session.id
+    return station.online and here and place is not None and AXES[place.state].energised
 
 
 # --- applying ----------------------------------------------------------------------------------------------
 
 
-def started(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
-    station = state.station(body.charger)
-    place = station.place(body.evse)
-    place.connector, place.session, place.charging_ms = body.connector, body.session, 0
-    station.sessions[body.session] = Session(
+def begun(body: facts.SessionStarted, at_ms: int) -> Session:
+    """The session that a start makes."""
+    return Session(
         id=body.session,
         evse=body.evse,
         connector=body.connector,
@@ -251,6 +255,15 @@ def started(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
         meter_start_wh=body.meter_start_wh,
         heard_ms=at_ms,
     )
+
+
+def started(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
+    station = state.station(body.charger)
+    if body.evse and not body.history:
+        place = station.place(body.evse)
+        place.connector = body.connector or place.connector
+        place.session, place.charging_ms = body.session, 0
+    station.sessions[body.session] = begun(body, at_ms)
     if body.transaction.isascii() and body.transaction.isdigit() and len(body.transaction) <= 10:
         station.last_transaction = int(body.transaction)
     before = station.sessions.get(body.supersedes) if body.supersedes else None
@@ -278,7 +291,7 @@ def sampled(state: SiteState, body: facts.MeterSampled, at_ms: int) -> None:
     session.cited = session.cited or body.transaction == session.transaction
     meter.remember(session.seen, session.registers, body.samples)
     if session.closing_ms:
-        _close_after(state, session, at_ms)
+        close_after(state, session, at_ms)
     last = body.samples[-1].at if body.samples else None
     if last is not None:
         told(station, last, at_ms)
@@ -286,8 +299,8 @@ def sampled(state: SiteState, body: facts.MeterSampled, at_ms: int) -> None:
 
 def ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     station = state.station(body.charger)
-    place = station.place(body.evse)
-    if place.session == body.session:
+    place = station.places.get(body.evse)
+    if place is not None and place.session == body.session:
         place.session = None
     session = station.sessions.get(body.session)
     if session is None:
@@ -329,12 +342,13 @@ def connector_stepped(state: SiteState, body: facts.ConnectorChanged, stepped: b
         return
     if body.state is ConnectorState.AVAILABLE:
         session.available = True
-        _close_after(state, session, at_ms, rebooted=state.boots(body.charger) > session.boot)
+        close_after(state, session, at_ms, rebooted=state.boots(body.charger) > session.boot)
     else:
         session.closing_ms = 0
 
 
-def _close_after(state: SiteState, session: Session, at_ms: int, *, rebooted: bool = False) -> None:
+def close_after(state: SiteState, session: Session, at_ms: int, *, rebooted: bool = False) -> None:
+    """Start the missing-stop timer, or start it anew."""
     session.closing_ms = at_ms + (AFTER_BOOT_MS if rebooted else AFTER_AVAILABLE_MS)
     state.arm(session.closing_ms)
 

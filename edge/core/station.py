@@ -11,7 +11,7 @@ from typing import Final
 
 from common import facts, view
 from common.ports import Ids
-from edge.core import configuration, connector, inputs, orders, sessions, transfers, tuned
+from edge.core import completion, configuration, connector, inputs, orders, sessions, transfers, tuned
 from edge.core.state import Draft, SiteState, Station
 
 #: After a connection without Boot or status: ask for statuses, and send again what may wait. Chargers that
@@ -39,6 +39,7 @@ def connected(state: SiteState, given: inputs.StationConnected, now_ms: int) -> 
             charger=given.charger,
             protocol=given.protocol[:TEXT_CHARS_MAX],
             address=given.address[:TEXT_CHARS_MAX],
+            each=given.each,
         )
     )
     connector.new_epoch(draft, given.charger, station)
@@ -127,6 +128,7 @@ def questions(state: SiteState, now_ms: int, ids: Ids) -> Draft:
     """What should be asked of chargers again by now."""
     draft = Draft()
     connector.questions(state, draft, now_ms, ids)
+    completion.questions(state, draft, now_ms)
     configuration.due(state, draft, now_ms, ids)
     return draft
 
@@ -146,6 +148,7 @@ def seen(state: SiteState, body: facts.ChargerSeen, at_ms: int) -> None:
     station.waiting_ms = 0
     station.adopted_ms = station.adopted_ms or at_ms
     station.connected_ms = at_ms
+    station.each = body.each
     station.ask_ms = station.ready_ms = at_ms + CONNECT_GRACE_MS
     state.arm(station.ask_ms)
     sessions.contact(state, station, at_ms)

@@ -12,7 +12,7 @@ from common.commands import CLASSES, Name, Repeat
 from common.domain import ConnectorState, Role, Target
 from common.errors import Code
 from edge.core import engine, inputs, intents, orders
-from edge.core.identity import minted_tag
+from edge.core.identity import minted_tag, remote_start_id
 from edge.core.inputs import RecalledCommand
 from edge.core.state import SETTLED_ORDERS_MAX
 from tests.core.world import (
@@ -66,7 +66,8 @@ def test_a_start_is_written_down_and_then_called() -> None:
     assert kinds(decision) == ["command_accepted", "command_sent"]
     assert stages(decision) == ["accepted"]
     (request,) = decision.requests
-    assert request.action == inputs.StartCharge(1, 1, minted_tag("cmd-1"))
+    tag = minted_tag("cmd-1")
+    assert request.action == inputs.StartCharge(1, 1, tag, remote_start_id(tag))
     assert (request.command, request.priority, request.urgent) == ("cmd-1", inputs.PRIORITY_START, False)
     assert request.expires_ms == site.now + 15 * SECOND
     accepted = site.last(facts.CommandAccepted)

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from common import commands, facts
 from common.commands import Name
-from common.domain import ConnectorState, MeterSample, Role, iso
+from common.domain import Availability, ConnectorState, MeterSample, Phase, Role, iso
 from common.policy import Claims
 from edge.core import engine, inputs
 from edge.core.connector import STATION_TABLE, TABLE
 from edge.core.identity import minted_tag
 from edge.core.inputs import Stamp
+from edge.core.reports import AvailabilityReported, TransactionEvent
 from tests.core.world import AVAILABLE, SITE, T0, UNKNOWN, CountingIds, Site
 
 NINE = [state for state in ConnectorState if state is not UNKNOWN]
@@ -333,12 +334,36 @@ charger_inputs = st.one_of(
         charger=names,
         evse=evses,
         connector=evses,
-        transaction=st.none() | st.none() | ids_told,
         tag_ref=st.none() | tags,
         minted=minted,
         meter_start_wh=floats,
         started=stamps,
         offline=st.booleans(),
+    ),
+    st.builds(
+        TransactionEvent,
+        charger=names,
+        transaction=ids_told,
+        step=st.sampled_from(["started", "updated", "ended"]),
+        number=st.none() | st.integers(-3, 5) | st.just(2**53 - 1),
+        at=stamps,
+        offline=st.booleans(),
+        evse=st.none() | evses,
+        connector=st.none() | evses,
+        phase=st.none() | st.sampled_from(Phase),
+        tag_ref=st.none() | tags,
+        minted=minted,
+        remote_start=st.none() | st.integers(0, 2**31 - 1),
+        reason=texts,
+        samples=samples,
+    ),
+    st.builds(
+        AvailabilityReported,
+        charger=names,
+        evse=evses,
+        connector=evses,
+        availability=st.sampled_from(Availability),
+        reported_at=texts,
     ),
     st.builds(
         inputs.TransactionEnded,
