@@ -118,6 +118,11 @@ class FileServer:
             return None
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def busy(self) -> int:
+        """How many connections are open."""
+        return len(self._tasks)
+
     async def ended(self) -> None:
         """Return once it listens no more."""
         await self._closed.wait()

@@ -20,22 +20,27 @@ import msgspec
 
 from common.errors import Code, Refused, Unavailable, error
 
-#: The largest firmware seen in the field is below 300 MB (an embedded Linux with its browser).
-FIRMWARE_BYTES_MAX: Final = 512 * 1024 * 1024
-#: A site has a handful of models, and keeps a version or two of each.
-FIRMWARE_FILES_MAX: Final = 16
-#: A charger's log archive: some MB, seldom tens.
-UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
-#: Logs that are kept: enough for a site where every charger was asked once, in files and bytes.
-UPLOADS_MAX: Final = 64
-UPLOADS_BYTES_MAX: Final = 512 * 1024 * 1024
-#: Left free on the disk for the journal, whatever is uploaded.
-DISK_RESERVE_BYTES: Final = 256 * 1024 * 1024
 #: A piece that is read or written at once.
 PIECE_BYTES: Final = 64 * 1024
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of the shelf."""
+
+    #: The largest firmware seen in the field is below 300 MB (an embedded Linux with its browser).
+    firmware_bytes_max: int = 512 * 1024 * 1024
+    #: A site has a handful of models, and keeps a version or two of each.
+    firmware_files_max: int = 16
+    #: A charger's log archive: some MB, seldom tens.
+    upload_bytes_max: int = 64 * 1024 * 1024
+    #: Logs that are kept: enough for a site where every charger was asked once, in files and bytes.
+    uploads_max: int = 64
+    uploads_bytes_max: int = 512 * 1024 * 1024
+    #: Left free on the disk for the journal, whatever is uploaded.
+    reserve_bytes: int = 256 * 1024 * 1024
 
 
 class Firmware(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,9 +104,8 @@ class Incoming:
 class Shelf:
     """Two folders in the data folder, made when they are first needed."""
 
-    def __init__(self, folder: Path, *, reserve_bytes: int = DISK_RESERVE_BYTES) -> None:
-        """reserve_bytes: what is left free on the disk."""
-        self._reserve = reserve_bytes
+    def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self._firmware = folder / "firmware"
         self._uploads = folder / "uploads"
         self._checked: dict[str, tuple[int, ...]] = {}
@@ -117,11 +121,13 @@ class Shelf:
 
     def begin_firmware(self, upload: str, size_bytes: int) -> Incoming:
         """Room for a new file. Raises Refused(too_large, limit_reached), Unavailable(disk_full)."""
-        if size_bytes > FIRMWARE_BYTES_MAX:
-            raise error(Code.TOO_LARGE, f"{FIRMWARE_BYTES_MAX} bytes are allowed")
-        if sum(1 for _ in self.firmware()) >= FIRMWARE_FILES_MAX:
+        if size_bytes > self._limits.firmware_bytes_max:
+            raise error(Code.TOO_LARGE, f"{self._limits.firmware_bytes_max} bytes are allowed")
+        if sum(1 for _ in self.firmware()) >= self._limits.firmware_files_max:
             hint = "Remove one that no charger needs: `plugside-edge firmware remove`."
-            raise Refused(Code.LIMIT_REACHED, f"{FIRMWARE_FILES_MAX} firmware files are kept", hint=hint)
+            raise Refused(
+                Code.LIMIT_REACHED, f"{self._limits.firmware_files_max} firmware files are kept", hint=hint
+            )
         return self._incoming(self._firmware, upload, size_bytes)
 
     def keep_firmware(self, incoming: Incoming, about: Firmware) -> None:
@@ -197,15 +203,18 @@ class Shelf:
 
     def begin_upload(self, upload: str, size_bytes: int | None) -> Incoming:
         """Room for a charger's log. Raises Refused(too_large), Unavailable(disk_full)."""
-        if size_bytes is not None and size_bytes > UPLOAD_BYTES_MAX:
-            raise error(Code.TOO_LARGE, f"{UPLOAD_BYTES_MAX} bytes are allowed")
-        return self._incoming(self._uploads, upload, UPLOAD_BYTES_MAX if size_bytes is None else size_bytes)
+        most = self._limits.upload_bytes_max
+        if size_bytes is not None and size_bytes > most:
+            raise error(Code.TOO_LARGE, f"{most} bytes are allowed")
+        return self._incoming(self._uploads, upload, most if size_bytes is None else size_bytes)
 
     def keep_upload(self, incoming: Incoming, upload: str) -> None:
         """Take a log; the oldest leave when there are too many."""
         kept = sorted(self._uploads.glob("*.bin"), key=lambda path: path.stat().st_mtime_ns)
-        room = UPLOADS_BYTES_MAX - incoming.size_bytes - sum(path.stat().st_size for path in kept)
-        while kept and (room < 0 or len(kept) >= UPLOADS_MAX):
+        room = (
+            self._limits.uploads_bytes_max - incoming.size_bytes - sum(path.stat().st_size for path in kept)
+        )
+        while kept and (room < 0 or len(kept) >= self._limits.uploads_max):
             oldest = kept.pop(0)
             room += oldest.stat().st_size
             oldest.unlink()
@@ -224,7 +233,7 @@ class Shelf:
 
     def _incoming(self, folder: Path, upload: str, size_bytes: int) -> Incoming:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free - self._reserve
+        free = shutil.disk_usage(folder).free - self._limits.reserve_bytes
         if free < size_bytes:
             raise Unavailable(Code.DISK_FULL, f"{max(free, 0)} bytes are free for files")
         return Incoming(folder / f"{upload}.part", size_bytes)
