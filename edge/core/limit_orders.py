@@ -81,7 +81,7 @@ def begin(
         charger=order.charger,
         evse=order.evse or 0,
         rank=rank,
-        limit_a=args.limit_a if isinstance(args, commands.Limit) else None,
+        limit_a=float(args.limit_a) if isinstance(args, commands.Limit) else None,
         revision=limits.revision + 1,
     )
     draft.facts.append(body)

@@ -75,17 +75,18 @@ def _news(slot: Slot | None, want: Want | None) -> bool:
 def _differing(station: Station, limits: Limits) -> Iterator[tuple[str, Want | None, int]]:
     """Slots that have to be sent, what with, and from when."""
     wants = desired(station, limits, station.tuning.traits)
+    ready_ms = max(limits.ready_ms, 1)  # 0 would mean that nothing is due
     for name, want in wants.items():
         slot = limits.slots.get(name)
         if slot is None or slot.stale or slot.limit_a != want.limit_a:
-            yield name, want, limits.ready_ms
+            yield name, want, ready_ms
         elif slot.proof == "unanswered":
             yield name, want, slot.asked_ms + _pause_ms(slot)
     for name, slot in limits.slots.items():
         if name in wants:
             continue
         if slot.limit_a is not None or slot.stale:
-            yield name, None, limits.ready_ms
+            yield name, None, ready_ms
         elif slot.proof == "unanswered":
             yield name, None, slot.asked_ms + _pause_ms(slot)
 
