@@ -40,6 +40,7 @@ class Name(StrEnum):
     READ_LIMIT = "read_limit"
     ADJUST = "adjust"
     ADOPT = "adopt"
+    RESOLVE = "resolve"
 
 
 class Repeat(StrEnum):
@@ -196,6 +197,23 @@ class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
 
 
+class Resolve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Decide on what is flagged: a session that is over (`revision`: the one looked at), or an orphan.
+
+    `accept`: it stands as it is. `set`: its energy is `energy_wh`. `attach`: a session that nobody has is
+    `principal`'s; or the orphan belongs to `session`, which gets the end that a stop told. `dismiss`: nothing
+    is ever billed for it. What was there before stays in the ledger.
+    """
+
+    decision: Literal["accept", "set", "attach", "dismiss"]
+    reason: str
+    session: str = ""
+    revision: int | None = None
+    orphan: str = ""
+    energy_wh: float | None = None
+    principal: str = ""
+
+
 Args = (
     Start
     | Stop
@@ -217,6 +235,7 @@ Args = (
     | ReadLimit
     | Adjust
     | Adopt
+    | Resolve
 )
 
 
@@ -258,6 +277,7 @@ CLASSES: dict[Name, Class] = {
     Name.READ_LIMIT: Class(ReadLimit, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
     Name.ADJUST: Class(Adjust, Repeat.LOCAL, frozenset({Role.INSTALLER, Role.LOCAL}), 60_000),
     Name.ADOPT: Class(Adopt, Repeat.LOCAL, _SITE, 60_000),
+    Name.RESOLVE: Class(Resolve, Repeat.LOCAL, frozenset({Role.OPERATOR, Role.LOCAL}), 60_000),
 }
 
 

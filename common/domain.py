@@ -139,7 +139,7 @@ class MeterSample(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     temperature_c: float | None = None
     interval_wh: float | None = None  #: energy of the sampling interval; never mixed with the register
     location: str = "outlet"  #: outlet | inlet | cable | ev | body
-    #: What no rule uses, by measurand and unit, as `power_offered_w`, `frequency_hz`: see the dialects' words.
+    #: What no rule uses, by measurand and unit (`power_offered_w`, `frequency_hz`).
     other: dict[str, float] = {}
     signed: tuple[str, ...] = ()
     part: str = ""  #: "2/5": `signed` is the second of five pieces of one document (`common.signed`)

@@ -27,6 +27,15 @@ from common.progress import (
 from common.progress import (
     SessionLearned as SessionLearned,
 )
+from common.review import (
+    MeterDoubted as MeterDoubted,
+)
+from common.review import (
+    OrphanRecorded as OrphanRecorded,
+)
+from common.review import (
+    OrphanResolved as OrphanResolved,
+)
 from common.thinning import Thinned as Thinned
 from common.tuning import BODIES as _TUNING
 from common.upkeep import (
@@ -66,6 +75,7 @@ class ChargerAdopted(Body, frozen=True, kw_only=True):
     charger: str
     name: str = ""
     removed: bool = False
+    since: str = ""  #: adopted then, at the box before this one
 
 
 class ChargerBooted(Body, frozen=True, kw_only=True):
@@ -105,6 +115,7 @@ class ConnectorChanged(Body, frozen=True, kw_only=True):
     error_code: str = ""
     info: str = ""
     reported_at: str = ""  #: the charger's own time, as sent
+    unattributed: bool = False  #: it has charged for a while and no session began (quirk 54)
     connectors: dict[int, Availability] = {}  #: of a 2.x station: each connector of the EVSE by itself
 
 
@@ -127,6 +138,8 @@ class SessionStarted(Body, frozen=True, kw_only=True):
     key: str = ""
     weak: bool = False  #: the key rests on a clock that cannot be believed; needs review when it collides
     boot: int = 0  #: how often the charger had booted, for weak keys
+    clock_offset_ms: int = 0  #: the charger's clock was known to be so far ahead (42); times stay its own
+    scale: float = 1.0  #: what its registers are multiplied by, for the whole session (quirk 71)
     history: bool = False  #: told late: another session has its connector by now
     supersedes: str | None = None  #: the session that this one was reported as before, with another time
     flags: tuple[str, ...] = ()
@@ -162,13 +175,17 @@ class SessionEnded(Body, frozen=True, kw_only=True):
     energy_wh: float | None = None
     method: EnergyMethod = EnergyMethod.UNKNOWN
     reason: str = ""
+    obtained: str = "measured"  #: measured | estimated
     stopped_by: str | None = None  #: tag reference, when it differs from the start's
     provisional: bool = False
     flags: tuple[str, ...] = ()
 
 
 class SessionRevised(Body, frozen=True, kw_only=True):
-    """A later truth about a session: the true stop after a provisional close, or an operator's decision."""
+    """A later truth about a session: the true stop after a provisional close, or an operator's decision.
+
+    A decision names its `command`; with `resolved_attached` among the flags `principal` is whose it is now.
+    """
 
     KIND: ClassVar[str] = "session_revised"
     session: str
@@ -180,21 +197,9 @@ class SessionRevised(Body, frozen=True, kw_only=True):
     energy_wh: float | None = None
     method: EnergyMethod = EnergyMethod.UNKNOWN
     obtained: str = "measured"  #: measured | estimated | operator
+    command: str = ""
     reason: str = ""
     flags: tuple[str, ...] = ()
-
-
-class OrphanRecorded(Body, frozen=True, kw_only=True):
-    """A charger reported something that fits no session. Kept whole; never guessed, never billed."""
-
-    KIND: ClassVar[str] = "orphan_recorded"
-    charger: str
-    what: str  #: start | stop | meter | unreadable
-    reason: str
-    evse: int = 0
-    transaction: str = ""
-    raw: str = ""  #: what came, cut at 8 KiB, tags replaced by references
-    principal: str | None = None
 
 
 class CommandAccepted(Body, frozen=True, kw_only=True):
@@ -305,6 +310,8 @@ BODIES: dict[str, type[Body]] = {
         SessionEnded,
         SessionRevised,
         OrphanRecorded,
+        OrphanResolved,
+        MeterDoubted,
         CommandAccepted,
         CommandSent,
         CommandConfirmed,

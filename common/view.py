@@ -33,6 +33,7 @@ class ConnectorView(msgspec.Struct, omit_defaults=True):
     info: str = ""
     since: str = ""
     stale: bool = False
+    unattributed: bool = False  #: it charges, and the charger told of no session (quirk 54)
     session: str | None = None  #: the open session, shown only to whom it belongs (and operators)
 
 
@@ -192,8 +193,10 @@ def _changed(view: View, fact: facts.Fact, body: facts.ConnectorChanged) -> None
         charger(view, body.charger).station = body.state
         return
     place = connector(view, body.charger, body.evse, body.connector)
-    if place.state is not body.state:
+    stepped = place.state is not body.state
+    if stepped:
         place.since = fact.at
+    place.unattributed = body.unattributed or (place.unattributed and not stepped and body.via != "epoch")
     place.state, place.plug, place.observed = body.state, body.plug, body.observed
     place.error_code, place.info = body.error_code, body.info
     place.stale = body.via == "epoch"
@@ -225,7 +228,8 @@ def _started(view: View, fact: facts.Fact, body: facts.SessionStarted) -> None:
         flags=body.flags,
     )
     if body.evse and not body.history:
-        connector(view, body.charger, body.evse, body.connector).session = body.session
+        place = connector(view, body.charger, body.evse, body.connector)
+        place.session, place.unattributed = body.session, False
     _forget_old_sessions(view, body.charger)
 
 

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from common.commands import Resolve
 from common.errors import Code, LocalFault
 from common.view import View
 from edge.core import engine, inputs
 from edge.core.engine import SiteState
+from edge.core.estate import vacant
 from edge.core.reports import TransactionEvent
 
 if TYPE_CHECKING:
+    from edge.chargers.ports import ReplyTo
     from edge.journal.journal import Journal
 
 #: Inputs that name a transaction.
@@ -30,7 +33,9 @@ def recalled(state: SiteState, given: inputs.Input, journal: Journal) -> inputs.
         return given
     if isinstance(given, inputs.CommandReceived):
         row = journal.recall_command(given.id)
-        return given if row is None else msgspec.structs.replace(given, recalled=row)
+        if row is not None:
+            return msgspec.structs.replace(given, recalled=row)
+        return _decided_on(given, given.args, journal) if isinstance(given.args, Resolve) else given
     if isinstance(given, inputs.TransactionStarted):
         session = journal.recall_session_by_key(engine.recall_key(state, given))
         return given if session is None else msgspec.structs.replace(given, recalled=session)
@@ -38,6 +43,30 @@ def recalled(state: SiteState, given: inputs.Input, journal: Journal) -> inputs.
         session = journal.recall_session_by_transaction(given.charger, given.transaction)
         return given if session is None else msgspec.structs.replace(given, recalled=session)
     return given
+
+
+def _decided_on(given: inputs.CommandReceived, args: Resolve, journal: Journal) -> inputs.CommandReceived:
+    """A decision, with the session and the orphan that it is about as the journal has them."""
+    known = journal.recall_session(args.session) if args.session else None
+    orphan = journal.recall_orphan(given.target.charger, args.orphan) if args.orphan else None
+    return msgspec.structs.replace(given, known=known, orphan=orphan)
+
+
+def reply_payload(
+    journal: Journal, reply: inputs.Reply | None, reply_to: ReplyTo | None, replies: list[tuple[str, bytes]]
+) -> bytes | None:
+    """The exact bytes to answer: the stored ones for a replay, else rendered now (and added to `replies`)."""
+    if reply is None or reply_to is None:
+        return None
+    key = getattr(reply, "key", "")
+    if key and getattr(reply, "replay", False):
+        stored = journal.recall_reply(key)
+        if stored is not None:
+            return stored
+    payload = reply_to.render(reply)
+    if key:
+        replies.append((key, payload))
+    return payload
 
 
 def recover(journal: Journal, site: str) -> SiteState:
@@ -55,6 +84,8 @@ def recover(journal: Journal, site: str) -> SiteState:
     for fact in after:
         engine.apply(state, fact)
     state.view.epoch, state.view.seq = journal.epoch, journal.committed_seq
+    if vacant(state):
+        state.view.site = site  # a box that took another one's place before it had anything of its own
     if state.view.site != site:
         raise LocalFault(Code.FOLDER_UNUSABLE, f"this journal is of site {state.view.site}, not {site}")
     return state

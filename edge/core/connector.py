@@ -199,6 +199,7 @@ def due(state: SiteState, draft: Draft, now_ms: int) -> None:
             if _unattributed(place) and now_ms >= place.charging_ms + UNATTRIBUTED_MS:
                 since = f"charging since {iso(place.charging_ms)} without a session"
                 record(draft, station, charger, "start", "unattributed_charging", evse=evse, raw=since)
+                draft.facts.append(_unattributed_told(charger, evse, place))
 
 
 def questions(state: SiteState, draft: Draft, now_ms: int, ids: Ids) -> None:
@@ -232,7 +233,21 @@ def _asking(station: Station) -> list[int]:
 
 
 def _unattributed(place: Place) -> bool:
-    return place.charging_ms > 0 and place.session is None
+    return place.charging_ms > 0 and place.session is None and not place.unattributed
+
+
+def _unattributed_told(charger: str, evse: int, place: Place) -> facts.ConnectorChanged:
+    return facts.ConnectorChanged(
+        charger=charger,
+        evse=evse,
+        connector=place.connector,
+        state=place.state,
+        plug=AXES[place.state].plug,
+        observed=place.observed,
+        error_code=place.error_code,
+        info=place.info,
+        unattributed=True,
+    )
 
 
 def _details(given: inputs.StatusReported) -> tuple[str, str]:
@@ -288,6 +303,7 @@ def changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> bool:
         return False
     stepped = place.state is not body.state
     place.state, place.observed = body.state, body.observed
+    place.unattributed = body.unattributed or (place.unattributed and not stepped)
     place.told_ms = identity.instant(body.reported_at) or place.told_ms
     if body.evse == 0:
         return False
@@ -309,4 +325,5 @@ def forget(place: Place) -> None:
     """The connection or the charger's own memory is gone: its next report is adopted as it is."""
     place.state, place.observed = _S.UNKNOWN, None
     place.suspect_ms = place.charging_ms = place.told_ms = 0
+    place.unattributed = False
     place.connectors = dict.fromkeys(place.connectors, Availability.UNKNOWN)

@@ -39,7 +39,10 @@ from edge.core import (
     metering,
     orders,
     orphans,
+    quiet,
     reports,
+    resolving,
+    scale,
     sessions,
     station,
     stops,
@@ -94,7 +97,7 @@ def _ticked(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
 
 
 def _measured(state: SiteState, given: inputs.MeterReported, now_ms: int, ids: Ids) -> Decision:
-    return tuned.measured(state, given, metering.measured(state, given), now_ms)
+    return tuned.measured(state, given, metering.measured(state, given, now_ms, ids), now_ms)
 
 
 def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids) -> Decision:
@@ -106,6 +109,7 @@ def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids
         asking.answered(state, given),
         certificates.delivered(given),
         completion.answered(state, given, now_ms),
+        quiet.answered(state, given),
     )
     for own in own_questions:
         if own is not inputs.NOTHING:
@@ -193,6 +197,11 @@ def _ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     tuned.session_ended(state, body, at_ms)
 
 
+def _learned(state: SiteState, body: facts.SessionLearned, at_ms: int) -> None:
+    learning.learned(state, body, at_ms)
+    state.arm(at_ms)  # a session that has its connector now has its timers, too
+
+
 def _seen(state: SiteState, body: facts.ChargerSeen, at_ms: int) -> None:
     station.seen(state, body, at_ms)
     tuned.seen(state, body, at_ms)
@@ -208,10 +217,12 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.ConnectorChanged: _changed,
     facts.SessionStarted: sessions.started,
     facts.SessionEvent: events.happened,
-    facts.SessionLearned: learning.learned,
+    facts.SessionLearned: _learned,
     facts.SessionEnded: _ended,
     facts.SessionRevised: sessions.revised,
     facts.OrphanRecorded: orphans.recorded,
+    facts.OrphanResolved: resolving.resolved,
+    facts.MeterDoubted: scale.told,
     facts.CommandAccepted: orders.accepted,
     facts.CommandSent: orders.sent,
     facts.CommandConfirmed: orders.confirmed,
@@ -255,6 +266,7 @@ def next_due(state: SiteState) -> int:
             *orders.timers(state, charger),
             *configuration.timers(state, known),
             *limiting.timers(known),
+            *quiet.timers(state, known),
         ):
             earliest = min(earliest, at_ms)
     return earliest

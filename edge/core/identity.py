@@ -65,6 +65,11 @@ def transaction_id(told: str) -> str:
     return bounded(told, TRANSACTION_CHARS_MAX)
 
 
+def is_transaction(told: str) -> bool:
+    """Whether it can be an id: chargers that wait for ours send none, 0, −1 or less (quirk 55)."""
+    return told not in ("", "0") and not told.startswith("-")
+
+
 def start_key(
     charger: str, evse: int, tag_ref: str | None, meter_start_wh: float | None, started: str
 ) -> str:

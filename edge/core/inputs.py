@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from common.commands import Args, Name
-from common.domain import Availability, ConnectorState, MeterSample, Path, Plug, Target
-from common.facts import Body
+from common.domain import Availability, ConnectorState, EnergyMethod, MeterSample, Path, Plug, Target
+from common.facts import Body, OrphanRecorded
 from common.policy import Claims
 
 # isort: off  (names given on, in one list)
@@ -50,6 +50,9 @@ from edge.core.requests import (
     ClearAuthorizationCache as ClearAuthorizationCache,
 )
 from edge.core.requests import (
+    ClearLimit as ClearLimit,
+)
+from edge.core.requests import (
     DeleteCertificate as DeleteCertificate,
 )
 from edge.core.requests import (
@@ -68,6 +71,12 @@ from edge.core.requests import (
     ListCertificates as ListCertificates,
 )
 from edge.core.requests import (
+    ReadLimit as ReadLimit,
+)
+from edge.core.requests import (
+    ReadSettings as ReadSettings,
+)
+from edge.core.requests import (
     Reply as Reply,
 )
 from edge.core.requests import (
@@ -77,22 +86,10 @@ from edge.core.requests import (
     ResetStation as ResetStation,
 )
 from edge.core.requests import (
-    SetVariable as SetVariable,
-)
-from edge.core.requests import (
-    ClearLimit as ClearLimit,
-)
-from edge.core.requests import (
-    ReadLimit as ReadLimit,
-)
-from edge.core.requests import (
-    ReadSettings as ReadSettings,
-)
-from edge.core.requests import (
     SetLimit as SetLimit,
 )
 from edge.core.requests import (
-    WriteSetting as WriteSetting,
+    SetVariable as SetVariable,
 )
 from edge.core.requests import (
     StartCharge as StartCharge,
@@ -120,6 +117,9 @@ from edge.core.requests import (
 )
 from edge.core.requests import (
     VendorMessage as VendorMessage,
+)
+from edge.core.requests import (
+    WriteSetting as WriteSetting,
 )
 
 # isort: on
@@ -212,6 +212,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     meter_start_wh: float | None = None
     meter_stop_wh: float | None = None
     ended_at: str = ""
+    energy_wh: float | None = None
+    method: EnergyMethod = EnergyMethod.UNKNOWN
+    flags: tuple[str, ...] = ()
 
 
 class TransactionStarted(FromCharger, frozen=True, kw_only=True):
@@ -243,6 +246,7 @@ class MeterReported(FromCharger, frozen=True, kw_only=True):
     transaction: str | None = None
     samples: tuple[MeterSample, ...] = ()
     recalled: Known | None = None
+    sparse: bool = False  #: the disk is nearly full: what says little is not to be written (`sparse`)
 
 
 class Unreadable(FromCharger, frozen=True, kw_only=True):
@@ -322,6 +326,8 @@ class CommandReceived(Input, frozen=True, kw_only=True):
     fingerprint: str
     site: str
     recalled: RecalledCommand | None = None
+    known: Known | None = None  #: the session that a decision is about, as the journal has it
+    orphan: OrphanRecorded | None = None  #: the orphan that it is about, unless it was decided on
 
 
 class RecalledCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -387,6 +393,7 @@ class Decision(msgspec.Struct, frozen=True):
     reply: Reply | None = None
     requests: tuple[Request, ...] = ()
     progress: tuple[CommandReply, ...] = ()
+    unstored: int = 0  #: messages that are answered although nothing of them is written (declared before)
 
 
 NOTHING = Decision()

@@ -17,7 +17,18 @@ from common import commands, facts, policy, view
 from common.commands import CLASSES, Name
 from common.domain import ConnectorState, iso
 from common.errors import Code, PlugsideError, Refused, error
-from edge.core import calls, inputs, limit_orders, limits, orders, outcomes, steps, transfers, tuned
+from edge.core import (
+    calls,
+    inputs,
+    limit_orders,
+    limits,
+    orders,
+    outcomes,
+    resolving,
+    steps,
+    transfers,
+    tuned,
+)
 from edge.core.inputs import CommandReceived, CommandReply
 from edge.core.state import Draft, Order, SiteState, Station
 
@@ -161,6 +172,9 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         if len(given.args.name) > NAME_CHARS_MAX or not given.args.name.isprintable():
             raise Refused(Code.BAD_REQUEST, f"a name has {NAME_CHARS_MAX} printable characters at most")
         return None
+    if isinstance(given.args, commands.Resolve):
+        resolving.judge(state, given, given.args)
+        return None
     if isinstance(given.args, commands.Adjust):
         tuned.judge(state, given, given.args)
         return None
@@ -207,6 +221,8 @@ def _may_start(state: SiteState, station: Station, given: CommandReceived) -> in
 def _may_stop(state: SiteState, station: Station, given: CommandReceived, args: commands.Stop) -> int | None:
     session = station.sessions.get(args.session)
     if session is not None:
+        if session.nameless:
+            raise Refused(Code.NO_TRANSACTION)
         return session.evse
     shown = state.view.sessions.get(args.session)
     if shown is None or shown.charger != given.target.charger or not shown.ended_at:
@@ -294,6 +310,9 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
     if isinstance(args, commands.Adopt):
         draft.facts.append(facts.ChargerAdopted(charger=given.target.charger, name=args.name))
         outcomes.settle(draft, order, "succeeded")
+    elif isinstance(args, commands.Resolve):
+        resolving.decide(state, draft, given, args)
+        outcomes.settle(draft, order, "succeeded", session=args.session or None)
     elif isinstance(args, commands.Adjust):
         draft.facts.append(tuned.adjusted(station, given.target.charger, args))
         outcomes.settle(draft, order, "succeeded")

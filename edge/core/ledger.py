@@ -100,9 +100,15 @@ def _claim(station: Station, given: inputs.TransactionStarted, evse: int, now_ms
 
 def _same_key(station: Station, given: inputs.TransactionStarted, claim: Claim) -> Session | None:
     for session in reversed(station.sessions.values()):
-        if session.key == claim.key:
+        if session.key == claim.key or _carried(session, claim):
             return session
     return sessions.revived(given.recalled) if given.recalled is not None else None
+
+
+def _carried(session: Session, claim: Claim) -> bool:
+    """Whether this start is the one that the box before us had heard: its keys knew tags by another secret."""
+    told = (claim.evse, claim.started, claim.meter_start_wh)
+    return session.carried and told == (session.evse, session.started_at, session.meter_start_wh)
 
 
 def _is_replay(state: SiteState, charger: str, claim: Claim, earlier: Session) -> bool:

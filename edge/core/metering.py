@@ -7,25 +7,35 @@ from __future__ import annotations
 
 from typing import Final
 
+from common import facts
 from common.domain import ConnectorState, MeterSample
-from edge.core import connector, inputs, meter, sessions
+from common.ports import Ids
+from edge.core import connector, identity, inputs, meter, scale, sessions, sparse, unattributed
 from edge.core.orphans import record
 from edge.core.state import EVSES_MAX, Draft, Session, SiteState, Station
 
 _FLOWING: Final = frozenset({ConnectorState.CHARGING})
 _ACKNOWLEDGED: Final = inputs.Acknowledged()
 _HEARD: Final = inputs.Decision(reply=_ACKNOWLEDGED)
+_NOT_STORED: Final = inputs.Decision(reply=_ACKNOWLEDGED, unstored=1)
 
 
-def measured(state: SiteState, given: inputs.MeterReported) -> inputs.Decision:
+def measured(state: SiteState, given: inputs.MeterReported, now_ms: int, ids: Ids) -> inputs.Decision:
     """What a MeterValues (2.x: TransactionEvent Updated, MeterValues) comes to."""
     station = state.look(given.charger)
     session, cited = _session(station, given)
     if session is None:
+        opened = unattributed.begun(state, station, given, now_ms, ids)
+        if opened is not None:
+            return _first(given, opened, now_ms)
         return _nobodys(station, given)
-    groups = meter.taken(session.seen, given.samples)
+    groups = meter.taken(session.seen, scale.samples(given.samples, session.scale))
     if not groups:
         return _HEARD
+    if given.sparse and sparse.says_little(
+        session, station.places.get(session.evse), cited=cited, samples=given.samples
+    ):
+        return _NOT_STORED
     named = session.transaction if cited else ""
     sampled = sessions.samples_of(given.charger, session, groups, named)
     place = station.places.get(session.evse)
@@ -37,6 +47,14 @@ def measured(state: SiteState, given: inputs.MeterReported) -> inputs.Decision:
     return draft.decision(_ACKNOWLEDGED)
 
 
+def _first(given: inputs.MeterReported, opened: facts.SessionStarted, now_ms: int) -> inputs.Decision:
+    """The values that open a session of their own are its first."""
+    session = sessions.begun(opened, now_ms)
+    groups = meter.taken({}, scale.samples(given.samples, session.scale))
+    sampled = sessions.samples_of(given.charger, session, groups, session.transaction)
+    return inputs.Decision((opened, *sampled), _ACKNOWLEDGED)
+
+
 def _session(station: Station, given: inputs.MeterReported) -> tuple[Session | None, bool]:
     """The session that the values belong to, and whether the message named it.
 
@@ -44,17 +62,12 @@ def _session(station: Station, given: inputs.MeterReported) -> tuple[Session | N
     """
     here = station.open_on(given.evse) if given.evse != 0 else None
     transaction = given.transaction
-    if transaction is None or not _is_id(transaction):
+    if transaction is None or not identity.is_transaction(transaction):
         return here, False
     if here is not None and here.transaction == transaction:
         return here, True
     named = sessions.named(station, transaction, given.recalled)
     return named, named is not None
-
-
-def _is_id(transaction: str) -> bool:
-    """Whether it can be an id: chargers that wait for ours send none, 0, −1 or less (quirk 55)."""
-    return transaction not in ("", "0") and not transaction.startswith("-")
 
 
 def _flows(samples: tuple[MeterSample, ...]) -> bool:
@@ -64,7 +77,8 @@ def _flows(samples: tuple[MeterSample, ...]) -> bool:
 def asks_journal(station: Station, given: inputs.MeterReported) -> bool:
     """Whether the message names a transaction that memory does not have."""
     transaction = given.transaction
-    return transaction is not None and _is_id(transaction) and _session(station, given)[0] is None
+    named = transaction is not None and identity.is_transaction(transaction)
+    return named and _session(station, given)[0] is None
 
 
 def _nobodys(station: Station, given: inputs.MeterReported) -> inputs.Decision:
@@ -78,7 +92,7 @@ def _nobodys(station: Station, given: inputs.MeterReported) -> inputs.Decision:
             station,
             given.charger,
             "meter",
-            "unknown_transaction" if _is_id(transaction) else "no_open_session",
+            "unknown_transaction" if identity.is_transaction(transaction) else "no_open_session",
             evse=evse,
             transaction=transaction,
         )

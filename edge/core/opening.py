@@ -18,7 +18,7 @@ import msgspec
 
 from common import facts
 from common.domain import iso
-from edge.core import authorization, identity, orders, sessions
+from edge.core import authorization, clocks, identity, orders, scale, sessions
 from edge.core.state import Draft, Session, SiteState, Station
 
 #: A session that began this long before its charger was adopted belongs to the charger's earlier life.
@@ -54,6 +54,8 @@ def began(
 ) -> facts.SessionStarted:
     """Open a session, and end what was open on its connector."""
     station = state.look(charger)
+    factor = station.tuning.traits.register_factor
+    claim = msgspec.structs.replace(claim, meter_start_wh=scale.value(claim.meter_start_wh, factor))
     superseded, more = _make_room(state, draft, station, charger, claim, now_ms)
     verdict = authorization.judge(state, charger, claim.tag_ref, claim.minted)
     flags = (*more, *flags, *_flags(station, claim, verdict, superseded, now_ms))
@@ -74,6 +76,8 @@ def began(
         key=claim.key,
         weak=claim.weak,
         boot=state.boots(charger),
+        clock_offset_ms=clocks.offset_ms(station),
+        scale=factor,
         history=claim.own and _is_older(station.open_on(claim.evse), claim.at_ms),
         supersedes=superseded,
         flags=tuple(dict.fromkeys(flags)),
@@ -100,7 +104,8 @@ def _make_room(
     previous = station.open_on(claim.evse)
     if previous is None or (claim.own and _is_older(previous, claim.at_ms)):
         return None, ()
-    if not claim.own and _restamped(previous, claim):
+    # What was charged before the true start was told is in that one's register, and only there.
+    if previous.nameless or (not claim.own and _restamped(previous, claim)):
         sessions.supersede(state, draft, charger, previous, now_ms)
         return previous.id, ()
     make_room(state, draft, charger, claim.evse, claim.at_ms, now_ms)
@@ -146,7 +151,9 @@ def _flags(
     flags = []
     if not identity.believable(claim.at_ms, now_ms):
         flags.append("clock_invalid")
-    elif claim.at_ms is not None and claim.at_ms < station.adopted_ms - IMPORTED_MS:
+    elif (
+        claim.at_ms is not None and claim.at_ms - clocks.offset_ms(station) < station.adopted_ms - IMPORTED_MS
+    ):
         flags.append("imported")
     if claim.weak and station.frozen:
         flags.append("clock_frozen")
@@ -155,4 +162,5 @@ def _flags(
         flags.append("tag_reused")
     if claim.offline:
         flags.append("offline")
+    flags += scale.flag(station.tuning.traits.register_factor)
     return tuple(flags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from common import facts
-from edge.core import identity, inputs
+from edge.core import identity, inputs, meter, resolving
 from edge.core.state import ORPHANS_MAX, Draft, SiteState, Station
 
 #: Kept of a message (facts.OrphanRecorded), in characters and in bytes of JSON, so that a record fits 16 KiB.
@@ -33,8 +33,10 @@ def record(
 
     `given` is written out when there is no `raw`; its samples are not (they become facts of their own).
     """
+    at, meter_wh = "", None
     if given is not None:
         raw = _written(given)
+        at, meter_wh = _told(given)
     transaction = identity.transaction_id(transaction)
     reason, raw = reason[:REASON_CHARS_MAX], _cut(raw)
     digest = identity.orphan_digest(what, reason, evse, transaction, raw)
@@ -47,6 +49,9 @@ def record(
             reason=reason,
             evse=evse,
             transaction=transaction,
+            orphan=digest,
+            at=at,
+            meter_wh=meter_wh,
             raw=raw,
             principal=principal,
         )
@@ -61,8 +66,21 @@ def recorded(state: SiteState, body: facts.OrphanRecorded, at_ms: int) -> None:
     station.orphans.append(digest)
     if len(station.orphans) > ORPHANS_MAX:
         del station.orphans[0]
-    if body.reason == "unattributed_charging" and (place := station.places.get(body.evse)) is not None:
-        place.charging_ms = 0
+    resolving.recorded(state, body)
+
+
+def _told(given: inputs.Input) -> tuple[str, float | None]:
+    """When it was by the charger's clock, and at which register."""
+    match given:
+        case inputs.TransactionStarted():
+            return identity.canonical(given.started), _register(given.meter_start_wh)
+        case inputs.TransactionEnded():
+            return identity.canonical(given.ended), _register(given.meter_stop_wh)
+    return "", None
+
+
+def _register(told_wh: float | None) -> float | None:
+    return meter.finite(told_wh)
 
 
 def _written(given: inputs.Input) -> str:

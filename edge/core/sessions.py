@@ -20,14 +20,12 @@ import msgspec
 
 from common import facts
 from common.domain import AXES, ConnectorState, EnergyMethod, MeterSample, iso
-from edge.core import identity, inputs, meter, orders
+from edge.core import clocks, identity, inputs, meter, orders, quiet, scale
 from edge.core.state import ENDED_SESSIONS_MAX, Draft, Session, SiteState, Station, connector_number
 
 SILENCE_MS: Final = 24 * 3600 * 1000
 AFTER_BOOT_MS: Final = 60_000
 AFTER_AVAILABLE_MS: Final = 600_000
-#: A charger's clock tells the same second for events that reached us this far apart: it stands still.
-FROZEN_MS: Final = 60_000
 
 
 # --- looking up --------------------------------------------------------------------------------------------
@@ -36,6 +34,8 @@ FROZEN_MS: Final = 60_000
 def by_transaction(station: Station, transaction: str) -> Session | None:
     """The newest session with this id, or the one that superseded it."""
     transaction = identity.transaction_id(transaction)
+    if not transaction:
+        return None
     for session in reversed(station.sessions.values()):
         if session.transaction == transaction:
             while session.successor is not None and session.successor in station.sessions:
@@ -60,6 +60,7 @@ def revived(known: inputs.Known) -> Session:
         connector=known.connector,
         transaction=known.transaction,
         principal=known.principal,
+        scale=scale.of(known.flags),
         key=known.key,
         weak=known.weak,
         boot=known.boot,
@@ -126,7 +127,9 @@ def close_provisionally(
     before_ms: int | None = None,
 ) -> None:
     """Close from the last register. `before_ms`: it was over by then, by the charger's own clock."""
-    ended_ms = session.heard_ms or now_ms
+    station = state.look(charger)
+    # A session's times are its charger's own, so what we saw is told by its clock.
+    ended_ms = (session.heard_ms or now_ms) + clocks.offset_ms(station)
     if before_ms is not None and identity.believable(before_ms, now_ms):
         ended_ms = min(ended_ms, before_ms)
     started_ms = identity.instant(session.started_at)
@@ -145,6 +148,9 @@ def close_provisionally(
             provisional=True,
         )
     )
+    proposal = scale.proposal(charger, station, session, session.registers)
+    if proposal is not None:
+        draft.facts.append(proposal)
     orders.session_over(state, draft, charger, session.id, superseded=False)
 
 
@@ -196,6 +202,7 @@ def closing(
         reason=reason,
         provisional=provisional,
         stopped_by=stopped_by,
+        obtained=energy.method.obtained,
         flags=energy.flags,
     )
 
@@ -253,7 +260,10 @@ def begun(body: facts.SessionStarted, at_ms: int) -> Session:
         authorization=body.authorization,
         started_at=body.started_at,
         meter_start_wh=body.meter_start_wh,
+        scale=body.scale,
+        carried="carried" in body.flags,
         heard_ms=at_ms,
+        sampled_ms=at_ms,
     )
 
 
@@ -262,9 +272,10 @@ def started(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
     if body.evse and not body.history:
         place = station.place(body.evse)
         place.connector = body.connector or place.connector
-        place.session, place.charging_ms = body.session, 0
+        place.session, place.charging_ms, place.unattributed = body.session, 0, False
     station.sessions[body.session] = begun(body, at_ms)
-    if body.transaction.isascii() and body.transaction.isdigit() and len(body.transaction) <= 10:
+    ours = "adopted" not in body.flags
+    if ours and body.transaction.isascii() and body.transaction.isdigit() and len(body.transaction) <= 10:
         station.last_transaction = int(body.transaction)
     before = station.sessions.get(body.supersedes) if body.supersedes else None
     if before is not None:
@@ -272,8 +283,8 @@ def started(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
     for minted in station.minted.values():
         if body.command is not None and minted.command == body.command:
             minted.session = body.session
-    told(station, body.started_at, at_ms)
-    state.arm(at_ms + SILENCE_MS)
+    clocks.told(station, body.started_at, at_ms)
+    state.arm(at_ms + min(SILENCE_MS, quiet.ASK_AFTER_MS[0]))
 
 
 def sampled(state: SiteState, body: facts.MeterSampled, at_ms: int) -> None:
@@ -287,14 +298,15 @@ def sampled(state: SiteState, body: facts.MeterSampled, at_ms: int) -> None:
         # Closed by us, and yet it goes on: the registers run on for the revision that will come.
         meter.follow(session.registers, body.samples)
         return
-    session.heard_ms = at_ms
+    session.heard_ms = session.sampled_ms = at_ms
+    state.arm(at_ms + quiet.ASK_AFTER_MS[0])
     session.cited = session.cited or body.transaction == session.transaction
     meter.remember(session.seen, session.registers, body.samples)
     if session.closing_ms:
         close_after(state, session, at_ms)
     last = body.samples[-1].at if body.samples else None
     if last is not None:
-        told(station, last, at_ms)
+        clocks.told(station, last, at_ms)
 
 
 def ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
@@ -311,7 +323,7 @@ def ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     if not body.provisional:
         session.registers = meter.Registers()
         if "superseded" not in body.flags:
-            told(station, body.ended_at, at_ms)
+            clocks.told(station, body.ended_at, at_ms)
     over = [uid for uid, known in station.sessions.items() if known.ended]
     for uid in over[: max(0, len(over) - ENDED_SESSIONS_MAX)]:
         del station.sessions[uid]
@@ -333,13 +345,16 @@ def connector_stepped(state: SiteState, body: facts.ConnectorChanged, stepped: b
     station = state.station(body.charger)
     session = station.open_on(body.evse) if body.evse else None
     if stepped and body.via == "report" and body.reported_at:
-        told(station, body.reported_at, at_ms)
+        clocks.told(station, body.reported_at, at_ms)
+    elif body.reported_at:  # perhaps the time of an earlier change: no word on a clock that stands
+        clocks.learn(station, body.reported_at, at_ms)
     if session is None or body.via == "epoch":
         return
     session.heard_ms = at_ms
     state.arm(at_ms + SILENCE_MS)
     if not stepped:
         return
+    state.arm(at_ms)  # whether its meter should be asked is looked at anew (`quiet`)
     if body.state is ConnectorState.AVAILABLE:
         session.available = True
         close_after(state, session, at_ms, rebooted=state.boots(body.charger) > session.boot)
@@ -359,12 +374,3 @@ def contact(state: SiteState, station: Station, at_ms: int) -> None:
         if not session.ended:
             session.heard_ms, session.closing_ms = at_ms, 0
             state.arm(at_ms + SILENCE_MS)
-
-
-def told(station: Station, stamp: str, at_ms: int) -> None:
-    """The charger's clock told a time: notice one that stands still (QUIRKS.md, "Frozen clock")."""
-    second = stamp[:19]
-    if second != station.stamp:
-        station.stamp, station.stamp_ms, station.frozen = second, at_ms, False
-    elif at_ms > station.stamp_ms + FROZEN_MS:
-        station.frozen = True

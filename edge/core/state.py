@@ -33,6 +33,8 @@ SETTLED_RESULT_MAX_BYTES = 1024
 MINTED_MAX = 64
 #: Orphans remembered for each charger, so that a repeated message is not recorded twice.
 ORPHANS_MAX = 32
+#: Orphans that wait for an operator, remembered for each charger; older ones come back through `recalled`.
+UNDECIDED_MAX = 64
 #: Tags nobody knows, remembered so that each is told once a minute.
 UNKNOWN_TAGS_MAX = 256
 #: Connector numbers a charger may use. The largest that exist have a few dozen outlets on one identity.
@@ -59,6 +61,7 @@ class Place(msgspec.Struct, omit_defaults=True):
     info: str = ""
     session: str | None = None  #: the open session
     charging_ms: int = 0  #: since when it charges without one
+    unattributed: bool = False  #: that has been told
     connectors: dict[int, Availability] = {}  #: of a 2.x station: each connector of the EVSE by itself
     told_ms: int = 0  #: the charger's own time of the last report
 
@@ -79,9 +82,12 @@ class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
     authorization: str = "accepted"
     started_at: str = ""
     meter_start_wh: float | None = None
+    scale: float = 1.0  #: what its registers are multiplied by
     heard_ms: int = 0  #: last word about it
+    sampled_ms: int = 0  #: last sample, or its start
     closing_ms: int = 0  #: when the missing-stop timer closes it; 0 = not running
     available: bool = False  #: its connector was reported Available since it began
+    carried: bool = False  #: the box before this one opened it
     cited: bool = False  #: a message named its transaction, so the charger has our reply to the start
     sequence: Sequence | None = None  #: its numbered events (2.x)
     registers: Registers = msgspec.field(default_factory=Registers)
@@ -94,10 +100,24 @@ class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
     meter_stop_wh: float | None = None
 
     @property
+    def nameless(self) -> bool:
+        """Whether no transaction stands behind it: energy flowed, and no start was ever told (quirk 54)."""
+        return self.transaction == ""
+
+    @property
     def unclaimed(self) -> bool:
         """Whether it began at plug-in and waits for somebody to start it (2.x)."""
         mine = self.principal is not None or self.tag_ref is not None or self.command is not None
         return self.sequence is not None and not (mine or self.ended or self.sequence.charged)
+
+
+class Orphan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An orphan that waits for an operator's decision, as far as one needs it."""
+
+    what: str
+    evse: int = 0
+    at: str = ""
+    meter_wh: float | None = None
 
 
 class Minted(msgspec.Struct, omit_defaults=True):
@@ -122,6 +142,13 @@ class Station(msgspec.Struct, omit_defaults=True):
     stamp: str = ""  #: the last second the charger's clock told, and when we heard it
     stamp_ms: int = 0
     frozen: bool = False  #: its clock told the same second twice, far apart
+    ahead_ms: int | None = (
+        None  #: how far its clock is ahead of ours, as heard (`clocks`)
+    )
+    behind: int = 0  #: messages that agree on less, on how much, and since when
+    behind_ms: int = 0
+    behind_since_ms: int = 0
+    doubted: float = 0.0  #: the factor that was last proposed for its registers (`scale`)
     firmware: str = ""  #: as told at the last boot
     abilities: dict[str, str] = {}  #: what this firmware can do, as `facts.CapabilityLearned` says
     update: str = ""  #: the last word about a firmware update
@@ -133,6 +160,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     minted: dict[str, Minted] = {}
     orders: list[str] = []
     orphans: list[str] = []
+    undecided: dict[str, Orphan] = {}  #: those that wait for an operator, the newest last
 
     @property
     def online(self) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from common import facts, view
+from common.domain import from_iso
 from common.ports import Ids
-from edge.core import completion, configuration, connector, inputs, orders, sessions, transfers, tuned
+from edge.core import completion, configuration, connector, inputs, orders, quiet, sessions, transfers, tuned
 from edge.core.state import Draft, SiteState, Station
 
 #: After a connection without Boot or status: ask for statuses, and send again what may wait. Chargers that
@@ -128,8 +129,9 @@ def questions(state: SiteState, now_ms: int, ids: Ids) -> Draft:
     """What should be asked of chargers again by now."""
     draft = Draft()
     connector.questions(state, draft, now_ms, ids)
-    completion.questions(state, draft, now_ms)
+    quiet.questions(state, draft, now_ms, ids)
     configuration.due(state, draft, now_ms, ids)
+    completion.questions(state, draft, now_ms)
     return draft
 
 
@@ -159,7 +161,7 @@ def adopted(state: SiteState, body: facts.ChargerAdopted, at_ms: int) -> None:
         state.stations.pop(body.charger, None)
         return
     station = state.station(body.charger)
-    station.adopted_ms = station.adopted_ms or at_ms
+    station.adopted_ms = station.adopted_ms or (from_iso(body.since) if body.since else at_ms)
     station.waiting_ms = 0
 
 

@@ -166,6 +166,12 @@ class Recall:
         found = self._all("SELECT value FROM meta WHERE name = ?", (checked_name(name),))
         return found[0][0] if found else None
 
+    def pages(self) -> tuple[int, int, int]:
+        """Pages in the file, how many of them hold nothing, and a page's size in bytes."""
+        names = ("page_count", "freelist_count", "page_size")
+        pages, free, size = (int(self._all(f"PRAGMA {name}", ())[0][0]) for name in names)
+        return pages, free, size
+
     # --- sync ------------------------------------------------------------------------------------------
 
     def chain_at(self, seq: int) -> bytes | None:

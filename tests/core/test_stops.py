@@ -106,7 +106,8 @@ def test_another_stop_is_a_conflict_and_the_first_is_the_truth(change: dict[str,
 
 @pytest.mark.parametrize("transaction", ["-1", "0", "424242", str(2**63 - 1), "-17", "x" * 500])
 def test_a_stop_of_nobodys_transaction_ends_nothing_and_is_acknowledged(transaction: str) -> None:
-    site, _ = charging()
+    site, own = charging()
+    site.meter(site.sample(1000.0), transaction=own)  # the charger knows the session's id
     decision = site.end(transaction, samples=(site.sample(4000.0),))
     assert kinds(decision) == ["orphan_recorded", "meter_sampled"]
     assert (site.last(facts.OrphanRecorded).what, site.last(facts.MeterSampled).session) == ("stop", None)
