@@ -264,8 +264,12 @@ class FileServer:
                 raise ConnectionError("the file became shorter")  # the charger sees that bytes are missing
             start += len(piece)
             writer.write(piece)
-            async with asyncio.timeout(self._limits.idle_s):
-                await writer.drain()
+            try:
+                async with asyncio.timeout(self._limits.idle_s):
+                    await writer.drain()
+            except TimeoutError:
+                # an answer has begun: nothing else can be said within it
+                raise ConnectionError("the charger does not read") from None
 
     # --- a log from a charger ------------------------------------------------------------------------------
 
