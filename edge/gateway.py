@@ -97,7 +97,7 @@ class Gateway:
         self._loop = loop or asyncio.get_running_loop()
         self.failed = self._loop.create_future()
         self._requests = requests
-        self._journal.start(self._loop, self._committed, self._commit_failed)
+        self._journal.start(self._loop, self._committed, self.give_up)
         self._decide(inputs.Started(settings=dict(configuration.DEFAULTS)), None)
 
     async def stop(self) -> None:
@@ -249,7 +249,7 @@ class Gateway:
                 self._journal.push(made, replies)
         except Exception as broken:
             # Memory may hold what the journal never will: only a new start makes them one again.
-            self._commit_failed(broken)
+            self.give_up(broken)
             raise
         self._release_later(decision, made, payload, reply_to, asked)
         self._set_alarm()
@@ -331,7 +331,8 @@ class Gateway:
         self._snapshot_seq = self.state.view.seq
         self._journal.put_snapshot(self.state.view.seq, engine.encode_state(self.state))
 
-    def _commit_failed(self, why: BaseException) -> None:
+    def give_up(self, why: BaseException) -> None:
+        """Acknowledge nothing more: the process ends, and a start rebuilds memory from the journal."""
         log.critical("nothing more can be written down (%s): nothing is acknowledged, the process ends", why)
         self._gate.clear()
         self._backlog.clear()
@@ -375,7 +376,7 @@ class Gateway:
         """The journal has its new epoch, or none: bring memory and followers there."""
         failed = Unavailable(Code.SHUTTING_DOWN) if rotation.cancelled() else rotation.exception()
         if failed is not None:
-            self._commit_failed(failed)
+            self.give_up(failed)
             return
         # Everything that was held is on disk: nothing was decided since. Its numbers are of the old epoch.
         self._gate.open()

@@ -56,6 +56,20 @@ def copy(db: sqlite3.Connection, target: Path) -> int:
         raise folders.unusable(target, failed) from failed
 
 
+def copy_of(journal: Path, target: Path) -> int:
+    """`copy` of a journal that is in use, on a connection of its own."""
+    db = sqlite3.connect(folders.reader_uri(journal), uri=True, isolation_level=None)
+    try:
+        return copy(db, target)
+    finally:
+        db.close()
+
+
+def newest(folder: Path) -> str:
+    """The newest nightly copy's name; empty = there is none."""
+    return max((path.name for path in folder.glob(_NIGHTLY)), default="")
+
+
 def _has_room(folder: Path, wanted: int) -> None:
     if shutil.disk_usage(folder).free < wanted:
         raise OSError(errno.ENOSPC, f"a copy needs {wanted // 2**20} MiB")

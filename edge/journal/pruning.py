@@ -19,6 +19,8 @@ from edge.journal.thinning import horizon
 
 #: Rows that one transaction removes at most.
 ROWS_MAX = 500
+#: Pages that one transaction gives back to the disk: 1 MiB.
+PAGES_GIVEN_BACK = 256
 
 
 def last_before(db: sqlite3.Connection, at_ms: int) -> int:
@@ -77,3 +79,8 @@ def forget_commands(db: sqlite3.Connection, up_to: int) -> int:
         " AND settled_seq <= ? LIMIT ?)",
         (up_to, ROWS_MAX),
     ).rowcount
+
+
+def give_back(db: sqlite3.Connection) -> None:
+    """Give some empty pages back to the disk (journals made before this was possible only use them again)."""
+    db.execute(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})").fetchall()

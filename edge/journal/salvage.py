@@ -68,7 +68,7 @@ def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
     lock = folders.lock(folder)
     try:
         try:
-            aside = folder / FOLDER / str(max(_sets(folder), default=0))
+            aside = folder / FOLDER / str(max(sets(folder), default=0))
             if not unfinished(folder):
                 aside = set_aside(folder)
             told = _write_fresh(folder, aside, ids, why)
@@ -83,7 +83,7 @@ def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
 
 def unfinished(folder: Path) -> bool:
     """Whether a salvage was cut short: the journal is aside, and there is no other yet."""
-    newest = max(_sets(folder), default=0)
+    newest = max(sets(folder), default=0)
     return (
         newest > 0
         and not (folder / folders.DATABASE).exists()
@@ -91,7 +91,8 @@ def unfinished(folder: Path) -> bool:
     )
 
 
-def _sets(folder: Path) -> list[int]:
+def sets(folder: Path) -> list[int]:
+    """The numbers of the damaged sets that are kept."""
     place = folder / FOLDER
     return sorted(int(one.name) for one in place.iterdir() if one.name.isdigit()) if place.is_dir() else []
 
@@ -100,7 +101,7 @@ def set_aside(folder: Path) -> Path:
     """Move the journal's files together to a numbered folder of their own; the oldest such folders go."""
     place = folder / FOLDER
     place.mkdir(mode=0o700, exist_ok=True)
-    numbers = _sets(folder)
+    numbers = sets(folder)
     for old in numbers[: max(0, len(numbers) - KEEP + 1)]:
         shutil.rmtree(place / str(old))
     aside = place / str(numbers[-1] + 1 if numbers else 1)

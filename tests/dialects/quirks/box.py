@@ -129,7 +129,7 @@ class Box:
     def fail(self) -> None:
         """The disk fails."""
         self.journal.crash()
-        self.gateway._commit_failed(OSError("the disk is gone"))
+        self.gateway.give_up(OSError("the disk is gone"))
         self.listener.disconnect(reason="nothing can be written down now; dial again")
 
     async def start(self, adopt: tuple[str, ...] = ()) -> None:
