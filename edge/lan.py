@@ -7,6 +7,8 @@ has to vouch for it. The hashes that the proof names, and the addresses that the
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from common import applink
 from common.appsession import Serving
@@ -16,38 +18,82 @@ from common.link import Link
 from common.link.tls import ServerTls
 from common.link.websocket import WebSocketListener, listen_websocket
 from common.ports import Clock, Ids
+from common.supervise import Supervisor
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.discovery import lan_addresses
+
+if TYPE_CHECKING:
+    from edge.webtransport.door import WebTransportListener
 
 #: How often the LAN certificate's calendar is looked at, in s. Its windows are days long.
 CERTIFICATE_EVERY_S = 3600.0
 
 
 class Lan:
-    """See the module. `open` is called by the door's room, again after a failure; `port` is known then."""
+    """See the module. Each `open_…` is called by its door's room, again after a failure.
 
-    def __init__(self, authority: Authority, apps: Apps, store: Keystore, clock: Clock, ids: Ids) -> None:
+    `port` is known after the first; browsers come to the same number over UDP.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        apps: Apps,
+        store: Keystore,
+        tasks: Supervisor,
+        clock: Clock,
+        ids: Ids,
+        *,
+        origins: tuple[str, ...],
+    ) -> None:
+        """origins: of pages that may connect, beside the cloud's own."""
+        self._origins = origins
+        self._tasks = tasks
         self._authority = authority
         self._apps = apps
         self._store = store
         self._clock = clock
         self._ids = ids
         self._tls: ServerTls | None = None
+        self._browsers: WebTransportListener | None = None
         self._addresses: list[str] = []
         self.port = 0
 
-    async def open(
-        self, host: str, port: int, interfaces: tuple[str, ...], origins: tuple[str, ...]
-    ) -> WebSocketListener:
-        """Listen for native clients and for pages from `origins`. Raises LocalFault."""
+    async def open(self, host: str, port: int, interfaces: tuple[str, ...]) -> WebSocketListener:
+        """Listen for native clients. Raises LocalFault."""
         self._addresses = lan_addresses(interfaces, host)
         listener = await listen_websocket(
-            host, port, self._serve, tls=self._renew_certificate(), origins=(None, *origins)
+            host, port, self._serve, tls=self._renew_certificate(), origins=(None, *self._origins)
         )
         self.port = listener.addresses[0][1]
         self._authority.addresses = tuple(host_port(a, self.port) for a in self._addresses)
         return listener
+
+    async def open_browsers(self, host: str) -> WebTransportListener:
+        """Listen for pages, at the port that native clients have over TCP. Raises LocalFault."""
+        # Loaded here: a box that no page may reach does not pay for QUIC.
+        from edge.webtransport.door import listen_webtransport
+
+        self._renew_certificate()
+        current = self._certificates.current
+        self._browsers = await listen_webtransport(
+            host,
+            self.port,
+            self._serve,
+            pem=current.pem,
+            certificate_hash=current.hash,
+            allowed=self._allowed,
+            spawn=self._tasks.spawn,
+        )
+        return self._browsers
+
+    def _allowed(self, origin: str | None) -> bool:
+        """Whether a page of this origin may connect: a listed one, or the app as the cloud serves it."""
+        cloud = urlsplit(self._authority.cloud_url)
+        return origin is not None and (
+            origin in self._origins or origin == f"{cloud.scheme}://{cloud.netloc}"
+        )
 
     async def _serve(self, link: Link) -> None:
         serves = serving(self._authority, Path.LAN)
@@ -59,6 +105,9 @@ class Lan:
         host_name = f"plugside-{self._authority.edge_id[:8]}.local"
         made = self._store.lan_certificates(self._clock.now_ms(), host_name, self._addresses)
         self._authority.certificates = made.hashes
+        self._certificates = made
+        if self._browsers is not None:
+            self._browsers.use(made.current.pem, made.current.hash)
         if self._tls is None:
             self._tls = ServerTls(made.current.pem, made.current.hash)
         else:

@@ -29,7 +29,7 @@ from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
 from common.view import spelling
-from edge import discovery, report
+from edge import discovery, opening, report
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
@@ -42,16 +42,17 @@ from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.chargers.signing import CertificateDesk, NoAuthority
 from edge.commander import Commander
+from edge.core.estate import vacant
 from edge.discovery import lan_addresses
-from edge.doors import ChargersDoor, Door
+from edge.doors import ChargersDoor, Door, Listener
 from edge.filing import Filing
 from edge.gateway import Gateway
+from edge.journal.folder import Damaged
 from edge.journal.history import History
 from edge.journal.journal import Journal
 from edge.lan import Lan, host_port, serving
 from edge.management import Management
 from edge.queries import Queries
-from edge.recall import recover
 from edge.settings import EdgeSettings
 from edge.uplink import Uplink
 
@@ -80,7 +81,8 @@ class Site:
         except OSError as unusable:
             why = f"{settings.data}: {unusable.strerror or unusable}"
             raise LocalFault(Code.FOLDER_UNUSABLE, why) from None
-        self.journal = open_journal(settings.data, ids=self.ids)
+        self._open_journal = open_journal
+        self.journal = opening.opened(settings.data, self.ids, open_journal)
         try:
             self._make()
         except BaseException:
@@ -92,7 +94,7 @@ class Site:
         settings, clock, ids = self._settings, self.clock, self.ids
         self._store = Keystore(settings.data / "keys")
         self.authority = Authority(self._store, name=settings.site_name, clock=clock, ids=ids)
-        state = recover(self.journal, self.authority.site)
+        state = self._recover()
         if state.view.at:
             # What was written down has happened: time never goes back behind it (design §4).
             clock.raise_floor(from_iso(state.view.at))
@@ -119,10 +121,20 @@ class Site:
             clock,
         )
         self.authority.granted = self.gateway.note
+        self.authority.vacant = lambda: vacant(self.gateway.state)
+        self.authority.moved = self._moved
         self.authority.asks = settings.cloud
         self.uplink: Uplink | None = None
         self._doors: list[Door] = []
-        self.lan = Lan(self.authority, self.apps, self._store, clock, ids)
+        self.lan = Lan(
+            self.authority,
+            self.apps,
+            self._store,
+            self.supervisor,
+            clock,
+            ids,
+            origins=settings.app_origins,
+        )
         host, port = split_endpoint(settings.ocpp)
         signing = CertificateDesk(self.gateway, NoAuthority(), self.supervisor)
         self.listener = ChargerListener(
@@ -141,6 +153,16 @@ class Site:
         self.files = FileServer(shelf, passes, self.gateway, host=host, port=port, ids=ids)
         self._desk = FileDesk(self.listener, self.gateway, shelf, passes, self.files, self.supervisor)
 
+    def _recover(self) -> SiteState:
+        """The state as the journal has it; of a damaged one what can be saved."""
+        try:
+            return opening.state_of(self.journal, self.authority.site)
+        except Damaged as found:
+            self.journal.close()
+            why, folder = found.detail, self._settings.data
+        self.journal = opening.saved(folder, self.ids, self._open_journal, why)
+        return opening.state_of(self.journal, self.authority.site)
+
     # --- what the charger side asks ----------------------------------------------------------------------
 
     def _adopted(self, identity: str) -> str | None:
@@ -152,6 +174,11 @@ class Site:
     def _in_session(self, charger: str) -> bool:
         entry = self.gateway.state.view.chargers.get(charger)
         return entry is not None and any(place.session for place in entry.connectors.values())
+
+    def _moved(self, site: str) -> None:
+        """The box has taken another one's place, and had nothing of its own."""
+        self.gateway.state.view.site = self.bus.site = site
+        log.info("this box is site %s from now on", site)
 
     # --- life --------------------------------------------------------------------------------------------
 
@@ -168,6 +195,8 @@ class Site:
         ]
         self.supervisor.room("gateway", self._watch_gateway, fatal=True)
         # No charge depends on it: a port that somebody else holds keeps no charger from charging.
+        if settings.app_origins or settings.cloud:
+            self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
         self.supervisor.room("file server", Door("file server", self._open_files).run)
         for door in self._doors:
             await door.open()
@@ -246,9 +275,11 @@ class Site:
         return ChargersDoor(self.listener)
 
     async def _open_lan(self) -> WebSocketListener:
-        settings = self._settings
-        host, port = split_endpoint(settings.lan)
-        return await self.lan.open(host, port, settings.interfaces, settings.app_origins)
+        host, port = split_endpoint(self._settings.lan)
+        return await self.lan.open(host, port, self._settings.interfaces)
+
+    async def _open_browsers(self) -> Listener:
+        return await self.lan.open_browsers(split_endpoint(self._settings.lan)[0])
 
     async def _open_files(self) -> FileServer:
         await self.files.start()

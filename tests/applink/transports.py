@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path as Folder
 from typing import Any
 
+from common.budget import Budget, Rate
 from common.domain import Path
 from common.keystore import Keystore, LanCertificates
 from common.link import Link
 from common.link.tls import ServerTls
 from common.link.unix import connect_unix, listen_unix
 from common.link.websocket import LINK_PATH, connect_websocket, lan_url, listen_websocket
+from edge.webtransport.door import listen_webtransport
+from tests.applink.browser import ORIGIN, connect_browser
 from tests.trust.cast import NOW_MS
 
 OnLink = Callable[[Link], Awaitable[None]]
@@ -62,6 +66,27 @@ async def loopback(folder: Folder, on_link: OnLink) -> AsyncIterator[Connect]:
 
 
 @asynccontextmanager
+async def webtransport(folder: Folder, on_link: OnLink) -> AsyncIterator[Connect]:
+    """WebTransport on the LAN, as a browser opens it."""
+    current = lan_certificates(folder).current
+    async with asyncio.TaskGroup() as tasks:
+        listener = await listen_webtransport(
+            "127.0.0.1",
+            0,
+            on_link,
+            pem=current.pem,
+            certificate_hash=current.hash,
+            allowed=ORIGIN.__eq__,
+            spawn=lambda name, work: tasks.create_task(work, name=name),
+            budget=Budget(Rate(1000, 1000), Rate(1000, 1000)),
+        )
+        try:
+            yield lambda: connect_browser(listener.port)
+        finally:
+            await listener.close()
+
+
+@asynccontextmanager
 async def unix_socket(folder: Folder, on_link: OnLink) -> AsyncIterator[Connect]:
     """The box's own socket."""
     file = folder / "s"
@@ -74,6 +99,7 @@ async def unix_socket(folder: Folder, on_link: OnLink) -> AsyncIterator[Connect]
 
 TRANSPORTS = [
     Transport("lan-tls", Path.LAN, lan_tls, bound=True),
+    Transport("webtransport", Path.LAN, webtransport, bound=True),
     Transport("loopback", Path.LAN, loopback),
     Transport("unix", Path.LOCAL, unix_socket),
 ]

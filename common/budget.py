@@ -1,0 +1,90 @@
+"""Budgets: how often something costly may be asked for, by one source and by all together. Pure.
+
+A handshake costs the box a signature, a stranger nothing. So before any cryptography a door asks its budget,
+once over all sources and once for the asker's own network: a flood from one neighbour leaves the others their
+share, and a flood from everywhere leaves the box its time. Nobody is banned: a bucket fills again by itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+
+import msgspec
+
+#: Networks that are remembered, the latest last: bounds the memory that strangers can take.
+SOURCES_MAX = 1024
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """So many a second for long, and so many at once."""
+
+    per_s: float
+    burst: float
+
+
+class Bucket:
+    """Holds up to `burst` and fills by `per_s`."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._level = rate.burst
+        self._at_s: float | None = None
+
+    def level(self, now_s: float) -> float:
+        """How much is in it. now_s: monotonic."""
+        if self._at_s is not None and now_s > self._at_s:
+            self._level = min(self._rate.burst, self._level + (now_s - self._at_s) * self._rate.per_s)
+        self._at_s = now_s if self._at_s is None else max(self._at_s, now_s)
+        return self._level
+
+    def take(self, now_s: float) -> bool:
+        """Take one, if there is one."""
+        if self.level(now_s) < 1:
+            return False
+        self._level -= 1
+        return True
+
+
+class Budget:
+    """One bucket for all and one for each source's network; both must have one to give."""
+
+    def __init__(self, everyone: Rate, each: Rate) -> None:
+        self._each = each
+        self._everyone = Bucket(everyone)
+        self._half = everyone.burst / 2
+        self._sources: OrderedDict[str, Bucket] = OrderedDict()
+        self.refused = 0  #: for metrics
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def pressed(self, now_s: float) -> bool:
+        """Whether half of the common bucket is gone: time to ask strangers for a proof of their address."""
+        return self._everyone.level(now_s) < self._half
+
+    def admit(self, address: str, now_s: float) -> bool:
+        """Whether this address may ask now. Takes from both buckets, or from none."""
+        source = network(address)
+        own = self._sources.get(source)
+        if own is None:
+            own = self._sources[source] = Bucket(self._each)
+            if len(self._sources) > SOURCES_MAX:
+                self._sources.popitem(last=False)
+        else:
+            self._sources.move_to_end(source)
+        if own.level(now_s) < 1 or not self._everyone.take(now_s):
+            self.refused += 1
+            return False
+        return own.take(now_s)
+
+
+def network(address: str) -> str:
+    """The network that one owner can have whole: /24 of IPv4, /64 of IPv6; other text stands for itself."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    prefix = 24 if mapped or ip.version == 4 else 64
+    return str(ipaddress.ip_network((mapped or ip, prefix), strict=False))
