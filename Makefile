@@ -19,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--custom-compile-command "make requirements" $(ARGS) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim setup requirements clean .venv
+.PHONY: help demo test check bench sim fuzz setup requirements clean .venv
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -42,6 +42,9 @@ bench: .venv ## the measured budgets, side by side with their floors
 
 sim: .venv ## live one seeded history of the simulated world: make sim SEED=7; many: ARGS="--seeds 1000"
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
+
+fuzz: .venv ## look for bytes from a charger that break a law, guided by coverage: ARGS="--seconds 600"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 setup: .venv ## .venv, and what the tests need from the system and from npm
 	@$(BIN)/python -m tests.needs

@@ -147,7 +147,7 @@ class Player:
             if expected != "unreachable":
                 raise Departs(f"could not dial: {refused}") from None
             return
-        client.transport.write(_unescaped(raw) if raw else request(path, self._headers(options)))
+        client.transport.write(unescaped(raw) if raw else request(path, self._headers(options)))
         await client.until(lambda: client.status is not None or client.lost, 30)
         status = "dropped" if client.status is None else str(client.status)
         if status != expected:
@@ -165,7 +165,7 @@ class Player:
         if "basic" in options:
             import base64
 
-            token = _unescaped(options.pop("basic"))
+            token = unescaped(options.pop("basic"))
             headers["Authorization"] = "Basic " + base64.b64encode(token).decode()
         for name, value in options.items():
             if not name.startswith("header:"):
@@ -206,7 +206,7 @@ class Player:
 
     async def _do_bytes(self, step: Step) -> None:
         """bytes ...: raw bytes on the connection, below WebSocket; escapes as in Python."""
-        self._link(step).client.transport.write(_unescaped(step.rest))
+        self._link(step).client.transport.write(unescaped(step.rest))
         await asyncio.sleep(0.05)
 
     def _link(self, step: Step, name: str = "") -> Link:
@@ -220,7 +220,7 @@ class Player:
     async def _do_say(self, step: Step) -> None:
         link, text = self._link(step), self.names.filled(step.rest)
         if text == "raw" or text.startswith("raw "):
-            data = _unescaped(text[4:])
+            data = unescaped(text[4:])
         elif text.startswith("["):
             data = text.encode()
             with contextlib.suppress(ValueError, IndexError):
@@ -387,7 +387,7 @@ class Player:
     async def _do_password(self, step: Step) -> None:
         """password CP1 secret; escapes as in Python"""
         charger, _, secret = step.rest.partition(" ")
-        self.passwords[charger] = _unescaped(secret)
+        self.passwords[charger] = unescaped(secret)
 
     async def _do_tag(self, step: Step) -> None:
         """tag TEXT belongs to anna"""
@@ -581,7 +581,7 @@ def _seconds(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _unescaped(text: str) -> bytes:
+def unescaped(text: str) -> bytes:
     r"""Text with Python's escapes (`\x00`, `\r\n`) as bytes; other characters as UTF-8."""
     if "\\" not in text:
         return text.encode()
