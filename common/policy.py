@@ -6,6 +6,7 @@ cloud uses the same ones to filter what it shows. No function here looks at how 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import msgspec
@@ -94,7 +95,9 @@ def _charger_for(charger: ChargerView, sessions: Mapping[str, object]) -> Charge
         return msgspec.structs.replace(place, session=session)
 
     return msgspec.structs.replace(
-        charger, connectors={evse: place_for(place) for evse, place in charger.connectors.items()}
+        charger,
+        connectors={evse: place_for(place) for evse, place in charger.connectors.items()},
+        wanted=copy.deepcopy(charger.wanted),
     )
 
 

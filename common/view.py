@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from common import facts, progress
+from common import facts, limits, progress, tuning
 from common.domain import ConnectorState, EnergyMethod, MeterSample, Phase, Plug
 
 #: Settled commands kept for followers that were away for a moment. More live in the journal.
@@ -35,6 +35,8 @@ class ConnectorView(msgspec.Struct, omit_defaults=True):
     stale: bool = False
     unattributed: bool = False  #: it charges, and the charger told of no session (quirk 54)
     session: str | None = None  #: the open session, shown only to whom it belongs (and operators)
+    limit: limits.LimitView | None = None  #: for every charge here; `limits.in_force` says which one counts
+    session_limit: limits.LimitView | None = None  #: the running charge's own
 
 
 class ChargerView(msgspec.Struct, omit_defaults=True):
@@ -55,6 +57,9 @@ class ChargerView(msgspec.Struct, omit_defaults=True):
     lost_reason: str = ""
     station: ConnectorState = ConnectorState.UNKNOWN  #: connector 0's report; never copied to connectors
     connectors: dict[int, ConnectorView] = {}  #: by EVSE
+    limit: limits.LimitView | None = None  #: of the whole, where the charger keeps one
+    wanted: limits.WantedView = msgspec.field(default_factory=limits.WantedView)
+    reboot_required: bool = False  #: a setting that was written counts from its next boot; for staff
 
 
 class SessionView(msgspec.Struct, omit_defaults=True):
@@ -179,6 +184,10 @@ def _booted(view: View, fact: facts.Fact, body: facts.ChargerBooted) -> None:
     entry.vendor, entry.model = body.vendor or entry.vendor, body.model or entry.model
     entry.serial, entry.firmware = body.serial or entry.serial, body.firmware or entry.firmware
     entry.boots += 1
+    entry.reboot_required, entry.limit = False, limits.forgotten(entry.limit)
+    for place in entry.connectors.values():
+        place.limit = limits.forgotten(place.limit)
+        place.session_limit = limits.forgotten(place.session_limit)
 
 
 def _lost(view: View, fact: facts.Fact, body: facts.ChargerLost) -> None:
@@ -298,7 +307,7 @@ def _ended(view: View, fact: facts.Fact, body: facts.SessionEnded) -> None:
     if body.evse:
         place = connector(view, body.charger, body.evse, body.connector)
         if place.session == body.session:
-            place.session = None
+            place.session = place.session_limit = None
     if session is None:
         return
     session.ended_at, session.reason = body.ended_at, body.reason
@@ -354,6 +363,34 @@ def _settled(view: View, fact: facts.Fact, body: facts.CommandSettled) -> None:
         del view.commands[old.command]
 
 
+def _limit_wanted(view: View, fact: facts.Fact, body: tuning.LimitWanted) -> None:
+    wanted = charger(view, body.charger).wanted
+    wanted.revision = max(wanted.revision, body.revision)
+    if body.rank == "installer":
+        wanted.safety_a = body.limit_a
+    elif body.rank == "operator":
+        wanted.policy_a.pop(body.evse, None)
+        if body.limit_a is not None:
+            wanted.policy_a[body.evse] = body.limit_a
+
+
+def _limit_applied(view: View, fact: facts.Fact, body: tuning.LimitApplied) -> None:
+    if body.evse == 0:
+        entry = charger(view, body.charger)
+        entry.limit = limits.after(entry.limit, body)
+        return
+    place = connector(view, body.charger, body.evse)
+    if body.scope == "session":
+        place.session_limit = limits.after(place.session_limit, body)
+    else:
+        place.limit = limits.after(place.limit, body)
+
+
+def _configured(view: View, fact: facts.Fact, body: tuning.ChargerConfigured) -> None:
+    if body.answer == "reboot_required":
+        charger(view, body.charger).reboot_required = True
+
+
 _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     facts.ChargerSeen: _seen,
     facts.ChargerAdopted: _adopted,
@@ -370,4 +407,7 @@ _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     facts.CommandSent: _sent,
     facts.CommandConfirmed: _confirmed,
     facts.CommandSettled: _settled,
+    tuning.LimitWanted: _limit_wanted,
+    tuning.LimitApplied: _limit_applied,
+    tuning.ChargerConfigured: _configured,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 
 from common.domain import ConnectorState
+from common.limits import in_force, limit_text
 from common.view import ChargerView, ConnectorView, SessionView
 
 STATES = {
@@ -47,6 +48,9 @@ def connector_text(
         word = f"{word} ({place.error_code})"
     if session is not None:
         word += _progress(session, now_ms, zone)
+    limit = limit_text(in_force(place.limit, place.session_limit))
+    if limit:
+        word += f", {limit}"
     if place.observed is not None:
         word += " (being confirmed)"
     return f"{word} (last known)" if place.stale else word
