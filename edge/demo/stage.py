@@ -112,6 +112,7 @@ class Stage:
         self.cloud_url = f"http://127.0.0.1:{free_port()}"
         self.ocpp = f"127.0.0.1:{free_port()}"
         self.lan = f"127.0.0.1:{free_port()}"
+        self.files = f"127.0.0.1:{free_port()}"
         self.cloud_data, self.edge_data = folder / "cloud", folder / "edge"
         self.client_data = folder / "driver"
         self.cloud = Daemon("the cloud", self._cloud_arguments(), self._socket("cloud"), folder / "cloud.log")
@@ -136,7 +137,8 @@ class Stage:
         return [
             "edge.cli.main",
             *("--socket", str(self._socket("edge")), "--data", str(self.edge_data)),
-            *("run", "--ocpp", self.ocpp, "--lan", self.lan, "--interfaces", "127.0.0.1"),
+            *("run", "--ocpp", self.ocpp, "--files", self.files, "--lan", self.lan),
+            *("--interfaces", "127.0.0.1"),
             *("--cloud", self.cloud_url, "--site-name", "Demo"),
         ]
 
