@@ -10,112 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from common import facts, limits, progress, tuning
-from common.domain import ConnectorState, EnergyMethod, MeterSample, Phase, Plug
+from common.domain import ConnectorState, EnergyMethod, MeterSample, Phase
+from common.shown import ChargerView as ChargerView
+from common.shown import CommandView as CommandView
+from common.shown import ConnectorView as ConnectorView
+from common.shown import SessionView as SessionView
+from common.shown import View as View
 
 #: Settled commands kept for followers that were away for a moment. More live in the journal.
 SETTLED_COMMANDS_MAX = 64
 #: Ended sessions kept in the view for each charger; history is a query.
 ENDED_SESSIONS_MAX = 4
-
-
-class ConnectorView(msgspec.Struct, omit_defaults=True):
-    """One connector. `observed` set = its state is being confirmed. `stale` = last known, link is down."""
-
-    evse: int
-    connector: int = 1
-    state: ConnectorState = ConnectorState.UNKNOWN
-    plug: Plug = Plug.UNKNOWN
-    observed: ConnectorState | None = None
-    error_code: str = ""
-    info: str = ""
-    since: str = ""
-    stale: bool = False
-    unattributed: bool = False  #: it charges, and the charger told of no session (quirk 54)
-    session: str | None = None  #: the open session, shown only to whom it belongs (and operators)
-    limit: limits.LimitView | None = None  #: for every charge here; `limits.in_force` says which one counts
-    session_limit: limits.LimitView | None = None  #: the running charge's own
-
-
-class ChargerView(msgspec.Struct, omit_defaults=True):
-    """One charger, by its OCPP identity."""
-
-    id: str
-    name: str = ""
-    adopted: bool = False
-    online: bool = False
-    protocol: str = ""
-    address: str = ""
-    vendor: str = ""
-    model: str = ""
-    serial: str = ""
-    firmware: str = ""
-    since: str = ""
-    boots: int = 0
-    lost_reason: str = ""
-    station: ConnectorState = ConnectorState.UNKNOWN  #: connector 0's report; never copied to connectors
-    connectors: dict[int, ConnectorView] = {}  #: by EVSE
-    limit: limits.LimitView | None = None  #: of the whole, where the charger keeps one
-    wanted: limits.WantedView = msgspec.field(default_factory=limits.WantedView)
-    reboot_required: bool = False  #: a setting that was written counts from its next boot; for staff
-
-
-class SessionView(msgspec.Struct, omit_defaults=True):
-    """One charge. `energy_wh` is so far while open, and final once `ended_at` is there."""
-
-    session: str
-    charger: str
-    evse: int
-    connector: int = 1
-    transaction: str = ""
-    principal: str | None = None
-    command: str | None = None
-    started_at: str = ""
-    received_at: str = ""
-    authorization: str = "accepted"
-    meter_start_wh: float | None = None
-    meter_stop_wh: float | None = None
-    energy_wh: float | None = None
-    method: EnergyMethod = EnergyMethod.UNKNOWN
-    power_w: float | None = None
-    current_a: tuple[float, ...] | None = None
-    soc_percent: float | None = None
-    phase: Phase | None = None  #: what the transaction does, where the station tells it apart (2.x)
-    sampled_at: str = ""
-    ended_at: str = ""
-    reason: str = ""
-    provisional: bool = False
-    revision: int = 0
-    flags: tuple[str, ...] = ()
-
-
-class CommandView(msgspec.Struct, omit_defaults=True):
-    """One command on its way: accepted → sent → confirmed → settled."""
-
-    command: str
-    name: str
-    charger: str
-    principal: str | None = None
-    state: str = "accepted"
-    answer: str = ""
-    outcome: str = ""
-    code: str = ""
-    session: str | None = None
-    evse: int | None = None
-
-
-class View(msgspec.Struct):
-    """A whole site. `epoch`/`seq` name the last fact that is in it."""
-
-    site: str
-    epoch: str = ""
-    seq: int = 0
-    at: str = ""
-    chargers: dict[str, ChargerView] = {}
-    sessions: dict[str, SessionView] = {}
-    commands: dict[str, CommandView] = {}
 
 
 def apply(view: View, fact: facts.Fact) -> View:
@@ -182,12 +88,24 @@ def _booted(view: View, fact: facts.Fact, body: facts.ChargerBooted) -> None:
     entry = charger(view, body.charger)
     # A charger that boots without saying what it is has not become nobody.
     entry.vendor, entry.model = body.vendor or entry.vendor, body.model or entry.model
+    if body.firmware not in ("", entry.firmware):
+        entry.update = ""
     entry.serial, entry.firmware = body.serial or entry.serial, body.firmware or entry.firmware
     entry.boots += 1
     entry.reboot_required, entry.limit = False, limits.forgotten(entry.limit)
     for place in entry.connectors.values():
         place.limit = limits.forgotten(place.limit)
         place.session_limit = limits.forgotten(place.session_limit)
+    entry.reboot_required, entry.limit = False, limits.forgotten(entry.limit)
+    for place in entry.connectors.values():
+        place.limit, place.session_limit = (
+            limits.forgotten(place.limit),
+            limits.forgotten(place.session_limit),
+        )
+
+
+def _updated(view: View, fact: facts.Fact, body: facts.FirmwareChanged) -> None:
+    charger(view, body.charger).update = "" if body.status == "installed" else body.status
 
 
 def _lost(view: View, fact: facts.Fact, body: facts.ChargerLost) -> None:
@@ -212,6 +130,10 @@ def _changed(view: View, fact: facts.Fact, body: facts.ConnectorChanged) -> None
     session = view.sessions.get(place.session) if place.session else None
     if session is not None and not session.ended_at and body.state is not ConnectorState.CHARGING:
         _still(session)
+
+
+#: States in which nothing flows, whatever a meter says.
+_STILL = frozenset({ConnectorState.SUSPENDED_EV, ConnectorState.SUSPENDED_EVSE, ConnectorState.FINISHING})
 
 
 def _still(session: SessionView) -> None:
@@ -280,11 +202,15 @@ def _sampled(view: View, fact: facts.Fact, body: facts.MeterSampled) -> None:
     session = view.sessions.get(body.session) if body.session else None
     if session is None or session.ended_at or body.late:
         return
+    session.heard_at = fact.at
     for sample in body.samples:
         # Batches come out of order or hours old (quirk 77): only a newer sample touches live figures.
         if sample.at is not None and sample.at < session.sampled_at:
             continue
         _show(session, sample)
+    place = charger(view, session.charger).connectors.get(session.evse)
+    if place is not None and place.session == session.session and place.state in _STILL:
+        _still(session)  # some meters go on telling the last power (quirk 76)
 
 
 def _show(session: SessionView, sample: MeterSample) -> None:
@@ -312,7 +238,7 @@ def _ended(view: View, fact: facts.Fact, body: facts.SessionEnded) -> None:
         return
     session.ended_at, session.reason = body.ended_at, body.reason
     session.meter_stop_wh, session.energy_wh, session.method = body.meter_stop_wh, body.energy_wh, body.method
-    session.provisional = body.provisional
+    session.provisional, session.obtained = body.provisional, body.obtained
     session.power_w, session.current_a = None, None
     session.flags = tuple(dict.fromkeys(session.flags + body.flags))
 
@@ -325,7 +251,8 @@ def _revised(view: View, fact: facts.Fact, body: facts.SessionRevised) -> None:
     session.provisional = False
     session.ended_at = body.ended_at or session.ended_at
     session.meter_stop_wh = body.meter_stop_wh if body.meter_stop_wh is not None else session.meter_stop_wh
-    session.energy_wh, session.method = body.energy_wh, body.method
+    session.energy_wh, session.method, session.obtained = body.energy_wh, body.method, body.obtained
+    session.principal = session.principal or body.principal
     session.flags = tuple(dict.fromkeys(session.flags + body.flags))
 
 
@@ -337,6 +264,7 @@ def _accepted(view: View, fact: facts.Fact, body: facts.CommandAccepted) -> None
         principal=body.principal,
         session=body.session,
         evse=body.evse,
+        operative=operative if isinstance(operative := body.args.get("operative"), bool) else None,
     )
 
 
@@ -358,6 +286,10 @@ def _settled(view: View, fact: facts.Fact, body: facts.CommandSettled) -> None:
         return  # a refusal: nothing was on its way
     known.state, known.outcome, known.code = "settled", body.outcome, body.code
     known.session = body.session or known.session
+    if known.operative is not None and known.outcome == "succeeded":
+        for evse, place in charger(view, known.charger).connectors.items():
+            if known.evse in (None, evse):
+                place.out_of_service = not known.operative
     settled = [c for c in view.commands.values() if c.state == "settled"]
     for old in settled[: max(0, len(settled) - SETTLED_COMMANDS_MAX)]:
         del view.commands[old.command]
@@ -396,6 +328,7 @@ _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     facts.ChargerAdopted: _adopted,
     facts.ChargerBooted: _booted,
     facts.ChargerLost: _lost,
+    facts.FirmwareChanged: _updated,
     facts.ConnectorChanged: _changed,
     facts.SessionStarted: _started,
     facts.SessionEvent: _event,

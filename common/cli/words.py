@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 
 from common.domain import ConnectorState
 from common.limits import in_force, limit_text
+from common.live import Live, live
 from common.view import ChargerView, ConnectorView, SessionView
 
 STATES = {
@@ -44,6 +45,8 @@ def connector_text(
     word = STATES[place.state]
     if place.state in _TAKEN and session is None:
         word = "In use"
+    if place.unattributed or (session is not None and "unattributed" in session.flags):
+        word = "Charging, unattributed: the charger told of no start"
     if place.state is ConnectorState.FAULTED and place.error_code:
         word = f"{word} ({place.error_code})"
     if session is not None:
@@ -57,10 +60,13 @@ def connector_text(
 
 
 def _progress(session: SessionView, now_ms: int | None, zone: tzinfo | None) -> str:
-    power = f" {session.power_w / 1000:.1f} kW" if session.power_w else ""
+    flow = Live(session.power_w, session.current_a, session.soc_percent)
+    if now_ms is not None:
+        flow = live(session, now_ms)
+    power = f" {flow.power_w / 1000:.1f} kW" if flow.power_w else ""
     parts = [energy_text(session.energy_wh)] if session.energy_wh is not None else []
-    if session.soc_percent is not None:
-        parts.append(f"battery {session.soc_percent:.0f} %")
+    if flow.soc_percent is not None:
+        parts.append(f"battery {flow.soc_percent:.0f} %")
     since = clock_text(session.started_at, now_ms, zone)
     text = ", ".join(parts)
     if since and since != UNKNOWN:

@@ -8,7 +8,7 @@ import pytest
 
 from common.cli.words import age_text, charger_text, clock_text, connector_text, energy_text, instant_text
 from common.client.naming import find_charger, in_order, open_session
-from common.domain import ConnectorState, from_iso
+from common.domain import ConnectorState, from_iso, iso
 from common.errors import Code, Refused
 from common.view import ChargerView, ConnectorView, SessionView, View
 
@@ -61,6 +61,7 @@ def test_chargers_are_counted_as_people_count() -> None:
 
 
 def charge(session: str, evse: int = 1, **fields: object) -> SessionView:
+    fields = {"heard_at": iso(NOW), **fields}
     return SessionView(session=session, charger="CP1", evse=evse, **fields)  # type: ignore[arg-type]
 
 
