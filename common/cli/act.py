@@ -24,26 +24,26 @@ FIGURES_S = 1.0
 
 async def start(client: Client, args: argparse.Namespace) -> int:
     """Begin a charge. One that was asked for before, and may still come, is asked about instead."""
-    site, charger = await _find(client, args.charger)
+    site, charger = await find(client, args.charger)
     target = Target(charger.id, args.evse)
     again = [one for one in client.pending(site) if one.name is Name.START and one.target == target]
     run = client.resume(again[-1]) if again else client.command(site, Name.START, target)
-    return await _Report(client, run, charger, args).follow()
+    return await Report(client, run, charger, args).follow()
 
 
 async def stop(client: Client, args: argparse.Namespace) -> int:
     """End the charge of one's own at a charger."""
-    site, charger = await _find(client, args.charger)
+    site, charger = await find(client, args.charger)
     session = open_session(client.view(site), charger, args.evse)
     target = Target(charger.id, session.evse)
     run = client.command(site, Name.STOP, target, {"session": session.session})
     for one in client.pending(site):
         if one.name is Name.START and one.target.charger == charger.id:
             client.profile.settle(one.id)  # the next start is a new one
-    return await _Report(client, run, charger, args).follow()
+    return await Report(client, run, charger, args).follow()
 
 
-async def _find(client: Client, text: str) -> tuple[str, ChargerView]:
+async def find(client: Client, text: str) -> tuple[str, ChargerView]:
     """The charger that is meant, among all that can be seen. Raises PlugsideError."""
     reasons = await settle(client)
     views = {site: client.view(site) for site in client.sites if site not in reasons}
@@ -56,7 +56,7 @@ async def _find(client: Client, text: str) -> tuple[str, ChargerView]:
         raise next(iter(reasons.values()), unknown) from None
 
 
-class _Report:
+class Report:
     """Tells of one run."""
 
     def __init__(self, client: Client, run: Run, charger: ChargerView, args: argparse.Namespace) -> None:
@@ -94,7 +94,12 @@ class _Report:
     async def _ended(self, end: wire.Settled) -> int:
         if end.outcome == "succeeded":
             figures = await self._figures(end)
-            self._say(f"stopped{figures}" if self._run.name is Name.STOP else "charging")
+            limit_a = end.result.get("limit_a")
+            limited = "no limit of your own any more" if limit_a is None else f"at most {limit_a:g} A, proven"
+            limits = self._run.name in (Name.LIMIT, Name.CLEAR_LIMIT)
+            self._say(
+                f"stopped{figures}" if self._run.name is Name.STOP else limited if limits else "charging"
+            )
             return self._told(DONE, end)
         if not self._json:
             told = end.message or f"{self._run.name.value}: {end.outcome}."

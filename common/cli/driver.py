@@ -158,12 +158,20 @@ async def stop(args: argparse.Namespace) -> int:
         return await act.stop(client, args)
 
 
+async def limit(args: argparse.Namespace) -> int:
+    from common.cli.limit import limit as carry_out
+
+    async with connected(args) as client:
+        return await carry_out(client, args)
+
+
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "discover": discover,
     "pair": pair,
     "status": status,
     "start": start,
     "stop": stop,
+    "limit": limit,
     "watch": watch,
     "sessions": sessions,
 }

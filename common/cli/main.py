@@ -86,13 +86,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_acts(commands: Any, shared: argparse.ArgumentParser) -> None:
-    for name, does in (("start", "begin to charge"), ("stop", "end your charge")):
-        act = commands.add_parser(name, parents=[shared], help=f"{does} at a charger")
+    does = {"start": "begin to charge", "stop": "end your charge", "limit": "charge with fewer amperes"}
+    for name, effect in does.items():
+        act = commands.add_parser(name, parents=[shared], help=f"{effect} at a charger")
         act.add_argument("charger", metavar="CHARGER", help="its name or id, as `status` shows it")
         act.add_argument("--evse", type=int, metavar="N", help="which outlet, where there are several")
         act.add_argument(
             "--no-wait", action="store_true", help="end when the charger has answered, not when it has acted"
         )
+        if name == "limit":
+            amps = act.add_mutually_exclusive_group(required=True)
+            amps.add_argument("--amps", type=float, metavar="N", help="at most so many, for each phase")
+            amps.add_argument("--clear", action="store_true", help="as much as the charger gives again")
 
 
 def _completed(args: argparse.Namespace) -> argparse.Namespace:

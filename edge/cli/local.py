@@ -8,7 +8,7 @@ from typing import Any
 
 from common.cli.output import count, print_json, print_qr, table
 from common.cli.words import instant_text
-from edge.cli import chargers, upkeep
+from edge.cli import chargers, tuning, upkeep
 from edge.cli.connect import connect
 
 
@@ -137,6 +137,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "pair": pair,
     "invite": invite,
     **chargers.HANDLERS,
+    **tuning.HANDLERS,
     **upkeep.HANDLERS,
     "tags_assign": tags_assign,
     "tags_remove": tags_remove,

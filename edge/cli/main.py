@@ -14,6 +14,7 @@ from typing import Any
 
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
+from edge.cli.tuning_parser import add_actions as add_tuning_actions
 from edge.cli.upkeep_parser import add_charger_actions, add_firmware
 
 Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
@@ -115,6 +116,7 @@ def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
     typed = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
     typed.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
     add_charger_actions(actions, shared)
+    add_tuning_actions(actions, shared)
 
 
 def _add_tags(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -22,10 +22,13 @@ from websockets.typing import Subprotocol
 from common.domain import iso
 from common.ports import Clock, Ids
 from edge.demo.car import Car
+from edge.demo.profiles import PHASE_V, PHASES, Memory
 
 log = logging.getLogger("plugside.demo.charger")
 
 CALL_TIMEOUT_S = 10.0
+#: What it can give on each of its three phases: 11 kW.
+MOST_A = 16.0
 REDIAL_S = 0.3  #: real chargers take seconds; a demo should not keep a person waiting
 
 
@@ -70,6 +73,7 @@ class SimulatedCharger:
         self.car: Car | None = None
         self.online = False
         self.transaction: Transaction | None = None
+        self.memory = Memory()
         self.finished: list[tuple[int, int]] = []  #: (start_wh, stop_wh) of every ended charge
         self._url = f"{url.rstrip('/')}/{identity}"
         self._clock, self._ids = clock, ids
@@ -210,14 +214,32 @@ class SimulatedCharger:
             return {"status": "Unlocked"}, (lambda: self._end("UnlockCommand")) if self.transaction else None
         if action == "TriggerMessage" and asked["requestedMessage"] == "StatusNotification":
             return {"status": "Accepted"}, lambda: self._become(self.status)
-        if action == "GetConfiguration":
-            return {"configurationKey": [], "unknownKey": asked.get("key", [])}, None
-        known = {
-            "ChangeConfiguration": "Accepted",
-            "ChangeAvailability": "Accepted",
-            "ClearCache": "Accepted",
-        }
+        kept = self._remember(action, asked)
+        if kept is not None:
+            return kept, None
+        known = {"ChangeAvailability": "Accepted", "ClearCache": "Accepted"}
         return {"status": known.get(action, "Rejected")}, None
+
+    def _remember(self, action: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to what concerns settings and profiles; None for anything else."""
+        running = self.transaction.number if self.transaction is not None else None
+        match action:
+            case "GetConfiguration":
+                return self.memory.read(asked)
+            case "ChangeConfiguration":
+                return self.memory.write(asked)
+            case "SetChargingProfile":
+                return self.memory.put(asked, running)
+            case "ClearChargingProfile":
+                return self.memory.clear(asked)
+            case "GetCompositeSchedule":
+                return self.memory.composite(asked, MOST_A, self._now(), self._clock.now_ms())
+        return None
+
+    @property
+    def offered_a(self) -> float:
+        """What it may give now on each phase, by all the profiles that it has been sent."""
+        return self.memory.limit_a(MOST_A, self._clock.now_ms())
 
     # --- the charge --------------------------------------------------------------------------------------
 
@@ -247,6 +269,7 @@ class SimulatedCharger:
             return
         stop_wh = round(self.register_wh)
         self.power_w = 0.0
+        self.memory.session_over()
         self.finished.append((running.start_wh, stop_wh))
         payload = {"meterStop": stop_wh, "timestamp": self._now(), "reason": reason}
         self._enqueue("StopTransaction", payload, running)
@@ -261,8 +284,10 @@ class SimulatedCharger:
             elapsed_s, before = (now - before) * self._pace, now
             if self.transaction is None or self.car is None:
                 continue
-            self.power_w = self.car.power_w(11_000.0)
-            self.register_wh += self.car.draw(11_000.0, elapsed_s)
+            # A car pauses below 6 A (IEC 61851-1).
+            offered_w = self.offered_a * PHASE_V * PHASES if self.offered_a >= 6 else 0.0
+            self.power_w = self.car.power_w(offered_w)
+            self.register_wh += self.car.draw(offered_w, elapsed_s)
             self._enqueue("MeterValues", self._sample(), self.transaction)
             if self.status == "Charging" and self.power_w == 0.0:
                 self._become("SuspendedEV")
@@ -273,9 +298,15 @@ class SimulatedCharger:
         values = [
             ("Energy.Active.Import.Register", "Wh", f"{round(self.register_wh)}"),
             ("Power.Active.Import", "W", f"{self.power_w:.0f}"),
+            ("Current.Offered", "A", f"{self.offered_a:.1f}"),
             ("SoC", "Percent", f"{self.car.soc * 100:.0f}"),
         ]
         sampled = [{"measurand": m, "unit": u, "value": v} for m, u, v in values]
+        current = f"{self.power_w / PHASE_V / PHASES:.1f}"
+        sampled += [
+            {"measurand": "Current.Import", "unit": "A", "phase": phase, "value": current}
+            for phase in ("L1", "L2", "L3")
+        ]
         return {"connectorId": 1, "meterValue": [{"timestamp": self._now(), "sampledValue": sampled}]}
 
     def _become(self, status: str) -> None:
