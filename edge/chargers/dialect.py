@@ -92,6 +92,10 @@ class Dialect(Protocol):
     def heartbeat_s(self) -> int:
         """The heartbeat interval that chargers are told, in seconds; bounds how long silence is no sign."""
 
+    @property
+    def asks_each(self) -> bool:
+        """Whether a charger can be asked for the state of a named connector only, not of all at once."""
+
     def inbound(self, charger: str, action: str, payload: msgspec.Raw, now_ms: int) -> Inbound:
         """Return what a charger's call means. `now_ms` is what the charger is told as the time."""
 

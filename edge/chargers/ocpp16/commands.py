@@ -106,20 +106,24 @@ class GetConfigurationResponse(Payload, frozen=True):
 
 
 #: What we may ask, by action.
-COMMANDS: Final[dict[str, type[Payload]]] = {
-    cls.__name__: cls
-    for cls in (
-        ChangeAvailability,
-        ChangeConfiguration,
-        ClearCache,
-        DataTransfer,
-        GetConfiguration,
-        RemoteStartTransaction,
-        RemoteStopTransaction,
-        Reset,
-        UnlockConnector,
-    )
-} | upkeep.COMMANDS | charging.COMMANDS
+COMMANDS: Final[dict[str, type[Payload]]] = (
+    {
+        cls.__name__: cls
+        for cls in (
+            ChangeAvailability,
+            ChangeConfiguration,
+            ClearCache,
+            DataTransfer,
+            GetConfiguration,
+            RemoteStartTransaction,
+            RemoteStopTransaction,
+            Reset,
+            UnlockConnector,
+        )
+    }
+    | upkeep.COMMANDS
+    | charging.COMMANDS
+)
 
 #: What a charger answers, by action.
 ANSWERS: Final[dict[str, type[Payload]]] = {

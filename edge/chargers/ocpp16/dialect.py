@@ -8,44 +8,29 @@ Everything that leaves is checked against the specification's schema first (quir
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache, lru_cache
 from typing import Final, Literal
 
 import msgspec
 
 from common.domain import ConnectorState
-from common.facts import SecurityNoted
-from edge.chargers.dialect import (
-    Answer,
-    CannotDo,
-    Direct,
-    Inbound,
-    Outgoing,
-    TagRef,
-    ToCore,
-    canonical_tag,
-    minted,
-    quarantined,
-)
-from edge.chargers.frames import CallError, Result, RpcError
-from edge.chargers.ocpp16 import actions, messages, upkeep
+from edge.chargers.dialect import Answer, Direct, Inbound, ToCore, minted
+from edge.chargers.ocpp16 import actions, messages, schemas, upkeep
 from edge.chargers.ocpp16.commands import COMMANDS
-from edge.chargers.ocpp16.messages import UnreadablePayload
 from edge.chargers.quirks import traits_for
-from edge.chargers.ocpp16.schemas import check_outgoing
-from edge.chargers.shared import times
+from edge.chargers.shared.answers import word
 from edge.chargers.shared.meter import convert
 from edge.chargers.shared.payload import Payload, encode
+from edge.chargers.shared.translator import (
+    INFO_MAX_CHARS,
+    Render,
+    Tables,
+    Translator,
+    stamp,
+    told_time,
+)
 from edge.core import inputs as core
 
-#: Seconds between heartbeats that chargers are told at Boot. They set the clocks of chargers without a
-#: battery; liveness does not rest on them (`link` pings), so this is on the calm side of quirk 84's 60–300.
-HEARTBEAT_S: Final = 300
-
-#: §4.9 and §7.7, spelt as `_word` leaves them.
+#: §4.9 and §7.7, spelt as `word` leaves them.
 _STATES: Final = {
     "available": ConnectorState.AVAILABLE,
     "preparing": ConnectorState.PREPARING,
@@ -72,47 +57,40 @@ _REGISTERED: Final[dict[str, Literal["Accepted", "Pending", "Rejected"]]] = {
     "rejected": "Rejected",
 }
 
-#: Messages that are kept and acknowledged when they cannot be read (quirk 23): action → `Unreadable.what`.
-_QUARANTINED: Final = {
-    "StartTransaction": "start",
-    "StopTransaction": "stop",
-    "MeterValues": "meter",
-    "StatusNotification": "status",
-}
-
 #: Acknowledged even when they cannot be read: some chargers queue them among their transactions (quirk 33).
-_ALWAYS_NOTED: Final = {"DataTransfer", "SignCertificate"} | {
-    action for action, answer in messages.RESPONSES.items() if answer is messages.Acknowledged
+#: A certificate request that cannot be read gets an answer, too: silence would be worse (quirk 110).
+_NOTED: Final[dict[str, Payload]] = {
+    "DataTransfer": messages.DataTransferResponse("UnknownVendorId"),
+    "SignCertificate": messages.SignCertificateResponse("Rejected"),
+    "StopTransaction": messages.StopTransactionResponse(),
+    **{
+        action: messages.Acknowledged()
+        for action, answer in messages.RESPONSES.items()
+        if answer is messages.Acknowledged
+    },
 }
 
-#: Free text of a charger that is shown to people: the specification allows 50 characters, chargers send more.
-_INFO_MAX_CHARS: Final = 100
 
-_NOT_WORD = re.compile(r"[^a-z]")
+class Ocpp16(Translator):
+    """The 1.6 dialect."""
 
-
-class Ocpp16:
-    """The 1.6 dialect. `tag_ref` is the site's keyed hash for tags (`canonical_tag` form)."""
-
-    subprotocol: Final = "ocpp1.6"
-    version: Final = "1.6"
-
-    def __init__(self, tag_ref: TagRef, *, heartbeat_s: int = HEARTBEAT_S) -> None:
-        self.heartbeat_s = heartbeat_s
-        self._tag_ref = tag_ref
+    subprotocol = "ocpp1.6"
+    version = "1.6"
+    tables = Tables(
+        reader=messages.reader,
+        schemas=schemas.SCHEMAS,
+        requests=messages.REQUESTS,
+        quarantined={
+            "StartTransaction": "start",
+            "StopTransaction": "stop",
+            "MeterValues": "meter",
+            "StatusNotification": "status",
+        },
+        noted=_NOTED,
+        ours=frozenset({*COMMANDS, "ReserveNow", "CancelReservation"}),
+    )
 
     # ---------------------------------------------------------------------------------------- from a charger
-
-    def inbound(self, charger: str, action: str, payload: msgspec.Raw, now_ms: int) -> Inbound:
-        """Return what a charger's call means; see `Dialect`."""
-        try:
-            request, violations = messages.read(action, payload)
-        except UnreadablePayload as wrong:
-            return self.unreadable(charger, action, bytes(payload), wrong.reason)
-        found = self._meaning(charger, request, now_ms)
-        if violations:
-            found = msgspec.structs.replace(found, violations=violations + found.violations)
-        return found
 
     def _meaning(self, charger: str, request: Payload, now_ms: int) -> Inbound:
         match request:  # in the order of how often they come
@@ -121,7 +99,7 @@ class Ocpp16:
             case messages.StatusNotification():
                 return self._status(charger, request)
             case messages.Heartbeat():
-                return Direct(payload=_alive(now_ms // 1000))
+                return Direct(payload=self._alive(now_ms, messages.HeartbeatResponse))
             case messages.StartTransaction():
                 return self._start(charger, request)
             case messages.StopTransaction():
@@ -131,43 +109,29 @@ class Ocpp16:
             case messages.BootNotification():
                 return self._boot(charger, request, now_ms)
             case messages.SecurityEventNotification():
-                # the type alone: techInfo is free text, which may hold a tag
-                detail = request.type[:_INFO_MAX_CHARS]
-                noted = core.Note(body=SecurityNoted(what="charger_event", charger=charger, detail=detail))
-                return Direct(payload=_acknowledgement("SecurityEventNotification"), inputs=(noted,))
+                return self._event_noted(charger, "SecurityEventNotification", request.type)
             case messages.SignCertificate() if request.csr:
                 # always an answer: silence leaves the charger waiting (quirk 110)
                 asked = core.CertificateAsked(charger=charger, csr=request.csr)
-                return ToCore(inputs=(asked,), render=_render_signing)
+                return ToCore(inputs=(asked,), render=self._render_signing)
             case _:
                 told = upkeep.progress(charger, request)
-                return Direct(payload=_noted(type(request).__name__), inputs=() if told is None else (told,))
+                return Direct(
+                    payload=self._noted(type(request).__name__), inputs=() if told is None else (told,)
+                )
 
-    def unreadable(self, charger: str, action: str, raw: bytes, reason: str) -> Inbound:
-        """Quarantine and acknowledge, or refuse; see `Dialect`."""
-        violations = (reason,)
-        if action not in messages.REQUESTS:
-            known = action in COMMANDS or action in ("ReserveNow", "CancelReservation")
-            code = RpcError.NOT_SUPPORTED if known else RpcError.NOT_IMPLEMENTED
-            return CannotDo(code=code, description=f"no charger may ask this: {action[:64]}")
-        what = _QUARANTINED.get(action)
-        if what is not None:
-            kept = core.Unreadable(
-                charger=charger, what=what, reason=reason, raw=quarantined(raw, self._tag_ref)
-            )
-            render = _acknowledging(action)
-            if action == "StartTransaction":
-                payload = _checked(action, _started(_transaction_of(charger, raw), "Invalid"))
-                render = lambda _: payload  # noqa: E731 - the one answer, whatever the core replies
-            return ToCore(inputs=(kept,), render=render, repeatable=True, violations=violations)
-        if action in _ALWAYS_NOTED:
-            return Direct(payload=_noted(action), violations=violations)
-        return CannotDo(code=_fault(reason), description=reason, violations=violations)
+    def _keeping(self, charger: str, action: str, raw: bytes) -> Render:
+        """Return the answer to a message that is kept: a start gets an id, whatever the core replies."""
+        if action != "StartTransaction":
+            return self._acknowledging(action)
+        payload = self._checked(action, _started(_transaction_of(charger, raw), "Invalid"))
+        return lambda _: payload
 
     def _authorize(self, charger: str, request: messages.Authorize) -> Inbound:
         def render(reply: core.Reply) -> bytes:
             assert isinstance(reply, core.AuthorizeReply)
-            return _authorized(reply.status)
+            info = messages.IdTagInfo(_JUDGED[reply.status])
+            return self._once("Authorize", reply.status, lambda: messages.AuthorizeResponse(info))
 
         tag = request.id_tag
         asked = core.AuthorizeAsked(charger=charger, tag_ref=self._ref(tag) or "", minted=minted(tag))
@@ -177,9 +141,9 @@ class Ocpp16:
         def render(reply: core.Reply) -> bytes:
             assert isinstance(reply, core.BootReply)
             answer = messages.BootNotificationResponse(
-                _time(now_ms // 1000), self.heartbeat_s, _REGISTERED[reply.status]
+                told_time(now_ms), self.heartbeat_s, _REGISTERED[reply.status]
             )
-            return _checked("BootNotification", answer)
+            return self._checked("BootNotification", answer)
 
         booted = core.Booted(
             charger=charger,
@@ -194,20 +158,20 @@ class Ocpp16:
         return ToCore(inputs=(booted,), render=render)
 
     def _status(self, charger: str, request: messages.StatusNotification) -> Inbound:
-        state = _STATES.get(_word(request.status))
+        state = _STATES.get(word(request.status))
         if state is None:
             return self.unreadable(charger, "StatusNotification", encode(request), "status:unknown")
-        error = request.error_code if _word(request.error_code) != "noerror" else ""
+        error = request.error_code if word(request.error_code) != "noerror" else ""
         info = ", ".join(text for text in (request.info, request.vendor_error_code) if text)
         reported = core.StatusReported(
             charger=charger,
             evse=request.connector_id,
             state=state,
             error_code=error,
-            info=info[:_INFO_MAX_CHARS],
+            info=info[:INFO_MAX_CHARS],
             reported_at=request.timestamp or "",
         )
-        return ToCore(inputs=(reported,), render=_acknowledging("StatusNotification"))
+        return ToCore(inputs=(reported,), render=self._acknowledging("StatusNotification"))
 
     def _start(self, charger: str, request: messages.StartTransaction) -> Inbound:
         started = core.TransactionStarted(
@@ -216,9 +180,9 @@ class Ocpp16:
             tag_ref=self._ref(request.id_tag),
             minted=minted(request.id_tag),
             meter_start_wh=request.meter_start,
-            started=_stamp(request.timestamp),
+            started=stamp(request.timestamp),
         )
-        return ToCore(inputs=(started,), render=_render_start, repeatable=True)
+        return ToCore(inputs=(started,), render=self._render_start, repeatable=True)
 
     def _stop(self, charger: str, request: messages.StopTransaction) -> Inbound:
         samples, notes = convert(request.transaction_data)
@@ -227,11 +191,11 @@ class Ocpp16:
             transaction=str(request.transaction_id),
             tag_ref=self._ref(request.id_tag or ""),
             meter_stop_wh=request.meter_stop,
-            ended=_stamp(request.timestamp),
+            ended=stamp(request.timestamp),
             reason=request.reason or "",
             samples=samples,
         )
-        return ToCore(inputs=(ended,), render=_render_stop, repeatable=True, violations=notes)
+        return ToCore(inputs=(ended,), render=self._render_stop, repeatable=True, violations=notes)
 
     def _meter_values(self, charger: str, request: messages.MeterValues) -> Inbound:
         samples, notes = convert(request.meter_value)
@@ -243,122 +207,35 @@ class Ocpp16:
             transaction=None if transaction is None else str(transaction),
             samples=samples,
         )
-        render = _acknowledging("MeterValues")
+        render = self._acknowledging("MeterValues")
         return ToCore(inputs=(reported,), render=render, repeatable=True, violations=notes)
 
-    def _ref(self, tag: str) -> str | None:
-        canonical = canonical_tag(tag)
-        return self._tag_ref(canonical) if canonical else None
+    def _render_start(self, reply: core.Reply) -> bytes:
+        assert isinstance(reply, core.StartReply)
+        return self._checked("StartTransaction", _started(int(reply.transaction), _JUDGED[reply.status]))
+
+    def _render_stop(self, reply: core.Reply) -> bytes:
+        # a stop of no known session is acknowledged, too
+        status = reply.status if isinstance(reply, core.StopReply) else None
+        info = None if status is None else messages.IdTagInfo(_JUDGED[status])
+        return self._once("StopTransaction", status, lambda: messages.StopTransactionResponse(info))
+
+    def _render_signing(self, reply: core.Reply) -> bytes:
+        assert isinstance(reply, core.CertificateReply)
+        status: Literal["Accepted", "Rejected"] = "Accepted" if reply.accepted else "Rejected"
+        return self._checked("SignCertificate", messages.SignCertificateResponse(status))
 
     # ---------------------------------------------------------------------------------------- to a charger
 
-    def outbound(self, action: core.Action) -> Outgoing:
-        """Return the call that carries out an action; see `Dialect`."""
-        request = actions.request_for(action)
-        name = type(request).__name__
-        check_outgoing("request", name, request)
-        return Outgoing(name, encode(request))
+    def _request(self, action: core.Action) -> Payload:
+        return actions.request_for(action)
 
-    def answer(self, action: core.Action, reply: Result | CallError) -> Answer:
-        """Return what a charger's reply to an action means; see `Dialect`."""
-        if isinstance(reply, CallError):
-            return actions.refusal(reply)
-        return actions.meaning(action, reply.payload)
-
-
-# ------------------------------------------------------------------------------------------------ reading
-
-
-def _word(text: str) -> str:
-    """Return an enumerated word without case and separators: chargers write `SuspendedEv`, `No_Error`."""
-    return _NOT_WORD.sub("", text.lower())
-
-
-def _stamp(text: str) -> core.Stamp:
-    instant = times.parse(text)
-    if instant.utc is None or not instant.has_zone:
-        return core.Stamp(text)
-    return core.Stamp(text, round(instant.utc.timestamp() * 1000))
-
-
-def _fault(reason: str) -> RpcError:
-    """Return the code for an unreadable payload by the stable word at its reason's end."""
-    return {
-        "missing": RpcError.OCCURRENCE_CONSTRAINT,
-        "null": RpcError.OCCURRENCE_CONSTRAINT,
-        "range": RpcError.PROPERTY_CONSTRAINT,
-        "type": RpcError.TYPE_CONSTRAINT,
-    }.get(reason.rpartition(":")[2], RpcError.FORMAT)
-
-
-# ------------------------------------------------------------------------------------------------ answering
-
-
-def _checked(action: str, answer: Payload) -> bytes:
-    check_outgoing("response", action, answer)
-    return encode(answer)
-
-
-@cache  # one entry for each action, here and below
-def _acknowledgement(action: str) -> bytes:
-    return _checked(action, messages.RESPONSES[action]())
-
-
-@cache
-def _acknowledging(action: str) -> Callable[[core.Reply], bytes]:
-    return lambda _: _acknowledgement(action)
-
-
-@cache
-def _authorized(status: str) -> bytes:
-    return _checked("Authorize", messages.AuthorizeResponse(messages.IdTagInfo(_JUDGED[status])))
-
-
-@cache
-def _noted(action: str) -> bytes:
-    """Return the answer to what is acknowledged and goes no further (quirk 33)."""
-    if action == "DataTransfer":
-        return _checked(action, messages.DataTransferResponse("UnknownVendorId"))
-    if action == "SignCertificate":  # it could not be read; silence would be worse (110)
-        return _checked(action, messages.SignCertificateResponse("Rejected"))
-    return _acknowledgement(action)
-
-
-@lru_cache(maxsize=2)  # one second serves all chargers
-def _time(second: int) -> str:
-    return times.render(datetime.fromtimestamp(second, UTC))
-
-
-@lru_cache(maxsize=2)
-def _alive(second: int) -> bytes:
-    return _checked("Heartbeat", messages.HeartbeatResponse(_time(second)))
+    def _reply(self, action: core.Action, payload: msgspec.Raw) -> Answer:
+        return actions.meaning(action, payload)
 
 
 def _started(transaction: int, status: messages.AuthorizationStatus) -> messages.StartTransactionResponse:
     return messages.StartTransactionResponse(transaction, messages.IdTagInfo(status))
-
-
-def _render_start(reply: core.Reply) -> bytes:
-    assert isinstance(reply, core.StartReply)
-    return _checked("StartTransaction", _started(int(reply.transaction), _JUDGED[reply.status]))
-
-
-def _render_stop(reply: core.Reply) -> bytes:
-    # a stop of no known session is acknowledged, too
-    if not isinstance(reply, core.StopReply) or reply.status is None:
-        return _acknowledgement("StopTransaction")
-    return _stopped(reply.status)
-
-
-def _render_signing(reply: core.Reply) -> bytes:
-    assert isinstance(reply, core.CertificateReply)
-    status: Literal["Accepted", "Rejected"] = "Accepted" if reply.accepted else "Rejected"
-    return _checked("SignCertificate", messages.SignCertificateResponse(status))
-
-
-@cache
-def _stopped(status: str) -> bytes:
-    return _checked("StopTransaction", messages.StopTransactionResponse(messages.IdTagInfo(_JUDGED[status])))
 
 
 def _transaction_of(charger: str, raw: bytes) -> int:

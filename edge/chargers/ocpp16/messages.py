@@ -29,7 +29,16 @@ from edge.chargers.shared.payload import (
 )
 from edge.chargers.shared.readings import MeterValue, SampledValue
 
-__all__ = ["REQUESTS", "RESPONSES", "MeterValue", "SampledValue", "UnreadablePayload", "encode", "read"]
+__all__ = [
+    "REQUESTS",
+    "RESPONSES",
+    "MeterValue",
+    "SampledValue",
+    "UnreadablePayload",
+    "encode",
+    "read",
+    "reader",
+]
 
 # ------------------------------------------------------------------------------------------------ parts
 
@@ -273,7 +282,7 @@ RESPONSES: Final[dict[str, type[Payload]]] = {
     "StatusNotification": Acknowledged,
 }
 
-_reader = Reader(REQUESTS)
+reader = Reader(REQUESTS)
 
 
 def read(action: str, payload: msgspec.Raw | bytes) -> tuple[Payload, tuple[str, ...]]:
@@ -284,4 +293,4 @@ def read(action: str, payload: msgspec.Raw | bytes) -> tuple[Payload, tuple[str,
     without what the message is about. What to do then is the link's decision: such a message is kept and
     acknowledged rather than refused (quirk 23).
     """
-    return _reader.read(action, payload)
+    return reader.read(action, payload)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from edge.chargers.shared.schemas import Kind, OutgoingInvalid, Schemas
 
-__all__ = ["Kind", "OutgoingInvalid", "check_outgoing"]
+__all__ = ["SCHEMAS", "Kind", "OutgoingInvalid", "check_outgoing"]
 
-check_outgoing = Schemas("1.6", "v16", "").check
+SCHEMAS: Final = Schemas("1.6", "v16", "")
+check_outgoing = SCHEMAS.check

@@ -61,11 +61,12 @@ def told(read: GetConfigurationResponse, asked: tuple[str, ...]) -> dict[str, An
         folded = entry.key.strip().casefold()
         name = names.get(folded)
         if name is not None and entry.value is not None:
-            found[name] = {"value": _ours(name, entry.value), "readonly": entry.readonly}
+            found[name] = {"value": ours(name, entry.value), "readonly": entry.readonly}
     return {"settings": found}
 
 
-def _ours(name: str, theirs: str) -> str:
+def ours(name: str, theirs: str) -> str:
+    """Return a setting's value in our form."""
     if name not in _LISTS:
         return theirs.strip()
     parts = [part.strip() for part in theirs.split(",")]
