@@ -21,7 +21,7 @@ from common.trust import b64, unb64
 from edge.chargers.files.shelf import PIECE_BYTES, Firmware, Incoming, Shelf
 
 #: Files on their way at once; the one that was begun the longest ago gives way.
-INCOMING_MAX: Final = 4
+INCOMING_MAX: Final = 2
 #: A piece on the app link: a frame has 64 KiB, and base64 adds a third.
 CHUNK_BYTES_MAX: Final = 32 * 1024
 
@@ -77,6 +77,11 @@ class Filing:
             "firmware_list": Request(_List, STAFF, self._list),
             "upload_read": Request(_Read, STAFF, self._read),
         }
+
+    def close(self) -> None:
+        """Drop what is under way; whoever sends it begins again."""
+        while self._incoming:
+            self._incoming.popitem()[1][0].drop()
 
     async def _begin(self, args: _Begin, claims: Claims) -> Plain:  # noqa: ARG002
         """`known`: the box has that very file already; there is nothing to send."""

@@ -18,7 +18,6 @@ from common.policy import Claims
 from edge.core import inputs
 from edge.core.engine import encode_state
 from edge.core.inputs import Stamp
-from edge.management import Management
 from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.box.support import begin, eventually, status
@@ -95,9 +94,8 @@ async def query(site: Site, role: Role, what: str, **more: Any) -> list[Any]:
 
 
 async def manage(site: Site, name: str, args: dict[str, Any], role: Role = Role.LOCAL) -> dict[str, Any]:
-    management = Management(site.authority, site.gateway, site.journal, site.clock)
     asked = wire.Manage(id="m", site=site.authority.site, name=name, args=args)
-    return (await management.answer(asked, claims(site, role))).result
+    return (await site.management.answer(asked, claims(site, role))).result
 
 
 async def code_of(asked: Any) -> str:
@@ -128,6 +126,18 @@ REQUESTS: dict[str, tuple[dict[str, Any], tuple[str, str, str, str]]] = {
     "tag_assign": ({"tag": "F00", "principal": "p-x"}, ("ok", "ok", "ok", NO)),
     "tag_remove": ({"tag": "F00"}, ("ok", "bad_request", "bad_request", NO)),
     "forget": ({"principal": "p-x"}, ("ok", "ok", "ok", NO)),
+    "firmware_begin": ({"sha256": "a" * 64, "size_bytes": 1}, ("ok", "ok", NO, NO)),
+    "firmware_begin ": ({"sha256": "../" + "a" * 61, "size_bytes": 1}, (*("bad_request",) * 2, NO, NO)),
+    "firmware_begin  ": ({"sha256": "a" * 64, "size_bytes": 2**40}, (*("too_large",) * 2, NO, NO)),
+    "firmware_begin   ": (
+        {"sha256": "a" * 64, "size_bytes": 1, "signature": "c2ln"},
+        (*("bad_request",) * 2, NO, NO),
+    ),
+    "firmware_chunk": ({"upload": "x", "offset": 0, "data": "YQ"}, (*("unknown_file",) * 2, NO, NO)),
+    "firmware_end": ({"upload": "x"}, (*("unknown_file",) * 2, NO, NO)),
+    "firmware_remove": ({"sha256": "a" * 64}, ("ok", "ok", NO, NO)),
+    "firmware_list": ({}, ("ok", "ok", "ok", NO)),
+    "upload_read": ({"file": "../journal.db"}, (*("unknown_file",) * 3, NO)),
     "nothing": ({}, ("bad_request",) * 4),
 }
 

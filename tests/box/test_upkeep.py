@@ -20,6 +20,8 @@ from common import facts
 from common.client.local import local
 from common.commands import Name
 from common.domain import Target
+from common.errors import Code, PlugsideError
+from common.trust import b64
 from edge.cli.local import HANDLERS
 from edge.cli.main import parser
 from edge.site import Site
@@ -187,9 +189,7 @@ async def test_a_charger_that_speaks_ftp_alone_is_told_so(
 async def test_a_certificate_request_without_an_authority_is_refused_at_once(tmp_path: Path) -> None:
     site = Site(settings(tmp_path))
     async with serving(site), station(site) as charger:
-        answer = await charger.call(
-            call.SignCertificate("-----BEGIN CERTIFICATE REQUEST---"), suppress=False
-        )
+        answer = await charger.call(call.SignCertificate("-----BEGIN CERTIFICATE REQUEST---"), suppress=False)
         assert answer.status == enums.GenericStatus.rejected
         (refused,) = await of(site, facts.CertificateChanged)
         assert refused.change == "refused"
@@ -218,3 +218,37 @@ async def test_an_address_serves_nobody_else_and_ends_with_its_command(tmp_path:
         assert [body.address for body in noted] == ["127.0.0.2"]
         assert [path.suffix for path in (tmp_path / "uploads").iterdir()] == [".bin"]
         assert charger.asked[-1] == "diagnostics"
+
+
+async def test_firmware_that_is_not_what_was_announced_is_not_kept(tmp_path: Path) -> None:
+    site = Site(settings(tmp_path))
+    async with serving(site), local(tmp_path / "edge.sock") as box:
+        announced = {"sha256": hashlib.sha256(b"real").hexdigest(), "size_bytes": 4}
+
+        async def give(data: bytes, offset: int = 0) -> str:
+            begun = await box.manage("firmware_begin", announced)
+            chunk = {"upload": begun["upload"], "offset": offset, "data": b64(data)}
+            await box.manage("firmware_chunk", chunk)
+            return str((await box.manage("firmware_end", {"upload": begun["upload"]}))["sha256"])
+
+        for data, offset, code in (
+            (b"fake", 0, Code.BAD_REQUEST),
+            (b"rea", 0, Code.BAD_REQUEST),
+            (b"reals", 0, Code.TOO_LARGE),
+            (b"real", 1, Code.BAD_REQUEST),
+        ):
+            with pytest.raises(PlugsideError) as refused:
+                await give(data, offset)
+            assert refused.value.code is code
+        assert (await box.manage("firmware_list"))["firmware"] == []
+        assert await give(b"real") == announced["sha256"]
+        assert (await box.manage("firmware_begin", announced))["known"]
+        kept = (await box.manage("firmware_list"))["firmware"]
+        assert [(row["sha256"], row["signed"]) for row in kept] == [(announced["sha256"], False)]
+
+
+async def test_firmware_that_the_box_no_longer_has_ends_the_command_with_that(tmp_path: Path) -> None:
+    site = Site(settings(tmp_path))
+    async with serving(site), station(site), local(tmp_path / "edge.sock") as box:
+        end = await box.command(Name.UPDATE_FIRMWARE, Target("CP1"), {"file": "a" * 64}).settled()
+        assert (end.outcome, end.code) == ("failed", Code.UNKNOWN_FILE)
