@@ -105,8 +105,8 @@ class Site:
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
         self.queries = Queries(self.history, self.health, self.chargers, self.dials)
         shelf = Shelf(settings.data)
-        filing = Filing(shelf, clock, ids)
-        management = Management(self.authority, self.gateway, self.journal, clock, filing)
+        self._filing = filing = Filing(shelf, clock, ids)
+        self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)
         exports = Exports(
             self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
         )
@@ -247,6 +247,8 @@ class Site:
             parts.callback(self.journal.close)
             parts.push_async_callback(self.history.close)
             parts.push_async_callback(self.gateway.stop)
+            parts.callback(self._filing.close)
+            parts.push_async_callback(self.files.close)
             parts.push_async_callback(self.listener.stop)
             for door in self._doors:
                 parts.push_async_callback(door.close)
