@@ -6,27 +6,81 @@ import os
 import random
 import secrets
 import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+#: A system clock further behind than this (ns) is not believed at all: a box without a battery boots in 1970.
+_BELIEVED_NS = 24 * 3600 * 1_000_000_000
+#: Between two looks the system clock may differ from the monotonic one by so much (ns) without being a step.
+_STEP_NS = 2 * 1_000_000_000
+
+
+class Step(NamedTuple):
+    """The system clock was set: what it would have told, what it tells, and the monotonic clock then (ms)."""
+
+    before_ms: int
+    after_ms: int
+    mono_ms: int
 
 
 class SystemClock:
-    """The machine's clock, never behind `floor_ms` (design §4: edge wall = max(OS, last journaled))."""
+    """The machine's clock, as a site may use it: it never goes back behind what it has told (design §4).
 
-    def __init__(self, floor_ms: int = 0) -> None:
-        self._floor_ms = floor_ms
+    While the system clock is behind that, time runs on with the monotonic clock: at half its pace if the
+    system clock was set back (by less than a day), so that both meet again; else at its full pace, because
+    a clock that far behind was never set. So within one boot time is the monotonic clock plus one number,
+    but for those half-paced stretches, and every timer still ends.
+    """
+
+    def __init__(
+        self,
+        floor_ms: int = 0,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """wall_ns, mono_ns: the machine's two clocks, for tests."""
+        self._wall_ns, self._mono_ns = wall_ns, mono_ns
+        self._told_ns = floor_ms * 1_000_000
+        self._at_ns = mono_ns()
+        self._ahead = False
+        self._looked = (wall_ns(), mono_ns())
 
     def raise_floor(self, at_ms: int) -> None:
         """Time has been at least `at_ms`; from now on it is never told as earlier."""
-        self._floor_ms = max(self._floor_ms, at_ms)
+        self._told_ns = max(self._told_ns, at_ms * 1_000_000)
+        self._tell()
 
     def now_ms(self) -> int:
-        return max(time.time_ns() // 1_000_000, self._floor_ms)
+        return self._tell() // 1_000_000
 
     def mono_ms(self) -> int:
-        return time.monotonic_ns() // 1_000_000
+        return self._mono_ns() // 1_000_000
 
     @property
     def quality(self) -> str:
-        return "synced" if time.time_ns() // 1_000_000 >= self._floor_ms else "floor"
+        self._tell()
+        return "floor" if self._ahead else "synced"
+
+    def _tell(self) -> int:
+        wall, mono = self._wall_ns(), self._mono_ns()
+        elapsed, self._at_ns = max(0, mono - self._at_ns), mono
+        if wall >= self._told_ns:
+            self._told_ns, self._ahead = wall, False
+            return wall
+        far = self._told_ns - wall > _BELIEVED_NS
+        self._told_ns, self._ahead = self._told_ns + (elapsed if far else elapsed // 2), True
+        return self._told_ns
+
+    def stepped(self) -> Step | None:
+        """Whether the system clock was set since this was last asked."""
+        wall, mono = self._wall_ns(), self._mono_ns()
+        before_wall, before_mono = self._looked
+        self._looked = (wall, mono)
+        expected = before_wall + mono - before_mono
+        if abs(wall - expected) < _STEP_NS:
+            return None
+        return Step(expected // 1_000_000, wall // 1_000_000, mono // 1_000_000)
 
 
 # Randomness for ids to come, a piece for each: one call to the system for many. A piece is taken by one

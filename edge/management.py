@@ -6,6 +6,7 @@ tags are put into the journal's two tables for them, and nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import msgspec
@@ -30,7 +31,7 @@ from common.ports import Clock
 from edge.authority import Authority
 from edge.filing import Filing
 from edge.gateway import Gateway
-from edge.journal import people
+from edge.journal import backups, inspection, people
 from edge.journal.journal import Journal
 
 #: OCPP 1.6 idTag: 20 characters; some chargers send 22 (quirk 65), 2.x allows 36.
@@ -145,7 +146,14 @@ class Management:
         # The fact first: from then on no tag of theirs opens a session, whatever happens to the files.
         await self._note(AuthorizationChanged(principal=args.principal, change="forgotten"))
         known = await self._journal.forget(args.principal)
-        return {"principal": args.principal, "known": known}
+        # Copies hold what the journal held; a damaged set cannot be gone through, so it is named.
+        folder = self._journal.path.parent
+        left = await asyncio.to_thread(backups.forget, folder / backups.FOLDER, args.principal)
+        return {
+            "principal": args.principal,
+            "known": known,
+            "left_in": [*left, *inspection.damaged_sets(folder)],
+        }
 
     async def _note(self, body: AuthorizationChanged) -> None:
         await self._gateway.written(body)

@@ -42,6 +42,7 @@ def health(site: Site) -> dict[str, Any]:
             "connected": bool(uplink and uplink.connected),
             "backlog": uplink.cursor.backlog if uplink else 0,
         },
+        "journal": site.keeper.describe(),
         "refused": dict(site.listener.refusals),
         "rooms": [msgspec.to_builtins(room) for room in site.supervisor.health()],
     }

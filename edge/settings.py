@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from common.config import DaemonSettings, LogLevel, address, split_endpoint
@@ -66,6 +66,8 @@ class EdgeSettings(DaemonSettings):
     """Addresses that mDNS speaks on, comma separated; empty = no mDNS."""
     app_origins: Names = ()
     """Web origins whose pages may connect to the LAN port, comma separated."""
+    journal_quota_mib: Annotated[int, Field(ge=0, le=1024 * 1024)] = 0
+    """What the journal may take of the disk, in MiB; 0 = 512, or 128 for each charger if that is more."""
     site_name: str = ""
     """What people call this site; empty = as its cloud does."""
     log_level: LogLevel = "INFO"

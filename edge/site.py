@@ -29,7 +29,7 @@ from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
 from common.view import spelling
-from edge import discovery, opening, report
+from edge import discovery, opening, outage, report
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
@@ -42,6 +42,8 @@ from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.chargers.signing import CertificateDesk, NoAuthority
 from edge.commander import Commander
+from edge.copying import Copies
+from edge.core.engine import SiteState
 from edge.core.estate import vacant
 from edge.discovery import lan_addresses
 from edge.doors import ChargersDoor, Door, Listener
@@ -50,10 +52,12 @@ from edge.gateway import Gateway
 from edge.journal.folder import Damaged
 from edge.journal.history import History
 from edge.journal.journal import Journal
+from edge.keeping import Keeper
 from edge.lan import Lan, host_port, serving
 from edge.management import Management
 from edge.queries import Queries
 from edge.settings import EdgeSettings
+from edge.timekeeping import ClockWatch
 from edge.uplink import Uplink
 
 log = logging.getLogger("plugside.site")
@@ -75,6 +79,7 @@ class Site:
         self._settings = settings
         self.clock = SystemClock()
         self.ids = SystemIds()
+        self.boot_id = self.ids.uid()
         self.started_ms = self.clock.now_ms()
         try:
             settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,6 +125,10 @@ class Site:
             self.supervisor,
             clock,
         )
+        self.keeper = Keeper(
+            self.gateway, self.journal, clock, acked=self._acked, quota_mib=settings.journal_quota_mib
+        )
+        management.offer("backup", Copies(self.keeper, settings.data).request)
         self.authority.granted = self.gateway.note
         self.authority.vacant = lambda: vacant(self.gateway.state)
         self.authority.moved = self._moved
@@ -152,6 +161,13 @@ class Site:
         host, port = settings.files_endpoint
         self.files = FileServer(shelf, passes, self.gateway, host=host, port=port, ids=ids)
         self._desk = FileDesk(self.listener, self.gateway, shelf, passes, self.files, self.supervisor)
+
+    def _acked(self) -> int | None:
+        """The cloud's mark, if this process knows it; with no cloud everything counts as acknowledged."""
+        if not self.authority.cloud_url:
+            return self.journal.committed_seq
+        cursor = self.uplink.cursor if self.uplink is not None and self.uplink.connected else None
+        return cursor.acked if cursor is not None and cursor.epoch == self.journal.epoch else None
 
     def _recover(self) -> SiteState:
         """The state as the journal has it; of a damaged one what can be saved."""
@@ -194,6 +210,9 @@ class Site:
             Door("local socket", self._open_local),
         ]
         self.supervisor.room("gateway", self._watch_gateway, fatal=True)
+        if (news := opening.news(self.journal)) is not None:
+            await self.gateway.written(news.fact())
+            await opening.news_told(self.journal)
         # No charge depends on it: a port that somebody else holds keeps no charger from charging.
         if settings.app_origins or settings.cloud:
             self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
@@ -202,6 +221,8 @@ class Site:
             await door.open()
             self.supervisor.room(door.name, door.run)
         self.supervisor.room("LAN certificate", self.lan.keep_certificate)
+        self.supervisor.room("journal keeper", self.keeper.run)
+        self.supervisor.room("clock", ClockWatch(self.clock, self.gateway, self.boot_id).run)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:
@@ -213,7 +234,7 @@ class Site:
                 self.commander,
                 self.queries,
                 self.clock,
-                boot_id=self.ids.uid(),
+                boot_id=self.boot_id,
             )
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:
@@ -260,6 +281,8 @@ class Site:
         why = await asyncio.shield(self.gateway.failed)
         self.listener.disconnect(reason="nothing can be written down now; dial again")
         self.apps.cut_all(Code.JOURNAL_UNAVAILABLE)
+        if outage.for_want_of_room(why):
+            await outage.over(self._settings.data)
         await asyncio.sleep(GOODBYE_S)
         raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(why))
 

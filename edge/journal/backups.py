@@ -14,11 +14,13 @@ import errno
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import Code, LocalFault
+from common.ports import Ids
 from edge.journal import folder as folders
-from edge.journal import people, schema
+from edge.journal import people, rotation, schema
 
 FOLDER = "backups"
 #: Nightly copies kept.
@@ -95,7 +97,7 @@ def before_migration(data: Path, db: sqlite3.Connection, version: int) -> None:
 
 
 def forget(folder: Path, principal: str) -> list[str]:
-    """Remove a person from every copy; the names of those that could not be opened for it."""
+    """Remove a person from every copy; the paths of those that could not be opened for it."""
     left = []
     for path in sorted(folder.glob("*.db")):
         try:
@@ -108,7 +110,7 @@ def forget(folder: Path, principal: str) -> list[str]:
             finally:
                 db.close()
         except sqlite3.Error:
-            left.append(path.name)
+            left.append(str(path))
     return left
 
 
@@ -132,6 +134,37 @@ def check(path: Path, site: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def prepared(
+    data: Path, copy: Path, ids: Ids, present: str, finish: Callable[[sqlite3.Connection], None]
+) -> Path:
+    """A copy made ready to be the journal: brought to this version, under a new epoch; its path.
+
+    present: the epoch of the journal that it replaces; the new one counts on from the later of the two.
+    Raises LocalFault, sqlite3.Error, OSError, ChainBroken.
+    """
+    work = data / f"{FOLDER}.work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700)
+    path = work / folders.DATABASE
+    _has_room(work, copy.stat().st_size + folders.WAL_BYTES_MAX)
+    shutil.copyfile(copy, path)
+    path.chmod(0o600)
+    db = folders.open_writer(work, quick_check=True)
+    try:
+        later = max(present, rotation.read_epoch(db), key=rotation.counter)
+        db.execute("BEGIN IMMEDIATE")
+        rotation.rotate(db, rotation.next_epoch(later, ids))
+        finish(db)
+        db.execute("COMMIT")
+    finally:
+        db.close()
+    _sync(path)
+    for left in work.iterdir():
+        if left != path:
+            left.unlink()
+    return path
 
 
 def _judge(db: sqlite3.Connection, path: Path, site: str) -> None:

@@ -103,11 +103,10 @@ class Journal(Recall):
             copy = partial(backups.before_migration, folder)
             db = folders.open_writer(folder, connection, quick_check=quick_check, before_migration=copy)
             opened.append(db)
-            reader = folders.open_reader(path)
-            opened.append(reader)
+            opened.append(folders.open_reader(path))
             head = recovery.head(db, ids)
             recovery.verify_since_goodbye(db, head)
-            return cls(path, lock, db, reader, head, ids)
+            return cls(path, lock, db, opened[1], head, ids)
         except BaseException as failed:
             for half_open in reversed(opened):
                 with contextlib.suppress(sqlite3.Error):
@@ -163,12 +162,11 @@ class Journal(Recall):
 
     @property
     def commits(self) -> int:
-        """Transactions committed since `start`."""
+        """Transactions committed since `start`; `checkpoints`: how often the log was copied into the file."""
         return self._writer.commits
 
     @property
     def checkpoints(self) -> int:
-        """How often the log was copied into the database since `start`."""
         return self._writer.checkpoints
 
     def push(self, facts: Sequence[Fact], replies: Sequence[tuple[str, bytes]] = ()) -> None:
@@ -239,6 +237,16 @@ class Journal(Recall):
         the journal fails meanwhile. Cancelling the future does not keep `fn` from running.
         """
         return self._ask(fn)
+
+    def write_now(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `fn` in a transaction of its own before `start`. Blocks. Raises LocalFault."""
+        assert self._thread is None, "the writer's thread has the connection now"
+        try:
+            with self._db:  # commits, or rolls back
+                self._db.execute("BEGIN IMMEDIATE")
+                return fn(self._db)
+        except sqlite3.Error as failed:
+            raise folders.unusable(self.path, failed) from failed
 
     def set(self, name: str, value: bytes) -> asyncio.Future[None]:
         """Keep `value` under `name`; `get` knows it once the future is done."""

@@ -62,11 +62,16 @@ def note_verified(db: sqlite3.Connection, up_to: str) -> None:
 
 def say_goodbye(db: sqlite3.Connection) -> None:
     """Everything is written, and nothing failed."""
-    mine = f"{rotation.read_epoch(db)} {marks.bounds(db)[1]}"
     db.execute("BEGIN IMMEDIATE")
+    say_goodbye_within(db)
+    db.execute("COMMIT")
+
+
+def say_goodbye_within(db: sqlite3.Connection) -> None:
+    """`say_goodbye` inside the caller's transaction."""
+    mine = f"{rotation.read_epoch(db)} {marks.bounds(db)[1]}"
     db.execute("INSERT OR REPLACE INTO meta VALUES ('journal.goodbye', ?)", (mine,))
     note_verified(db, mine)
-    db.execute("COMMIT")
 
 
 def add_snapshot(db: sqlite3.Connection, seq: int, state: bytes) -> None:

@@ -33,8 +33,12 @@ def next_epoch(previous: str, ids: Ids) -> str:
     """A counter, so that a person sees which is the later one, and randomness, so that a restored copy of
     the box never names the same epoch again (design §4).
     """
-    counter = int(previous.partition("-")[0]) + 1 if previous else 1
-    return f"{counter}-{ids.token(8).hex()}"
+    return f"{counter(previous) + 1}-{ids.token(8).hex()}"
+
+
+def counter(epoch: str) -> int:
+    """The counter in an epoch's name; 0 for none."""
+    return int(epoch.partition("-")[0]) if epoch else 0
 
 
 class Ahead:
@@ -106,6 +110,13 @@ def _move(db: sqlite3.Connection, cut: int, last: int) -> None:
         # 0 means "has not happened"; what was cut away cannot be named any more and reads as the first fact.
         moved = ", ".join(f"{c} = CASE {c} WHEN 0 THEN 0 ELSE max({c} - :cut, 1) END" for c in columns)
         db.execute(f"UPDATE {table} SET {moved}", {"cut": cut})  # noqa: S608 - our own names
+
+
+def claim(db: sqlite3.Connection, site: str) -> str:
+    """Whose journal this is; nobody's becomes `site`'s."""
+    db.execute("INSERT OR IGNORE INTO meta VALUES ('journal.site', ?)", (site,))
+    (owner,) = db.execute("SELECT value FROM meta WHERE name = 'journal.site'").fetchone()
+    return str(owner)
 
 
 def read_epoch(db: sqlite3.Connection) -> str:

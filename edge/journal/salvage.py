@@ -72,13 +72,18 @@ def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
             if not unfinished(folder):
                 aside = set_aside(folder)
             told = _write_fresh(folder, aside, ids, why)
-            (aside / _DONE).write_text(f"{told.text()}\n")
+            done_with(aside, told.text())
         except (sqlite3.Error, OSError) as failed:
             raise folders.unusable(folder / folders.DATABASE, failed) from failed
     finally:
         lock.release()
     log.error("%s", told.text())
     return told
+
+
+def done_with(aside: Path, why: str) -> None:
+    """The set has been dealt with; it is kept for a person."""
+    (aside / _DONE).write_text(f"{why}\n")
 
 
 def unfinished(folder: Path) -> bool:

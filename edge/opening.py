@@ -1,0 +1,147 @@
+"""Opening the box's journal: taken, held against this folder's site, its state rebuilt; or salvaged first.
+
+    journal.db ──▶ open, quick check, chain since the last goodbye ──▶ recover ──▶ the state
+                          └──── damaged: set aside, salvaged, opened again ────┘
+
+Also `restore`: another journal put in the place of this one, with the box stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from common.errors import Code, LocalFault
+from common.facts import SecurityNoted
+from common.ports import Ids
+from edge.core.engine import SiteState
+from edge.journal import backups, inspection, recovery, rotation, salvage
+from edge.journal import folder as folders
+from edge.journal.journal import Journal
+from edge.journal.recall import set_meta
+from edge.recall import recover
+
+log = logging.getLogger("plugside.journal")
+
+Open = Callable[..., Journal]
+#: What happened to the journal while the box was down, to be told as a fact at the next start.
+_NEWS = "opening.news"
+
+
+class News(msgspec.Struct, frozen=True):
+    """`what`: journal_salvaged | journal_restored."""
+
+    what: str
+    detail: str
+
+    def fact(self) -> SecurityNoted:
+        return SecurityNoted(what=self.what, detail=self.detail)
+
+
+def opened(folder: Path, ids: Ids, open_journal: Open) -> Journal:
+    """Open the journal; what is damaged is salvaged first. LocalFault: folder_in_use, folder_unusable."""
+    why = inspection.suspicion(folder)
+    if not why and salvage.unfinished(folder):
+        why = "a salvage was cut short"
+    if not why:
+        try:
+            return open_journal(folder, ids=ids)
+        except folders.Damaged as found:
+            why = found.detail
+    return saved(folder, ids, open_journal, why)
+
+
+def saved(folder: Path, ids: Ids, open_journal: Open, why: str) -> Journal:
+    """Salvage the journal and open what became of it. Raises LocalFault."""
+    told = salvage.salvage(folder, ids, why)
+    journal = open_journal(folder, ids=ids)
+    journal.write_now(lambda db: _tell(db, News("journal_salvaged", told.text())))
+    inspection.clear(folder)
+    return journal
+
+
+def _tell(db: sqlite3.Connection, news: News) -> None:
+    set_meta(db, _NEWS, msgspec.json.encode(news))
+
+
+def news(journal: Journal) -> News | None:
+    """What happened while the box was down, if anything did."""
+    known = journal.get(_NEWS)
+    return msgspec.json.decode(known, type=News) if known else None
+
+
+async def news_told(journal: Journal) -> None:
+    """It is a fact now."""
+    await journal.set(_NEWS, b"")
+
+
+def claimed(journal: Journal, site: str) -> None:
+    """See that the journal is this site's; a new one becomes it. Raises LocalFault."""
+    owner = journal.write_now(lambda db: rotation.claim(db, site))
+    if owner != site:
+        raise LocalFault(
+            Code.FOLDER_UNUSABLE,
+            f"{journal.path} is of site {owner}, and the keys in this folder are of {site}",
+            hint="Put that site's keys folder back, or move the journal away and pair this box again.",
+        )
+
+
+def state_of(journal: Journal, site: str) -> SiteState:
+    """The state that the journal's facts add up to. Raises LocalFault; Damaged: it is to be salvaged."""
+    claimed(journal, site)
+    return recover(journal, site)
+
+
+# --- restore -----------------------------------------------------------------------------------------------
+
+
+def restore(folder: Path, copy: Path, ids: Ids, site: str = "") -> str:
+    """Put a copy in the place of the journal, under a new epoch; where the present one is kept now, or "".
+
+    For a stopped box. site: of the keys in the folder, empty = there are none. Raises LocalFault:
+    folder_in_use (it runs), folder_unusable (not a whole journal of this site). Then nothing has changed.
+    """
+    lock = folders.lock(folder)
+    try:
+        backups.check(copy, site).close()
+        try:
+            ready = backups.prepared(folder, copy, ids, _present_epoch(folder), _restored(copy))
+            aside = salvage.set_aside(folder) if (folder / folders.DATABASE).exists() else None
+            ready.replace(folder / folders.DATABASE)
+            ready.parent.rmdir()
+        except (sqlite3.Error, OSError, folders.ChainBroken) as failed:
+            raise folders.unusable(folder / folders.DATABASE, failed) from failed
+        if aside is not None:
+            salvage.done_with(aside, f"replaced by {copy}")
+        inspection.clear(folder)
+    finally:
+        lock.release()
+    return str(aside or "")
+
+
+def _present_epoch(folder: Path) -> str:
+    path = folder / folders.DATABASE
+    if not path.exists():
+        return ""
+    try:
+        db = folders.open_reader(path)
+        try:
+            return rotation.read_epoch(db)
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return ""
+
+
+def _restored(copy: Path) -> Callable[[sqlite3.Connection], None]:
+    news = News("journal_restored", f"from {copy.name}; everything retained is sent again")
+
+    def tell(db: sqlite3.Connection) -> None:
+        _tell(db, news)
+        recovery.say_goodbye_within(db)
+
+    return tell
