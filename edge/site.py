@@ -40,6 +40,7 @@ from edge.chargers.files.server import FileServer
 from edge.chargers.files.shelf import Shelf
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
+from edge.chargers.ocpp201.dialect import Ocpp201
 from edge.chargers.signing import CertificateDesk, NoAuthority
 from edge.commander import Commander
 from edge.copying import Copies
@@ -148,13 +149,15 @@ class Site:
         signing = CertificateDesk(self.gateway, NoAuthority(), self.supervisor)
         self.listener = ChargerListener(
             signing,
-            [Ocpp16(self.authority.tag_ref)],
+            # The first is preferred where both are offered: 1.6 is served whole here, limits included.
+            [Ocpp16(self.authority.tag_ref), Ocpp201(self.authority.tag_ref)],
             host=host,
             port=port,
             clock=clock,
             ids=ids,
             adopted=self._adopted,
             in_session=self._in_session,
+            pinned=lambda charger: self.gateway.state.look(charger).tuning.traits.protocol,
             adopt_any=settings.adopt == "any",
         )
         passes = Passes(self.authority.file_secret, lambda: self.gateway.state)

@@ -93,6 +93,10 @@ class Dialect(Protocol):
         """The heartbeat interval that chargers are told, in seconds; bounds how long silence is no sign."""
 
     @property
+    def compresses(self) -> bool:
+        """Whether frames may be compressed: 1.6 discourages it, 2.x demands that it is supported."""
+
+    @property
     def asks_each(self) -> bool:
         """Whether a charger can be asked for the state of a named connector only, not of all at once."""
 

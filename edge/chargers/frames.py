@@ -28,8 +28,12 @@ MessageId = str | int | float
 MESSAGE_ID_MAX_CHARS: Final = 255
 #: How much of an unreadable frame is kept for the log and the doctor.
 FIRST_BYTES_MAX: Final = 256
+#: The id of an error about a call whose own could not be read (OCPP 2.0.1 part 4, §4.2.3).
+LOST_ID: Final = "-1"
 #: OCPP 2.0.1 part 4, table 7.
 DESCRIPTION_MAX_CHARS: Final = 255
+
+_OTHER_TYPE = re.compile(rb"\s*\[\s*[013-9]")
 
 _EMPTY = msgspec.Raw(b"{}")
 _NULL = msgspec.Raw(b"null")
@@ -81,6 +85,12 @@ class Unreadable(msgspec.Struct, frozen=True):
     message_id: MessageId | None
     first_bytes: bytes
     answers: MessageId | None = None
+
+    @property
+    def may_be_call(self) -> bool:
+        """Whether it may have been a call. An answer is never answered, nor an unknown type (quirk 104)."""
+        known = self.reason in (Fault.EMPTY, Fault.UNKNOWN_TYPE) or self.answers is not None
+        return not (known or _OTHER_TYPE.match(self.first_bytes))
 
 
 class Ignored(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ from edge.chargers.connection import ChargerConnection
 from edge.chargers.dialect import CannotDo, Dialect, Direct, Inbound, ToCore
 from edge.chargers.firstbytes import readable
 from edge.chargers.frames import (
+    LOST_ID,
     Call,
     CallError,
     Fault,
@@ -86,7 +87,6 @@ _BURST: Final = 16
 
 # The action of a call whose JSON is broken further on, so that a broken transaction message can be kept.
 _BROKEN_CALL = re.compile(rb'\s*\[\s*2\s*,\s*(?:"[^"]*"|-?[0-9]+)\s*,\s*"([A-Za-z]{1,64})"')
-
 
 _Key = tuple[MessageId, str, int]
 
@@ -156,6 +156,7 @@ class ChargerLink:
         self._notes = Throttle(every_ms=60_000, keys_max=32)
         self._end: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._over = False
+        self._framework_error = RpcError.RPC_FRAMEWORK.wire(dialect.version)
 
     @property
     def ws(self) -> ChargerConnection:
@@ -344,11 +345,13 @@ class ChargerLink:
         if frame.answers is not None:
             self._calls.answer_unreadable(frame.answers)
         if frame.message_id is None:
+            # 2.x has an id for a call whose id is lost (quirk 26), 1.6 has none
+            if self.dialect.version != "1.6" and frame.may_be_call:
+                self._write(encode_error(LOST_ID, self._framework_error, f"not OCPP-J: {frame.reason}"))
             return
         broken = _BROKEN_CALL.match(data[:512])
         if broken is None:
-            code = RpcError.RPC_FRAMEWORK.wire(self.dialect.version)
-            self._write(encode_error(frame.message_id, code, f"not OCPP-J: {frame.reason}"))
+            self._write(encode_error(frame.message_id, self._framework_error, f"not OCPP-J: {frame.reason}"))
             return
         action = broken[1].decode()
         found = self.dialect.unreadable(self.charger, action, data, f"frame:{frame.reason}")

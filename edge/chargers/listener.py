@@ -35,6 +35,7 @@ from edge.chargers.doorman import Doorman
 from edge.chargers.link import ChargerLink
 from edge.chargers.ports import Gateway
 from edge.chargers.standing import Standing
+from edge.chargers.versions import Versions
 from edge.core.inputs import (
     Input,
     Request,
@@ -74,6 +75,7 @@ class ChargerListener:
 
     `adopted` returns the stored spelling of an identity of this site, matched in any case, or None.
     `password_for` returns a charger's password as stored, None if it needs none (security profile 0).
+    `pinned` returns the version that a charger should speak though it offers others ("" = none).
     `in_session` tells whether a session runs on a charger: no housekeeping then.
     """
 
@@ -89,12 +91,12 @@ class ChargerListener:
         adopted: Callable[[str], str | None],
         in_session: Callable[[str], bool],
         password_for: Callable[[str], bytes | None] = lambda _: None,
+        pinned: Callable[[str], str] = lambda _: "",
         adopt_any: bool = False,
         limits: Limits | None = None,
     ) -> None:
         self._gateway, self._clock, self._ids = gateway, clock, ids
-        self._dialects = {dialect.subprotocol.casefold(): dialect for dialect in dialects}
-        self._without_offer = dialects[0]
+        self._versions = Versions(dialects, pinned)
         self._host, self._port = host, port
         self._in_session = in_session
         self._limits = limits or Limits()
@@ -138,7 +140,7 @@ class ChargerListener:
                 process_request=self._admit,
                 process_response=self._answered,
                 select_subprotocol=self._choose,
-                compression=None,  # 1.6 discourages it, and broken implementations exist (quirk 17)
+                compression=None,  # `_admit` allows it where the version asks for it (quirk 17)
                 server_header=None,
                 open_timeout=self._limits.open_timeout_s,
                 close_timeout=self._limits.link.close_s,
@@ -250,7 +252,12 @@ class ChargerListener:
 
     async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
         assert isinstance(ws, ChargerConnection)
-        return await self._doorman.admit(ws, request)
+        refused = await self._doorman.admit(ws, request)
+        if refused is None:
+            offers = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+            offered = [token.strip() for token in offers.split(",") if token.strip()]
+            ws.protocol.available_extensions = self._versions.extensions(ws.charger, offered)
+        return refused
 
     def _answered(self, ws: ServerConnection, request: HttpRequest, response: Response) -> None:  # noqa: ARG002
         assert isinstance(ws, ChargerConnection)
@@ -279,20 +286,19 @@ class ChargerListener:
         """Return the first of our versions that is offered, exactly as the charger wrote it."""
         assert isinstance(ws, ChargerConnection)
         ws.offered = tuple(offered)
-        tokens = {_plain(token): token for token in reversed(offered)}
-        return next((tokens[name] for name in self._dialects if name in tokens), None)
+        chosen = self._versions.choose(ws.charger, offered)
+        return None if chosen is None else Subprotocol(chosen)
 
     # ------------------------------------------------------------------------------------------- a connection
 
     async def _attend(self, ws: ServerConnection) -> None:
         """Serve a connection that was let in, until it ends."""
         assert isinstance(ws, ChargerConnection)
-        dialect: Dialect | None = self._without_offer
-        if ws.offered:
-            dialect = self._dialects.get(_plain(ws.subprotocol or ""))
+        dialect = self._versions.dialect(ws.offered, ws.subprotocol)
         if dialect is None:  # OCPP-J 1.6 §3.2: complete the handshake without the header, then close
             self._doorman.without_version(ws)
-            await ws.close(CloseCode.PROTOCOL_ERROR, "no common subprotocol; this box speaks ocpp1.6")
+            ours = self._versions.names
+            await ws.close(CloseCode.PROTOCOL_ERROR, f"no common subprotocol; this box speaks {ours}")
             return
         charger = ws.charger
         standing = self._standings.setdefault(charger, Standing(charger))
@@ -315,7 +321,10 @@ class ChargerListener:
             older.detach()
         log.info("%s: connected from %s with %s", charger, ws.peer, dialect.subprotocol)
         self._doorman.let_in(ws)
-        if not self.submit(StationConnected(charger=charger, protocol=dialect.subprotocol, address=ws.peer)):
+        here = StationConnected(
+            charger=charger, protocol=dialect.subprotocol, address=ws.peer, each=dialect.asks_each
+        )
+        if not self.submit(here):
             present.cut(CloseCode.INTERNAL_ERROR, "nothing can be written down now; dial again")
         try:
             standing.last_end = await present.run()
@@ -325,8 +334,3 @@ class ChargerListener:
                 del self._links[charger]
                 log.info("%s: disconnected: %s", charger, standing.last_end)
                 self.submit(StationDisconnected(charger=charger, reason=standing.last_end))
-
-
-def _plain(token: str) -> str:
-    """Return a subprotocol's name without the case and the `J` that some add (quirk 4)."""
-    return token.casefold().removesuffix("j")

@@ -54,6 +54,8 @@ class Ocpp201(Translator):
     version = "2.0.1"
     #: It is asked for the state of a named connector only (part 2, F06).
     asks_each = True
+    #: Demanded of us (part 4, §3.3).
+    compresses = True
     tables = Tables(
         reader=messages.reader,
         schemas=Schemas("2.0.1", "v201", "Request"),

@@ -64,6 +64,7 @@ class Translator:
     subprotocol: str
     version: Literal["1.6", "2.0.1", "2.1"]
     asks_each: bool = False
+    compresses: bool = False
     tables: Tables
 
     def __init__(self, tag_ref: TagRef, *, heartbeat_s: int = HEARTBEAT_S) -> None:
