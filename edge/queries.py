@@ -12,9 +12,10 @@ import msgspec
 
 from common import wire
 from common.errors import Code, Refused
-from common.facts import Fact
+from common.facts import Fact, OrphanResolved
 from common.policy import Claims, is_staff, visible
 from common.reconcile import LedgerRow, ledger_page
+from common.review import attention
 from edge.journal.history import PAGE_MAX, History
 from edge.journal.rows import SessionRow
 
@@ -41,6 +42,7 @@ class Queries:
             "meter": self._meter,
             "audit": self._audit,
             "ledger": self._ledger,
+            "orphans": self._orphans,
             "counts": self._counts,
             "health": self._health_page,
             "chargers": self._charger_page,
@@ -57,14 +59,26 @@ class Queries:
         return await handler(query, claims)
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """Sessions, the latest first: one's own, or the site's for its staff."""
+        """Sessions, the latest first: one's own, or the site's for its staff. `flagged`: what wants a look;
+        such a page may be short."""
+        flagged = query.args.get("flagged", False) is True
         page = await self._history.sessions(
             principal=None if is_staff(claims) else claims.principal,
             charger=_text(query, "charger"),
+            flagged=flagged,
             before=_cursor(query),
             limit=query.limit,
         )
-        return _page(query, (_session_row(row) for row in page.rows), page.next)
+        rows = [_session_row(row) for row in page.rows]
+        return _page(query, [row for row in rows if row["attention"] or not flagged], page.next)
+
+    async def _orphans(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What fits no session, the latest first; `all`: also what was decided on. A page may be short."""
+        _staff(claims)
+        everything = query.args.get("all", False) is True
+        page = await self._history.orphans(before=_cursor(query), limit=query.limit)
+        rows = [_orphan_row(fact, decided) for fact, decided in page.rows if everything or decided is None]
+        return _page(query, rows, page.next)
 
     async def _session(self, query: wire.Query, claims: Claims) -> wire.Page:
         """One session's whole story: its facts in order."""
@@ -146,9 +160,17 @@ def _page(query: wire.Query, rows: Iterable[Any], following: int | None) -> wire
 
 
 def _session_row(row: SessionRow) -> Plain:
-    told: Plain = msgspec.to_builtins(row) | {"state": row.state}
+    found = attention(row.flags, row.method, ended=row.ended, provisional=row.provisional)
+    told: Plain = msgspec.to_builtins(row) | {"state": row.state, "attention": found}
     for inner in ("key", "boot", "started_seq", "ended_seq", "last_seq", "tag_ref"):
         told.pop(inner, None)
+    return told
+
+
+def _orphan_row(fact: Fact, decided: OrphanResolved | None) -> Plain:
+    told: Plain = msgspec.to_builtins(fact.body) | {"recorded_at": fact.at}
+    if decided is not None:
+        told |= {"decision": decided.decision, "session": decided.session, "because": decided.reason}
     return told
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from common.cli.output import count, print_json, print_qr, table
-from common.cli.words import instant_text
-from edge.cli import chargers, tuning, upkeep
+from edge.cli import chargers, ledger, tuning, upkeep
 from edge.cli.connect import connect
 
 
@@ -65,41 +64,6 @@ async def tags_remove(args: argparse.Namespace) -> int:
     return 0
 
 
-async def ledger(args: argparse.Namespace) -> int:
-    async with connect(args) as box:
-        (counts,) = await box.query("counts")
-        sessions = await box.query("sessions", limit=args.limit)
-    if args.json:
-        print_json({"counts": counts, "sessions": sessions})
-        return 0
-    if sessions:
-        table(
-            ("Started", "Charger", "State", "kWh", "Principal", "Session"),
-            [_session_row(s) for s in sessions],
-        )
-    else:
-        print("No session yet.")
-    finished = counts["ended"] + counts["revised"]
-    print(
-        f"\n{finished} ended, {counts['provisional']} provisional, {counts['open']} open;"
-        f" {counts['energy_wh'] / 1000:.2f} kWh; {count(counts['orphans'], 'orphan')};"
-        f" facts up to {counts['last_seq']} of epoch {counts['epoch']}."
-    )
-    return 0
-
-
-def _session_row(row: dict[str, Any]) -> tuple[str, ...]:
-    energy = row.get("energy_wh")
-    return (
-        instant_text(row.get("started_at") or ""),
-        row["charger"],
-        row["state"],
-        "" if energy is None else f"{energy / 1000:.2f}",
-        row.get("principal") or "unknown",
-        row["session"],
-    )
-
-
 async def health(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         (told,) = await box.query("health")
@@ -116,9 +80,32 @@ async def health(args: argparse.Namespace) -> int:
         if not cloud["enrolled"]:
             joined = "not paired yet: run `plugside-edge pair`"
         print(f"Cloud {cloud['url']}: {joined}; {count(cloud['backlog'], 'record')} to send")
+    print(_journal_line(told["journal"]))
     rows = [(r["name"], r["state"], str(r["restarts"]), r["last_error"]) for r in told["rooms"]]
     table(("Part", "State", "Restarts", "Last error"), rows)
     return 0 if all(r["state"] in ("running", "ended") for r in told["rooms"]) else 1
+
+
+def _journal_line(journal: dict[str, Any]) -> str:
+    """How full the journal is, and what is done about it."""
+    mib = 2**20
+    line = (
+        f"Journal {journal['used'] / mib:.1f} of {journal['quota'] / mib:.0f} MiB,"
+        f" {journal['disk_free'] / mib:.0f} MiB free on its disk; log {journal['log'] / mib:.1f} MiB;"
+        f" last copy {journal['backup'] or 'none yet'}"
+    )
+    words = {
+        "thin": "old samples are thinned out",
+        "thin_unacked": "samples are thinned out, also those that the cloud has not",
+        "sparse": "samples within a session are no longer written",
+        "ballast": "sessions alone still find room",
+    }
+    if (done := words.get(journal["level"])) is not None:
+        cause = "free space on the disk" if journal["disk_is_short"] else "give the journal a larger quota"
+        line += f"\n{journal['percent']:.0f} % full: {done}. To end that, {cause}."
+    for damaged in journal["damaged_sets"]:
+        line += f"\nA journal that was set aside is kept in {damaged}."
+    return line
 
 
 async def forget(args: argparse.Namespace) -> int:
@@ -130,6 +117,8 @@ async def forget(args: argparse.Namespace) -> int:
         print(f"The name and tags of {args.principal} are gone. The ledger keeps the pseudonym and its sums.")
     else:
         print(f"Nothing personal was known about {args.principal}.")
+    for path in done["left_in"] if not args.json else ():
+        print(f"{path} may still hold it: delete that once nobody needs it.")
     return 0
 
 
@@ -141,7 +130,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     **upkeep.HANDLERS,
     "tags_assign": tags_assign,
     "tags_remove": tags_remove,
-    "ledger": ledger,
+    **ledger.HANDLERS,
     "health": health,
     "forget": forget,
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
+from edge.cli.ledger_parser import add_ledger
 from edge.cli.tuning_parser import add_actions as add_tuning_actions
 from edge.cli.upkeep_parser import add_charger_actions, add_firmware
 
@@ -75,8 +76,7 @@ def parser() -> argparse.ArgumentParser:
     add_firmware(commands, shared)
     _add_tags(commands, shared)
 
-    ledger = commands.add_parser("ledger", parents=[shared], help="sessions and counts of this box's ledger")
-    ledger.add_argument("--limit", type=int, default=20, help="how many sessions (default 20)")
+    add_ledger(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the box's parts are")
     forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
     forget.add_argument("principal", help="as `invite` and `ledger` show it")
@@ -91,6 +91,17 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--new-epoch", action="store_true", help="after a restore: everything is to be taken as sent anew"
     )
+
+    backup = commands.add_parser(
+        "backup", parents=[shared], help="copy the journal while the box runs (one a night is made anyway)"
+    )
+    backup.add_argument(
+        "dir", type=Path, metavar="DIR", nargs="?", help="where to (default: in the data folder)"
+    )
+    restore = commands.add_parser(
+        "restore", parents=[shared], help="put a copy in the journal's place; stop the box first"
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="as `backup` made it")
 
     demo = commands.add_parser(
         "demo", parents=[shared], help="cloud, box and simulated chargers on this machine"
@@ -146,9 +157,13 @@ def _handler(args: argparse.Namespace) -> Handler:
         from edge.cli.export import export
 
         return export
+    if args.command in ("backup", "restore"):
+        from edge.cli import copies
+
+        return copies.backup if args.command == "backup" else copies.restore
     from edge.cli import local
 
-    name = f"{args.command}_{args.action}" if "action" in args else args.command
+    name = f"{args.command}_{args.action}" if getattr(args, "action", None) else args.command
     return local.HANDLERS[name]
 
 

@@ -16,7 +16,7 @@ import aiosqlite
 
 from common import facts
 from common.errors import Code, Unavailable
-from common.facts import Fact, MeterSampled
+from common.facts import Fact, MeterSampled, OrphanResolved
 from edge.journal.folder import reader_pragmas, reader_uri
 from edge.journal.projection import METER_KIND
 from edge.journal.rows import SESSION_COLUMNS, Counts, MeterRow, Page, SessionRow, session_row
@@ -38,13 +38,21 @@ _METERS = (
     f"SELECT {_EPOCH}, seq, record FROM fact WHERE seq BETWEEN :low AND :high"  # noqa: S608
     f" AND kind = '{METER_KIND}' AND instr(record, :session) ORDER BY seq LIMIT :limit"
 )
+#: What `common.review.attention` can find something in.
+_FLAGGED = "(flags <> '' OR ended AND (provisional OR method = 'unknown'))"
+_ORPHANS = (
+    f"{_FACTS} AND kind = 'orphan_recorded' AND seq < :before"
+    " ORDER BY seq DESC LIMIT :limit"
+)
+_DECIDED = f"{_FACTS} AND kind = 'orphan_resolved' AND seq > :after ORDER BY seq LIMIT :limit"
 _COUNTS = f"""SELECT {_EPOCH},
     (SELECT coalesce(min(seq), 1) FROM fact), (SELECT coalesce(max(seq), 0) FROM fact),
     coalesce(sum(NOT ended), 0), coalesce(sum(ended AND provisional), 0),
     coalesce(sum(ended AND NOT provisional AND revision = 0), 0),
     coalesce(sum(ended AND NOT provisional AND revision > 0), 0),
     coalesce(sum(energy_wh) FILTER (WHERE ended), 0.0),
-    (SELECT count(*) FROM fact WHERE kind = 'orphan_recorded' AND subject IS NOT NULL),
+    (SELECT count(*) FROM fact WHERE kind = 'orphan_recorded' AND subject IS NOT NULL)
+    - (SELECT count(*) FROM fact WHERE kind = 'orphan_resolved' AND subject IS NOT NULL),
     (SELECT count(*) FROM command), (SELECT count(*) FROM command WHERE state <> 'settled')
     FROM session"""  # noqa: S608 - our own names
 
@@ -92,14 +100,19 @@ class History:
         *,
         principal: str | None = None,
         charger: str | None = None,
+        flagged: bool = False,
         before: int | None = None,
         limit: int = 50,
     ) -> Page[SessionRow]:
-        """Sessions, the latest first; of one principal and at one charger if given. `before`: `next`."""
+        """Sessions, the latest first; of one principal and at one charger if given. `before`: `next`.
+
+        flagged: those alone in which there may be something to look at.
+        """
         size = _size(limit)
         where = ["started_seq < :before"] if before is not None else []
         where += ["principal = :principal"] if principal is not None else []
         where += ["charger = :charger"] if charger is not None else []
+        where += [_FLAGGED] if flagged else []
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         found = await self._all(
             f"{_SESSIONS}{condition} ORDER BY started_seq DESC LIMIT :limit",
@@ -144,6 +157,25 @@ class History:
     async def _last_seq(self) -> int:
         ((last,),) = await self._all("SELECT coalesce(max(seq), 0) FROM fact", {})
         return int(last)
+
+    async def orphans(
+        self, *, before: int | None = None, limit: int = 100
+    ) -> Page[tuple[Fact, OrphanResolved | None]]:
+        """Orphans, the latest first, each with the decision on it, if there is one. `before`: `next`."""
+        size = _size(limit)
+        place = before if before is not None else await self._last_seq() + 1
+        page = _page(await self._all(_ORPHANS, {"before": place, "limit": size + 1}), size)
+        if not page.rows:
+            return Page(())
+        decided: dict[str, OrphanResolved] = {}
+        # A decision is younger than what it is about; one more would have to be older than all of these.
+        found = await self._all(_DECIDED, {"after": page.rows[-1].seq, "limit": SCAN_MAX})
+        for epoch, seq, record in found:
+            body = facts.read(epoch, seq, record).body
+            if isinstance(body, OrphanResolved):
+                decided[body.orphan] = body
+        rows = tuple((fact, decided.get(getattr(fact.body, "orphan", ""))) for fact in page.rows)
+        return Page(rows, page.next)
 
     # --- the whole ledger ------------------------------------------------------------------------------
 

@@ -132,6 +132,7 @@ def _revised(row: SessionRow, seq: int, body: facts.SessionRevised) -> SessionRo
     return replace(
         row,
         revision=body.revision,
+        principal=row.principal or body.principal,
         ended=row.ended or body.ended_at is not None,
         provisional=False,
         ended_at=body.ended_at or row.ended_at,
