@@ -252,3 +252,25 @@ async def test_firmware_that_the_box_no_longer_has_ends_the_command_with_that(tm
     async with serving(site), station(site), local(tmp_path / "edge.sock") as box:
         end = await box.command(Name.UPDATE_FIRMWARE, Target("CP1"), {"file": "a" * 64}).settled()
         assert (end.outcome, end.code) == ("failed", Code.UNKNOWN_FILE)
+
+
+async def test_a_log_is_still_taken_after_the_box_was_started_again(tmp_path: Path) -> None:
+    held: list[str] = []
+
+    class Slow(Station):
+        async def upload(self, location: str) -> None:
+            held.append(location)
+
+    site = Site(settings(tmp_path))
+    async with serving(site), station(site, Slow), local(tmp_path / "edge.sock") as box:
+        stages = box.command(Name.FETCH_DIAGNOSTICS, Target("CP1"), {})
+        await stages.confirmed()
+        await eventually(lambda: bool(held), "the call")
+    again = Site(settings(tmp_path, files=httpx.URL(held[0]).netloc.decode()))
+    async with serving(again), httpx.AsyncClient() as http:
+        await eventually(lambda: bool(again.files.port), "the file server")
+        assert (await http.put(held[0], content=LOG)).status_code == 201
+        (settled,) = await of(again, facts.CommandSettled)
+        assert settled.outcome == "succeeded"
+        (received,) = await of(again, facts.UploadChanged)
+        assert again.gateway.state.orders[settled.command].result["file"] == received.file
