@@ -23,17 +23,26 @@ _NOT_TOLD = ("tag_ref", "stopped_by")
 
 
 class Queries:
-    """Answers `wire.Query`. `health` tells of the running process."""
+    """Answers `wire.Query`. `health` tells of the running process; `ask` a site's box what only it knows."""
 
-    def __init__(self, store: Store, hub: Hub, exports: Exports, health: Callable[[], Plain]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        exports: Exports,
+        health: Callable[[], Plain],
+        ask: Callable[..., Awaitable[list[Any]]],
+    ) -> None:
         self._store = store
         self._exports = exports
+        self._ask = ask
         self._hub = hub
         self._health = health
         self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
             "sessions": self._sessions,
             "session": self._session,
             "meter": self._meter,
+            "receipt": self._receipt,
             "audit": self._audit,
             "charge_lines": self._charge_lines,
             "devices": self._devices,
@@ -81,6 +90,11 @@ class Queries:
         session = await self._own(query, claims)
         page = await self._store.samples(claims, session, after=query.after, limit=query.limit)
         return _page(query, [_meter_row(row) for row in page.rows], page.next)
+
+    async def _receipt(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """A session's receipt, which only its box can sign. Raises Unavailable(site_offline) without it."""
+        session = await self._own(query, claims)
+        return _page(query, await self._ask(claims.site, "receipt", session=session))
 
     async def _own(self, query: wire.Query, claims: Claims) -> str:
         session = query.args.get("session")

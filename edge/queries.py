@@ -16,6 +16,7 @@ from common.facts import Fact, OrphanResolved
 from common.policy import Claims, is_staff, visible
 from common.reconcile import LedgerRow, ledger_page
 from common.review import attention
+from common.trust.receipts import Receipt
 from edge.journal.history import PAGE_MAX, History
 from edge.journal.rows import SessionRow
 
@@ -31,15 +32,19 @@ class Queries:
         health: Callable[[], Plain],
         chargers: Callable[[], Iterable[Plain]],
         dials: Callable[[], Iterable[Plain]] = tuple,
+        *,
+        receipt: Callable[[str], Awaitable[Receipt]] | None = None,
     ) -> None:
         self._history = history
         self._health = health
         self._chargers = chargers
         self._dials = dials
+        self._receipt_of = receipt
         self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
             "sessions": self._sessions,
             "session": self._session,
             "meter": self._meter,
+            "receipt": self._receipt,
             "audit": self._audit,
             "ledger": self._ledger,
             "orphans": self._orphans,
@@ -91,6 +96,17 @@ class Queries:
         row = await self._own_session(query, claims)
         page = await self._history.series(row.session, after=_cursor(query) or 0, limit=query.limit)
         return _page(query, (msgspec.to_builtins(sample) for sample in page.rows), page.next)
+
+    async def _receipt(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """One ended session's records under the box's signature."""
+        row = await self._own_session(query, claims)
+        if self._receipt_of is None:
+            raise Refused(Code.BAD_REQUEST, "this box signs no receipts")
+        if not row.ended:
+            raise Refused(
+                Code.BAD_REQUEST, "that charge is still going on", hint="Ask again when it has ended."
+            )
+        return _page(query, [msgspec.to_builtins(await self._receipt_of(row.session))], None)
 
     async def _own_session(self, query: wire.Query, claims: Claims) -> SessionRow:
         row = await self._history.session_row(_text(query, "session") or "")

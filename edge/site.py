@@ -57,6 +57,7 @@ from edge.keeping import Keeper
 from edge.lan import Lan, host_port, serving
 from edge.management import Management
 from edge.queries import Queries
+from edge.receipts import Receipts
 from edge.settings import EdgeSettings
 from edge.timekeeping import ClockWatch
 from edge.uplink import Uplink
@@ -109,7 +110,10 @@ class Site:
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
-        self.queries = Queries(self.history, self.health, self.chargers, self.dials)
+        receipts = Receipts(self.journal.path, self.authority, clock)
+        self.queries = Queries(
+            self.history, self.health, self.chargers, self.dials, receipt=receipts.make
+        )
         shelf = Shelf(settings.data)
         self._filing = filing = Filing(shelf, clock, ids)
         self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)

@@ -31,6 +31,7 @@ from edge.enrolment import Enrolment
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
 from edge.queries import Queries
+from edge.receipts import witnessed
 
 log = logging.getLogger("plugside.uplink")
 
@@ -288,7 +289,8 @@ class _Link:
                 rows = up.journal.records(
                     want.from_seq, max_records=want.max_records, max_bytes=want.max_bytes
                 )
-                await self._socket.send(sync.encode(up.cursor.batch_of(rows)))
+                batch = witnessed(up.authority, up.cursor.batch_of(rows), iso(up.clock.now_ms()))
+                await self._socket.send(sync.encode(batch))
                 continue
             if not up.live and not self._out and not up.live_lost:
                 await _wait(up.work, up.cursor.wake_at_ms(), up.clock.mono_ms())

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
 from cloud.store.engine import Database
+from cloud.store.heads import write_head
 from cloud.store.projection import device_of, merged, meter_rows, session_after, session_of
 from cloud.store.rows import MeterConflict, ViewCopy
 from common import facts, sync
@@ -67,6 +68,7 @@ class Ingest:
             await self.quarantine(batch.epoch, self._poisoned)
             state = {"site": self._site, **msgspec.structs.asdict(verdict.mark)}
             await self._tx.execute(self._db.upsert(schema.sync_state), state)
+            await write_head(self._db, self._tx, self._site, batch)
         return verdict.mark
 
     @property

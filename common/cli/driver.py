@@ -133,7 +133,7 @@ def _print_sessions(rows: list[tuple[str, dict[str, Any]]], names: dict[str, str
     now_ms = SystemClock().now_ms()
     several = len(names) > 1
     table(
-        (*(("Site",) if several else ()), "Started", "Ended", "Charger", "Energy", "State"),
+        (*(("Site",) if several else ()), "Started", "Ended", "Charger", "Energy", "State", "Session"),
         [
             (
                 *((names[site],) if several else ()),
@@ -142,6 +142,7 @@ def _print_sessions(rows: list[tuple[str, dict[str, Any]]], names: dict[str, str
                 row["charger"],
                 energy_text(row.get("energy_wh")),
                 row.get("state", ""),
+                row["session"][:8],
             )
             for site, row in rows
         ],
@@ -165,6 +166,15 @@ async def limit(args: argparse.Namespace) -> int:
         return await carry_out(client, args)
 
 
+async def receipt(args: argparse.Namespace) -> int:
+    from common.cli import receipt as receipts
+
+    if args.session == "verify":
+        return await receipts.verify(args)
+    async with connected(args) as client:
+        return await receipts.receipt(client, args)
+
+
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "discover": discover,
     "pair": pair,
@@ -174,4 +184,5 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "limit": limit,
     "watch": watch,
     "sessions": sessions,
+    "receipt": receipt,
 }

@@ -82,7 +82,22 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("watch", parents=[shared], help="the same, live, until Ctrl-C")
     sessions = commands.add_parser("sessions", parents=[shared], help="your charges, newest first")
     sessions.add_argument("--limit", type=int, default=20, help="how many of each site (default 20)")
+    _add_receipt(commands, shared)
     return top
+
+
+def _add_receipt(commands: Any, shared: argparse.ArgumentParser) -> None:
+    receipt = commands.add_parser(
+        "receipt", parents=[shared], help="a charge as its box signed it; `receipt verify FILE` checks one"
+    )
+    receipt.add_argument(
+        "session", metavar="SESSION", help="as `sessions` shows it, its beginning, or `last`; or `verify`"
+    )
+    receipt.add_argument("file", metavar="FILE", nargs="?", help="with `verify`: the file to check, offline")
+    receipt.add_argument("--out", type=Path, metavar="FILE", help="write it there (default: stdout)")
+    receipt.add_argument("--html", action="store_true", help="as a page to print; `verify` reads that too")
+    receipt.add_argument("--language", choices=["en", "de"], default="en", help="of the page (default en)")
+    receipt.add_argument("--box", metavar="ID", help="with `verify`: the box that must have signed it")
 
 
 def _add_acts(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -124,6 +139,8 @@ def _completed(args: argparse.Namespace) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed or outcome unknown, 2 refused or wrong usage, 3 not reachable."""
     args = _completed(parser().parse_args(argv))
+    if args.command == "receipt" and (args.session == "verify") != (args.file is not None):
+        parser().error("receipt SESSION, or receipt verify FILE")
     from common.cli import driver
 
     if args.verbose:

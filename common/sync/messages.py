@@ -93,6 +93,8 @@ class Batch(TunnelMessage, tag="batch", frozen=True, kw_only=True):
     from_seq: int
     records: tuple[Record, ...]
     chain_end: bytes
+    at: str = ""  #: site time of the signature
+    signature: str = ""  #: the box's, of `chain_end` (`common.trust.heads`); empty from a box that signs none
 
 
 class LiveSnapshot(TunnelMessage, tag="live_snapshot", frozen=True, kw_only=True):

@@ -34,8 +34,8 @@ FLUSH_AFTER_MS = 60_000
 URGENT_KINDS = frozenset({"session_started", "session_ended", "session_revised"})
 #: What a record adds to a frame besides its bytes and its uid: numbers, salt, inner hash, headers (≤ 90 B).
 _RECORD_OVERHEAD = 96
-#: What a batch adds once: tags, epoch (≤ 64 characters), chain (≤ 200 B).
-_BATCH_OVERHEAD = 256
+#: What a batch adds once: tags, epoch (≤ 64 characters), chain, the signature of its head (≤ 330 B).
+_BATCH_OVERHEAD = 384
 
 
 class Stored(Protocol):

@@ -10,6 +10,8 @@ times are arguments, secrets and keys are handed in (`common.keystore` makes and
     handshake    the exact bytes that both ends of an app link sign
     invites      one-time secrets that bring a new key in
     enrolment    how a box and a cloud come to trust each other, and the tunnel's challenge
+    heads        where a site's chain is, under its box's signature
+    receipts     one session's records, signed by its box, checked by anybody without a network
 
 `cryptography` and PyJWT are loaded when the first key is used, not when this is imported.
 """
@@ -38,6 +40,7 @@ from common.trust.grants import (
     revoked_principal,
 )
 from common.trust.handshake import Transcript
+from common.trust.heads import check_head, sign_head
 from common.trust.invites import Invite, InviteRecord, invite_hash, mint_invite, redeem, spend
 from common.trust.issuers import (
     Issuer,
@@ -91,6 +94,7 @@ __all__ = [
     "b64",
     "box_issuer",
     "check_enrolment",
+    "check_head",
     "check_tunnel",
     "check_voucher",
     "cloud_issuers",
@@ -109,6 +113,7 @@ __all__ = [
     "revoked_key",
     "revoked_principal",
     "seal",
+    "sign_head",
     "sign_key_set",
     "sign_tunnel",
     "spend",

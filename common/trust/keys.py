@@ -43,6 +43,8 @@ class Purpose(StrEnum):
     ISSUER = "plugside-issuer-v1"
     KEY_SET = "plugside-key-set-v1"
     BUNDLE = "plugside-bundle-v1"
+    HEAD = "plugside-head-v1"
+    RECEIPT = "plugside-receipt-v1"
     TOKEN = "plugside-token-v1"  # noqa: S105 - a purpose, not a secret
 
 

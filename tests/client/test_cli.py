@@ -310,7 +310,7 @@ async def test_sessions(capsys: Capture) -> None:
         here.box.backend.rows["sessions"] = [row] * 30
         assert await plugside(here.device(), "sessions", "--limit", "2") == 0
         header, *lines = capsys.readouterr().out.splitlines()
-        assert header.split() == ["Started", "Ended", "Charger", "Energy", "State"]
+        assert header.split() == ["Started", "Ended", "Charger", "Energy", "State", "Session"]
         assert len(lines) == 2
         assert "1.23 kWh" in lines[0]
         assert await plugside(here.device(), "sessions", "--json") == 0
