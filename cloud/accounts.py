@@ -108,8 +108,11 @@ class Accounts:
 
     # --- boxes ---------------------------------------------------------------------------------------------
 
-    async def add_site(self, name: str, code: str, actor: str) -> trust.BoxCode:
-        """Wait for the box that shows this code. Raises Refused(bad_invite | bad_request)."""
+    async def add_site(self, name: str, code: str, actor: str, *, replace: bool = False) -> trust.BoxCode:
+        """Wait for the box that shows this code; with `replace` it takes the place of the site's own box.
+
+        Raises Refused: bad_invite, bad_request, unknown_site.
+        """
         try:
             pairing = trust.BoxCode.from_text(code)
         except Refused as unreadable:
@@ -120,9 +123,19 @@ class Accounts:
                 f"the code ran out at {iso(pairing.expires_ms)}",
                 hint=PAIR_AGAIN,
             )
-        row = PairingRow(pair=pairing.pair, code=code, name=name, expires_ms=pairing.expires_ms)
+        replaced = await self._store.site(name) if replace else None
+        if replace and replaced is None:
+            raise Refused(Code.UNKNOWN_SITE, name, hint="`plugside-cloud site list` shows the sites.")
+        row = PairingRow(
+            pair=pairing.pair,
+            code=code,
+            name=replaced.name if replaced else name,
+            expires_ms=pairing.expires_ms,
+            replaces=replaced.id if replaced else "",
+        )
         await self._store.add_pairing(row, self._clock.now_ms())
-        await self.note("site_add", actor=actor, detail=f"box {pairing.server}")
+        what = "site_replace" if replaced else "site_add"
+        await self.note(what, site=row.replaces, actor=actor, detail=f"box {pairing.server}")
         return pairing
 
     async def enrol(self, request: trust.EnrolRequest) -> trust.EnrolAnswer | None:
@@ -136,12 +149,14 @@ class Accounts:
             return None
         code = trust.BoxCode.from_text(pairing.code)
         box = trust.check_enrolment(request, code, now_ms)
+        if pairing.replaces:
+            box = msgspec.structs.replace(box, site=pairing.replaces)
         known = await self._store.site(box.site)
         if known is not None and known.id == box.site and known.box != box.box and known.name != pairing.name:
             raise Refused(
                 Code.BAD_REQUEST,
                 f"site {box.site} has another box",
-                hint=f'To replace its box, run `plugside-cloud site add "{known.name}" CODE`.',
+                hint=f'To replace its box, run `plugside-cloud site add "{known.name}" CODE --replace`.',
             )
         await self._store.put_site(
             SiteRow(
@@ -164,6 +179,7 @@ class Accounts:
             url=self.url,
             cloud=self.identity.fingerprint,
             name=pairing.name,
+            replaces=bool(pairing.replaces),
         )
         return trust.answer_enrolment(bundle, request, code.secret)
 

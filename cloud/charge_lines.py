@@ -30,7 +30,7 @@ _NAMESPACE = UUID("6a3c1c5e-93a5-5d5b-8f0e-6f1d1d0c5a77")
 #: Flags that say nothing against the energy of an ended session. Any other flag, a future one too, waits for
 #: an operator: offline = delivered late; missing_stop = the charger's own stop has come since; the other two
 #: stand beside registers that were reported at start and stop and fit together.
-HARMLESS = frozenset({"offline", "missing_stop"})
+HARMLESS = frozenset({"offline", "missing_stop", "carried"})
 HARMLESS_BESIDE_REGISTERS = HARMLESS | {"sample_conflict", "register_decreased"}
 #: An end that is told as later than this after it was written down, or as earlier than 2020, comes from a
 #: clock that cannot be believed: the line is then of the month in which the end was written down.

@@ -37,6 +37,7 @@ _SiteName = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 class _SiteAdd(msgspec.Struct, forbid_unknown_fields=True):
     name: _SiteName
     code: Annotated[str, msgspec.Meta(max_length=2048)]
+    replace: bool = False
 
 
 class _OfSite(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,7 +98,7 @@ class Management:
         return row
 
     async def _site_add(self, args: _SiteAdd, claims: Claims) -> Plain:
-        code = await self._accounts.add_site(args.name, args.code, claims.principal)
+        code = await self._accounts.add_site(args.name, args.code, claims.principal, replace=args.replace)
         return {"name": args.name, "box": code.server, "expires_at": iso(code.expires_ms)}
 
     async def _invite(self, args: InviteArgs, claims: Claims) -> Plain:

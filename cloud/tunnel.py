@@ -180,6 +180,7 @@ class Tunnel:
             addresses=hello.addresses[:ADDRESSES_MAX],
             certificates=hello.certificates[:ADDRESSES_MAX],
             software=hello.software[:64],
+            last_link=hello.last_link,
         )
         now_ms = edges.clock.now_ms()
         opened = await edges.store.open_link(self.site.id, hello.epoch, hello.instance_id, note, now_ms)
@@ -197,6 +198,7 @@ class Tunnel:
                 incarnation=edges.store.incarnation,
                 time=iso(now_ms),
                 trust=edges.accounts.statements,
+                estate=await edges.store.estate(self.site.id) if hello.inherits else (),
             )
         )
         log.info(

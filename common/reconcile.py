@@ -106,6 +106,8 @@ def _empty(session: str, charger: str, evse: int = 0, connector: int = 1) -> Led
 
 
 def _ended(row: LedgerRow, body: facts.SessionEnded) -> LedgerRow:
+    if body.provisional and row.ended_at and not row.provisional:
+        return row  # a guess never takes the place of what the charger said, in whatever order they come
     if row.revision:  # a later truth is known already: only what it left open is filled in
         return msgspec.structs.replace(
             row,

@@ -76,6 +76,8 @@ class Authority:
         self.granted: Callable[[AuthorizationChanged], None] = lambda _: None
         self.addresses: tuple[str, ...] = ()
         self.certificates: tuple[str, ...] = ()
+        self.vacant: Callable[[], bool] = lambda: False  #: whether there is nothing here of a site's own
+        self.moved: Callable[[str], None] = lambda _: None  #: told of the site that the box now is
         self.asks = ""  #: the cloud that is asked to take the box in; empty = none is
         self.verifier = trust.Verifier(self._trust_set(), grace_ms=OFFLINE_GRACE_MS)
 
@@ -193,10 +195,15 @@ class Authority:
         return trust.request_enrolment(self.identity, self._issuer_key.public, self.site, self._code.secret)
 
     def enrolled(self, answer: trust.EnrolAnswer, request: trust.EnrolRequest, url: str) -> None:
-        """Believe the cloud that proved to have our code. Raises RemoteFault(untrusted_peer)."""
+        """Believe the cloud that proved to have our code; take another box's place if that was asked for.
+
+        Raises RemoteFault(untrusted_peer), Refused(not_permitted): this box has a ledger of its own.
+        """
         if self._code is None:
             raise RemoteFault(Code.UNTRUSTED_PEER, "nobody is asked to take this box in")
         bundle, keys = trust.open_enrolment(answer, request, self._code.secret)
+        if bundle.site != self.site:
+            self._move(bundle.site)
         self._believe(
             TrustDocument(
                 url=bundle.url or url,
@@ -209,6 +216,20 @@ class Authority:
         self._code = None
         if bundle.name and not self._named_here:
             self._rename(bundle.name)
+
+    def _move(self, site: str) -> None:
+        """Be another site's box from now on: its new one."""
+        if not self.vacant():
+            raise Refused(
+                Code.NOT_PERMITTED,
+                f"this box has chargers or sessions of site {self.site}; it cannot become {site}",
+                hint="Take a box with an empty data folder to replace another one.",
+            )
+        # The site first: with it and no cloud the same code works again, the other way round nothing does.
+        self._document.site = site
+        self._store.save("site", self._document)
+        self._own = trust.box_issuer(self.edge_id, self._issuer_key.public, site)
+        self.moved(site)
 
     def hello(self, nonce: str, host: str, **standing: object) -> sync.TunnelHello:
         """The tunnel's hello, signed over the cloud's challenge. `standing`: the other fields."""

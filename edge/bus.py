@@ -27,7 +27,7 @@ class Bus:
     """Fan-out of committed facts to followers and taps."""
 
     def __init__(self, site: str) -> None:
-        self._site = site
+        self.site = site
         self._followers: dict[int, tuple[Follower, Claims, str, int]] = {}
         self._taps: list[Callable[[Fact], None]] = []
 
@@ -59,7 +59,7 @@ class Bus:
             hand(tap, fact)
         if not self._followers:
             return
-        frame = fact_frame(self._site, fact)
+        frame = fact_frame(self.site, fact)
         for follower, claims, epoch, seq in tuple(self._followers.values()):
             if fact.epoch == epoch and fact.seq <= seq:
                 continue  # the follower's snapshot already holds it

@@ -163,6 +163,7 @@ class Site:
             in_session=self._in_session,
             pinned=lambda charger: self.gateway.state.look(charger).tuning.traits.protocol,
             adopt_any=settings.adopt == "any",
+            stops=self.gateway.held,
         )
         passes = Passes(self.authority.file_secret, lambda: self.gateway.state)
         host, port = settings.files_endpoint

@@ -29,6 +29,7 @@ from edge.authority import Authority
 from edge.commander import Commander, Sender, refusal
 from edge.enrolment import Enrolment
 from edge.gateway import Gateway
+from edge.inheritance import Inheritance
 from edge.journal.journal import Journal
 from edge.queries import Queries
 from edge.receipts import witnessed
@@ -77,6 +78,7 @@ class Uplink:
         self.queries = queries
         self.clock = clock
         self._boot_id = boot_id
+        self._inheritance = Inheritance(gateway, journal)
         self.live: deque[Fact] = deque()
         self.live_lost = False
         self.work = asyncio.Event()
@@ -163,7 +165,9 @@ class Uplink:
             self.authority.learn(welcome.trust)
             step = self.cursor.on_welcome(welcome, self._chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
+                await self._inheritance.settle(welcome)
                 return
+            self._inheritance.wanted = True
             await self.rotate(step.reason)
         raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
 
@@ -186,6 +190,8 @@ class Uplink:
             wall=iso(self.clock.now_ms()),
             clock=self.clock.quality,
             software=SOFTWARE,
+            inherits=self._inheritance.wanted,
+            last_link=self._inheritance.last_link,
         )
 
     async def _receive(self, socket: ClientConnection) -> sync.CloudMessage:

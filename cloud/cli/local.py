@@ -25,7 +25,9 @@ LOOK_AT_MAX = 5
 
 async def site_add(args: argparse.Namespace) -> int:
     async with connect(args) as cloud:
-        waiting = await cloud.manage("site_add", {"name": args.name, "code": args.code})
+        waiting = await cloud.manage(
+            "site_add", {"name": args.name, "code": args.code, "replace": args.replace}
+        )
         site = await _joined(cloud, waiting["box"], args.wait)
     if args.json:
         print_json({**waiting, "joined": site is not None, "site": site and site["site"]})
@@ -142,12 +144,13 @@ async def token(args: argparse.Namespace) -> int:
 
 async def sessions(args: argparse.Namespace) -> int:
     async with connect(args) as cloud:
-        rows = await cloud.query("sessions", site=args.site, limit=args.limit)
+        wanted = {"flagged": True} if args.flagged else {}
+        rows = await cloud.query("sessions", wanted, site=args.site, limit=args.limit)
     if args.json:
         print_json(rows)
         return DONE
     if not rows:
-        print("No session has arrived from this site yet.")
+        print("Nothing is flagged." if args.flagged else "No session has arrived from this site yet.")
         return DONE
     table(
         ("Started", "Ended", "Charger", "State", "kWh", "Driver"),

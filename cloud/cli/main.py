@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("name", help='what you call the site, for example "Home"')
     add.add_argument("code", help="from `plugside-edge pair` on the box")
     add.add_argument(
+        "--replace", action="store_true", help="the box takes the place of this site's box, with its ledger"
+    )
+    add.add_argument(
         "--wait", type=float, default=30.0, metavar="S", help="how long to wait for the box (default 30 s)"
     )
     actions.add_parser("list", parents=[shared], help="every site, and whether its box is connected")
@@ -66,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     sessions = commands.add_parser("sessions", parents=[shared], help="sessions of a site, newest first")
     sessions.add_argument("site", help="name or id")
     sessions.add_argument("--limit", type=int, default=20, help="how many (default 20)")
+    sessions.add_argument("--flagged", action="store_true", help="only what wants a person's look")
 
     reconcile = commands.add_parser(
         "reconcile", parents=[shared], help="whether cloud and box tell the same truth; exit 1 if not"

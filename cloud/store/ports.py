@@ -53,8 +53,10 @@ class LedgerStore(Protocol):
 
     async def last_view(self, site: str) -> ViewCopy | None: ...
 
-    async def sessions(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[SessionRow]:
-        """Sessions that these claims may see, newest first."""
+    async def sessions(
+        self, claims: Claims, *, after: str = "", limit: int = 100, flagged: bool = False
+    ) -> Page[SessionRow]:
+        """Sessions that these claims may see, newest first; `flagged`: those that may want a look."""
 
     async def session(self, claims: Claims, session: str) -> SessionRow | None: ...
 
@@ -73,6 +75,12 @@ class LedgerStore(Protocol):
 
     async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
         """Who did what, newest first: commands, rights, security."""
+
+    async def orphans(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
+        """The site's `orphan_recorded`, newest first."""
+
+    async def decisions(self, claims: Claims, *, since: str, limit: int = 2000) -> Page[FactRow]:
+        """The site's `orphan_resolved` from this site time on."""
 
     async def ledger(self, site: str) -> dict[str, LedgerRow]:
         """All sessions as rows to reconcile."""
@@ -100,6 +108,13 @@ class ImportStore(Protocol):
 
         Raises Refused: unknown_site; bad_bundle (a gap before it, another history, a left epoch, a copy).
         """
+
+
+class EstateStore(Protocol):
+    """What a site goes on with."""
+
+    async def estate(self, site: str) -> tuple[bytes, ...]:
+        """Records for a box that takes another one's place: adopted chargers, sessions that are not over."""
 
 
 class AccountStore(Protocol):
@@ -191,7 +206,7 @@ class ChargeStore(Protocol):
         """The time zone of a site's months from now on; months that are closed stay as they were."""
 
 
-class Store(LedgerStore, ImportStore, AccountStore, WorkStore, ChargeStore, Protocol):
+class Store(LedgerStore, ImportStore, EstateStore, AccountStore, WorkStore, ChargeStore, Protocol):
     """All of it."""
 
     incarnation: str  #: changes when this database was made anew

@@ -23,6 +23,8 @@ class HelloNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     software: str = ""
+    last_link: int = 0
+    past_boots: tuple[str, ...] = ()  #: processes of the box that were followed by another one
 
 
 class SiteRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from cloud.store import schema
 from cloud.store.accounts import AccountPart
 from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
+from cloud.store.estate import EstatePart
 from cloud.store.imports import ImportPart
 from cloud.store.ledger import LedgerPart
 from cloud.store.replay import replay
@@ -20,7 +21,7 @@ from common.ports import Ids
 INCARNATION = "incarnation"
 
 
-class SqlStore(LedgerPart, ImportPart, AccountPart, WorkPart, ChargePart):
+class SqlStore(LedgerPart, ImportPart, EstatePart, AccountPart, WorkPart, ChargePart):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 
     def __init__(self, database: Database, incarnation: str) -> None:

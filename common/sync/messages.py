@@ -68,6 +68,8 @@ class TunnelHello(TunnelMessage, tag="hello", frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  #: host:port of its LAN listener
     certificates: tuple[str, ...] = ()  #: SHA-256 of the TLS certificates it serves now and next, hex
     software: str = ""
+    inherits: bool = False  #: it has nothing of the site yet, or lost something: what is the site's estate?
+    last_link: int = 0  #: the highest `link_epoch` that this box was ever welcomed with
     signature: str = ""
 
 
@@ -151,6 +153,7 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     superseded: bool = False  #: this site has gone on to another epoch since: rotate
     incarnation: str = ""  #: changes when the cloud's own database was restored
     time: str = ""  #: cloud time, ISO 8601
+    estate: tuple[bytes, ...] = ()  #: for who `inherits`: records that a site goes on with, oldest first
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
     max_records: int = BATCH_RECORDS_MAX
     max_bytes: int = BATCH_BYTES_MAX

@@ -80,6 +80,7 @@ class TrustBundle(msgspec.Struct, frozen=True, kw_only=True):
     url: str  #: the cloud's base URL
     cloud: str  #: fingerprint of the cloud's identity key, for phones to pin
     name: str = ""  #: what the cloud's operator calls the site
+    replaces: bool = False  #: the box is to take another one's place: `site` is that one's
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +141,7 @@ def open_enrolment(answer: EnrolAnswer, request: EnrolRequest, secret: str) -> t
         unb64(bundle.root)
     except (ValueError, RecursionError):
         raise RemoteFault(Code.UNTRUSTED_PEER, "the cloud's answer could not be read") from None
-    if bundle.site != request.voucher.site:
+    if bundle.site != request.voucher.site and not bundle.replaces:
         raise RemoteFault(Code.UNTRUSTED_PEER, "the cloud's answer is for another site")
     return bundle, open_key_set(bundle.keys, bundle.root)
 

@@ -106,7 +106,7 @@ def _same_key(station: Station, given: inputs.TransactionStarted, claim: Claim) 
 
 
 def _carried(session: Session, claim: Claim) -> bool:
-    """Whether this start is the one that the box before us had heard: its keys knew tags by another secret."""
+    """Whether this start is the one that the box before us heard: its keys knew tags by another secret."""
     told = (claim.evse, claim.started, claim.meter_start_wh)
     return session.carried and told == (session.evse, session.started_at, session.meter_start_wh)
 

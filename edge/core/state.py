@@ -127,6 +127,7 @@ class Minted(msgspec.Struct, omit_defaults=True):
     principal: str | None = None
     accepted_ms: int = 0
     session: str | None = None  #: the latest session that began with it
+    fixed: bool = False  #: the tag is the connector's own, so it stands for one start and then for nobody
 
 
 class Station(msgspec.Struct, omit_defaults=True):

@@ -122,6 +122,7 @@ async def test_openapi_describes_the_routes_from_their_structs(cloud: Cloud) -> 
         "/healthz",
         "/v1/enrolments",
         "/v1/token",
+        "/v1/sites/{site}/bundles",
         "/v1/sites/{site}/sessions",
         "/v1/sites/{site}/charge-lines",
     }

@@ -1,0 +1,76 @@
+"""The estate part of the SQL store: the records that a site goes on with when its box is replaced."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud.store import schema
+from cloud.store.engine import Database, whole
+from cloud.store.projection import SESSION_KINDS
+from common import facts
+
+#: Sessions that are handed over, the latest first: open ones, and those that wait for their charger's stop.
+SESSIONS_MAX = 512
+#: Records in one estate; with their usual 400 bytes a quarter of what the welcome may hold.
+RECORDS_MAX = 4096
+#: An estate is a part of one frame of the tunnel, which has 4 MiB.
+BYTES_MAX = 2 * 1024 * 1024
+
+
+class EstatePart:
+    """`cloud.store.ports.EstateStore` on SQL."""
+
+    _db: Database
+
+    @whole
+    async def estate(self, site: str) -> tuple[bytes, ...]:
+        async with self._db.read() as tx:
+            found = [*await _chargers(tx, site), *await _sessions(tx, site)]
+        size, records = 0, []
+        for record in found[:RECORDS_MAX]:
+            size += len(record)
+            if size > BYTES_MAX:
+                break
+            records.append(record)
+        return tuple(records)
+
+
+async def _chargers(tx: AsyncConnection, site: str) -> list[bytes]:
+    """For each charger that is adopted the record that says so, by its latest name."""
+    table = schema.fact
+    query = select(table.c.charger, table.c.epoch, table.c.seq, table.c.record).where(
+        table.c.site == site,
+        table.c.kind == facts.ChargerAdopted.KIND,
+        table.c.record.is_not(None),
+    )
+    latest: dict[str, bytes] = {}
+    for row in await tx.execute(query.order_by(table.c.at, table.c.seq)):
+        fact = facts.read(row.epoch, row.seq, row.record)
+        gone = isinstance(fact.body, facts.ChargerAdopted) and fact.body.removed
+        latest.pop(row.charger, None)
+        if not gone:
+            latest[row.charger] = row.record
+    return list(latest.values())
+
+
+async def _sessions(tx: AsyncConnection, site: str) -> list[bytes]:
+    """All that was told of the sessions which are not over for good, the oldest first, and their meters."""
+    session, fact = schema.session, schema.fact
+    query = select(session.c.session).where(
+        session.c.site == site, or_(session.c.ended_at == "", session.c.provisional)
+    )
+    open_ones = (await tx.scalars(query.order_by(session.c.first_at.desc()).limit(SESSIONS_MAX))).all()
+    records: list[bytes] = []
+    for uid in reversed(open_ones):
+        told = select(fact.c.record).where(
+            fact.c.site == site, fact.c.session == uid, fact.c.record.is_not(None)
+        )
+        by_time = fact.c.at, fact.c.seq
+        rows = await tx.scalars(told.where(fact.c.kind.in_(SESSION_KINDS)).order_by(*by_time))
+        records += [record for record in rows if record is not None]
+        metered = told.where(fact.c.kind == facts.MeterSampled.KIND)
+        last = await tx.scalar(metered.order_by(fact.c.at.desc(), fact.c.seq.desc()).limit(1))
+        if last is not None:
+            records.append(last)
+    return records

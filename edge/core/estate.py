@@ -1,0 +1,60 @@
+"""What a new box takes over from the one before it: chargers with their names, and sessions that still run.
+
+The cloud keeps the records of the box that is gone; a box that has nothing yet, or was restored from a
+backup, is given those that the site goes on with. It writes them down as its own facts, so that the charger's
+StopTransaction, with the id that the old box gave, finds its session: one session, whatever became of the
+box. What this box knows already it knows better, and leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from common import facts
+from common.facts import Body, Fact
+from edge.core.state import SiteState
+
+#: Marks a session that another box had opened.
+CARRIED = "carried"
+
+
+def vacant(state: SiteState) -> bool:
+    """Whether a box has nothing of a site's own: it may become another site's."""
+    adopted = any(charger.adopted for charger in state.view.chargers.values())
+    return not (adopted or state.view.sessions)
+
+
+def taken_over(state: SiteState, records: Iterable[Fact], known: Callable[[str], bool]) -> Iterator[Body]:
+    """The facts to write, each to be applied before the next is asked for.
+
+    records: what the cloud gave, the oldest first. known: whether the journal has this session.
+    """
+    ours: set[str] = set()
+    for record in records:
+        body = record.body
+        match body:
+            case facts.ChargerAdopted() if not body.removed:
+                entry = state.view.chargers.get(body.charger)
+                if entry is None or not entry.adopted:
+                    yield msgspec.structs.replace(body, since=body.since or record.at)
+            case facts.SessionStarted() if not known(body.session):
+                ours.add(body.session)
+                yield _carried(state, body)
+            case facts.SessionStarted():
+                pass
+            case _ if getattr(body, "session", None) in ours:
+                yield body
+
+
+def _carried(state: SiteState, body: facts.SessionStarted) -> Body:
+    """The start as this box remembers it: its own count of boots; a connector that is in use stays so."""
+    station = state.look(body.charger)
+    return msgspec.structs.replace(
+        body,
+        boot=state.boots(body.charger),
+        supersedes=None,
+        history=body.history or station.open_on(body.evse) is not None,
+        flags=tuple(dict.fromkeys((*body.flags, CARRIED))),
+    )

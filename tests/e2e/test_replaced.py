@@ -1,0 +1,80 @@
+"""The box dies while a car charges, and a new one takes its place: one session, the true energy, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.client.local import local
+from tests.e2e.chargers import now, wire
+from tests.e2e.place import Place, place
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TAG = "04A1B2C3D4"
+
+
+async def replace_box(home: Place) -> None:
+    """The old box is gone with its disk; an installer puts up a new one and pairs it as the site's."""
+    await home.box.kill()
+    home.stage.edge_data.rename(home.folder / "scrapped")
+    await home.box.start()
+    code = await home.told(home.edge("pair"))
+    taken = await home.at_cloud("site", "add", "Home", code["code"], "--wait", "0")
+    assert taken.code == 0, "typed without --replace the name is taken, and the box is told so"
+
+    async def told_so() -> bool:
+        (room,) = [room for room in (await home.health())["rooms"] if room["name"] == "uplink"]
+        return "Home" in room["last_error"] or "400" in room["last_error"]
+
+    await home.until(told_so, "the box to hear that the name is taken")
+    code = await home.told(home.edge("pair"))
+    added = await home.told(home.at_cloud("site", "add", "Home", code["code"], "--replace", "--wait", "60"))
+    assert added["joined"]
+
+
+async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("p")
+    async with place(folder, cloud=True) as home:
+        await home.adopt("CP1", "CP2")
+        await home.tag(TAG, "p-ann")
+        started = {"connectorId": 1, "idTag": TAG, "meterStart": 1000, "timestamp": now()}
+        async with wire(home.url, "CP1") as charger:
+            await charger.boot()
+            begun = await charger.call("StartTransaction", started)
+            transaction = begun["transactionId"]
+            sample = {"timestamp": now(), "sampledValue": [{"value": "1800"}]}
+            values = {"connectorId": 1, "transactionId": transaction, "meterValue": [sample]}
+            await charger.call("MeterValues", values)
+
+            async def synced() -> bool:
+                return (await home.health())["cloud"]["backlog"] == 0 and len(await home.in_cloud()) == 1
+
+            await home.until(synced, "the start in the cloud", patience_s=90)
+            before = (await home.sessions("CP1"))[0]
+        async with local(home.cloud.control) as link:
+            (site,) = await link.query("sites")
+        await replace_box(home)
+        (health,) = await home.asked("health")
+        assert health["site"] == site["site"]
+        assert {row["id"] for row in await home.asked("chargers") if row["adopted"]} == {"CP1", "CP2"}
+        (carried,) = await home.sessions("CP1")
+        assert (carried["session"], carried["transaction"]) == (before["session"], before["transaction"])
+        assert (carried["state"], carried["principal"]) == ("open", "p-ann")
+        async with wire(home.url, "CP1") as charger:
+            # Its start once more, as a charger that never got the reply would send it: the same session.
+            again = await charger.call("StartTransaction", started)
+            assert again["transactionId"] == transaction
+            await charger.call("MeterValues", values)
+            stopped = {"transactionId": transaction, "meterStop": 4200, "timestamp": now()}
+            await charger.call("StopTransaction", stopped)
+
+        async def ended() -> bool:
+            return [row["energy_wh"] for row in await home.in_cloud("CP1")] == [3200]
+
+        await home.until(ended, "one session with the true energy in the cloud")
+        (there,) = await home.in_cloud("CP1")
+        assert (there["session"], there["principal"]) == (before["session"], "p-ann")
+        assert not there["provisional"]
+        report = await home.told(home.at_cloud("reconcile", "Home"))
+        assert (report["lost"], report["doubled"], report["differing"]) == (0, 0, 0), report
+        assert report["chain_intact"]
