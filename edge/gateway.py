@@ -336,6 +336,7 @@ class Gateway:
         log.critical("nothing more can be written down (%s): nothing is acknowledged, the process ends", why)
         self._gate.clear()
         self._backlog.clear()
+        hand(self.held.failed, self.state)  # memory may be what broke
         if self.failed is not None and not self.failed.done():
             self.failed.set_result(why)
 

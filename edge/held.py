@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from common.commands import CLASSES
+from common.commands import CLASSES, Name
 from common.errors import Code, Unavailable
 from edge.core import engine, inputs
 from edge.core.engine import SiteState
@@ -80,16 +80,35 @@ class Held:
     def _keep(self, request: inputs.Request) -> None:
         """It can only be carried to its charger when that dials."""
         if sum(map(len, self._stops.values())) < HELD_MAX:
-            self._stops.setdefault(request.charger, {})[request.command or request.id] = request
+            self._stops.setdefault(request.charger.casefold(), {})[request.command or request.id] = request
+
+    def failed(self, state: SiteState) -> None:
+        """The journal has failed: stops that no charger has confirmed are kept for when theirs dials."""
+        for order in state.orders.values():
+            if order.name != Name.STOP or order.state == "settled" or order.answer == "accepted":
+                continue
+            session = state.look(order.charger).sessions.get(order.session or "")
+            if session is not None and not session.ended:
+                self._keep(
+                    inputs.Request(
+                        id=order.id,
+                        charger=order.charger,
+                        action=inputs.StopCharge(session.transaction),
+                        command=order.id,
+                        priority=inputs.PRIORITY_STOP,
+                        expires_ms=order.expires_ms,
+                        urgent=True,
+                    )
+                )
 
     def for_charger(self, charger: str, now_ms: int) -> tuple[inputs.Request, ...]:
         """The stops that wait for this charger to dial."""
-        kept = self._stops.get(charger, {})
+        kept = self._stops.get(charger.casefold(), {})
         return tuple(request for request in kept.values() if now_ms < request.expires_ms)
 
     def carried(self, request: inputs.Request) -> None:
         """The charger has it."""
-        self._stops.get(request.charger, {}).pop(request.command or request.id, None)
+        self._stops.get(request.charger.casefold(), {}).pop(request.command or request.id, None)
 
 
 class _NoIds:

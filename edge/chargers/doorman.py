@@ -43,8 +43,8 @@ log = logging.getLogger("plugside.chargers")
 class House(Protocol):
     """What the doorman asks the listener."""
 
-    def receives(self) -> bool:
-        """Whether anybody may come in now."""
+    def receives(self, charger: str) -> bool:
+        """Whether this charger may come in now, as far as the box is concerned."""
 
     def present(self, charger: str) -> ChargerConnection | None:
         """The charger's connection, if it is here."""
@@ -99,8 +99,13 @@ class Doorman:
     def left(self, connection: ChargerConnection) -> None:
         """Count a connection's end, and explain one that never was a request; see `connection.Door`."""
         self._connections.discard(connection)
-        if connection.request is None:
+        if connection.request is None and not connection.explained:
             self.book.refused(unparsed(connection.first), connection.peer, first=connection.first)
+
+    def without_tls(self, why: Reason, ws: ChargerConnection, words: str) -> None:
+        """A connection to the TLS port did not come to TLS; words: OpenSSL's, if it has any."""
+        ws.explained = True
+        self.book.refused(why, ws.peer, first=ws.first, detail=words)
 
     # ------------------------------------------------------------------------------------------- handshakes
 
@@ -112,7 +117,7 @@ class Doorman:
         if not _asks_for_websocket(request):
             self._not_a_websocket(ws, request, identity)
             return None  # websockets tells a browser what this is (426)
-        if not self._house.receives():
+        if not self._house.receives(identity or ""):
             self.book.refused(Reason.NOT_ACCEPTING, ws.peer, charger=identity or "")
             return _busy(ws)
         if identity is None:

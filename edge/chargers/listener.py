@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
@@ -25,7 +26,7 @@ from websockets.typing import Subprotocol
 
 from common.errors import Code, LocalFault
 from common.ports import Clock, Ids
-from edge.chargers import link
+from edge.chargers import link, stoponly
 from edge.chargers.admission import Buckets, Waiting
 from edge.chargers.calls import not_connected
 from edge.chargers.connection import ChargerConnection
@@ -35,6 +36,8 @@ from edge.chargers.doorman import Doorman
 from edge.chargers.link import ChargerLink
 from edge.chargers.ports import Gateway
 from edge.chargers.standing import Standing
+from edge.chargers.stoponly import NoStops, Stops
+from edge.chargers.tls import Spawn, TlsOpening
 from edge.chargers.versions import Versions
 from edge.core.inputs import (
     Input,
@@ -75,8 +78,10 @@ class ChargerListener:
 
     `adopted` returns the stored spelling of an identity of this site, matched in any case, or None.
     `password_for` returns a charger's password as stored, None if it needs none (security profile 0).
+    `tls`: the port speaks TLS with this context; `spawn` then makes its handshakes tasks of somebody's.
     `pinned` returns the version that a charger should speak though it offers others ("" = none).
     `in_session` tells whether a session runs on a charger: no housekeeping then.
+    `stops`: those for which a charger is let in although nothing can be written down.
     """
 
     def __init__(
@@ -94,11 +99,17 @@ class ChargerListener:
         pinned: Callable[[str], str] = lambda _: "",
         adopt_any: bool = False,
         limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        spawn: Spawn | None = None,
+        stops: Stops | None = None,
     ) -> None:
         self._gateway, self._clock, self._ids = gateway, clock, ids
         self._versions = Versions(dialects, pinned)
         self._host, self._port = host, port
         self._in_session = in_session
+        self._stops: Stops = stops or NoStops()
+        self._tls, self._spawn = tls, spawn
+        assert tls is None or spawn is not None, "a TLS handshake is a task of somebody's"
         self._limits = limits or Limits()
         self._server: Server | None = None
         self._stopping = False
@@ -129,8 +140,13 @@ class ChargerListener:
         self._stopping = False
         door = self._doorman
 
-        def connection(protocol: Any, server: Any, **settings: Any) -> ChargerConnection:
-            return ChargerConnection(protocol, server, door=door, **settings)
+        def connection(protocol: Any, server: Any, **settings: Any) -> ChargerConnection | TlsOpening:
+            plain = ChargerConnection(protocol, server, door=door, **settings)
+            if self._tls is None or self._spawn is None:
+                return plain
+            return TlsOpening(
+                plain, self._tls, self._spawn, door.without_tls, within_s=self._limits.open_timeout_s
+            )
 
         try:
             self._server = await serve(
@@ -264,9 +280,11 @@ class ChargerListener:
         if ws.charger and response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             self._doorman.malformed(ws)
 
-    def receives(self) -> bool:
+    def receives(self, charger: str) -> bool:
         """See `doorman.House`."""
-        return not self._stopping and self._gateway.accepting
+        if self._stopping or self._gateway.accepting:
+            return not self._stopping
+        return bool(self._stops.for_charger(charger, self._clock.now_ms()))
 
     def present(self, charger: str) -> ChargerConnection | None:
         """See `doorman.House`."""
@@ -301,6 +319,9 @@ class ChargerListener:
             await ws.close(CloseCode.PROTOCOL_ERROR, f"no common subprotocol; this box speaks {ours}")
             return
         charger = ws.charger
+        if not self._gateway.accepting:
+            await stoponly.carry(ws, dialect, self._stops, now_ms=self._clock.now_ms(), new_id=self._ids.uid)
+            return
         standing = self._standings.setdefault(charger, Standing(charger))
         standing.connections += 1
         present = ChargerLink(
