@@ -33,6 +33,8 @@ def judge(state: SiteState, charger: str, tag_ref: str | None, minted: str) -> V
     """
     station = state.look(charger)
     intent = station.minted.get(minted) if minted else None
+    if intent is not None and intent.fixed and intent.session is not None:
+        return _INVALID  # whoever read that tag from a start could use it for ever
     if intent is not None:
         return Verdict("accepted", intent.principal, intent.command)
     tag = state.tags.get(tag_ref) if tag_ref else None

@@ -8,7 +8,7 @@ from common import commands, facts
 from common.commands import CLASSES, Name, Repeat
 from common.errors import Code
 from edge.core import inputs, outcomes, steps
-from edge.core.identity import minted_tag, remote_start_id
+from edge.core.identity import fixed_tag, minted_tag, remote_start_id
 from edge.core.inputs import Request
 from edge.core.state import Draft, Order, SiteState
 
@@ -60,6 +60,13 @@ def send(state: SiteState, draft: Draft, order: Order, now_ms: int, step: str = 
     )
 
 
+def start_tag(state: SiteState, order: Order) -> str:
+    """The idTag that a start carries: its own, or its connector's where the charger must know it before."""
+    if state.look(order.charger).tuning.traits.mint:
+        return minted_tag(order.id)
+    return fixed_tag(order.charger, order.evse or 0)
+
+
 def at_most_once(order: Order) -> bool:
     """Whether the order's call may be made once only."""
     return CLASSES[Name(order.name)].repeat is Repeat.AT_MOST_ONCE
@@ -75,7 +82,7 @@ def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Ac
     evse, connector = order.evse or 0, order.connector or 1
     match args:
         case commands.Start():
-            tag = minted_tag(order.id)
+            tag = start_tag(state, order)
             return inputs.StartCharge(evse, connector, tag, remote_start_id(tag))
         case commands.Stop():
             session = state.look(order.charger).sessions.get(args.session)

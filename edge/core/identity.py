@@ -113,6 +113,12 @@ def session_content(evse: int, started: str, meter_start_wh: float | None) -> tu
     return (str(evse), started, _number(meter_start_wh))
 
 
+def fixed_tag(charger: str, evse: int) -> str:
+    """The idTag of every start on a connector whose charger must know its tags beforehand
+    (`traits.Traits.mint`), in the form of a minted one."""
+    return sha256(f"plugside-fixed|{charger}|{evse}".encode()).hexdigest()[:16].upper()
+
+
 def minted_tag(command_id: str) -> str:
     """The idTag that stands for a start command: 16 upper-case hex characters (quirk 65: 20 at most)."""
     return sha256(b"plugside-tag|" + command_id.encode()).hexdigest()[:16].upper()

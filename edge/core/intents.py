@@ -213,7 +213,8 @@ def _may_start(state: SiteState, station: Station, given: CommandReceived) -> in
         raise Refused(Code.CONNECTOR_IN_USE)
     if place.observed is not None:
         raise Refused(Code.CONFIRMING)
-    if place.state not in _FREE:
+    again = place.state is _S.FINISHING and station.tuning.traits.finishing_starts
+    if place.state not in _FREE and not again:
         raise Refused(_NOT_FREE[place.state])
     return evse
 

@@ -18,7 +18,7 @@ from common.domain import Role
 from common.errors import Code, Refused, error
 from common.tuning import LimitWanted
 from edge.core import calls, inputs, limiting, outcomes
-from edge.core.limits import MAXIMUM_A, MINIMUM_A, base_limit, connectors, desired, holds, wanted_in
+from edge.core.limits import MAXIMUM_A, MINIMUM_A, connectors, desired, holds, wanted_in
 from edge.core.state import Draft, Order, SiteState, Station
 from edge.core.tuning import Limits
 
@@ -166,14 +166,8 @@ def _judge_end(
             told[name] = want.limit_a
     result = {"limit_a": min(told.values(), default=None), "proof": _worst(proofs)}
     if not station.online:
-        outcomes.settle(
-            draft,
-            order,
-            "unknown",
-            Code.LIMIT_UNPROVEN,
-            "it is sent when the charger connects",
-            result=result,
-        )
+        when = "it is sent when the charger connects"
+        outcomes.settle(draft, order, "unknown", Code.LIMIT_UNPROVEN, when, result=result, keep=True)
         return
     if not all(proof in _NEWS for proof in proofs):
         return
@@ -184,7 +178,7 @@ def _judge_end(
     if "accepted" in proofs:
         return
     outcome, code = _ENDS[_worst(proofs)]
-    outcomes.settle(draft, order, outcome, code, session=order.session, result=result)
+    outcomes.settle(draft, order, outcome, code, session=order.session, result=result, keep=True)
 
 
 #: The worst first.
@@ -213,9 +207,3 @@ def _concerns(order: Order, name: str) -> bool:
 def expired(draft: Draft, order: Order) -> None:
     """A command about a limit that heard nothing in its time."""
     outcomes.settle(draft, order, "unknown", Code.LIMIT_UNPROVEN)
-
-
-def lowest(station: Station, evse: int) -> float | None:
-    """What the installer and the operator allow on a connector; None = no limit."""
-    want = base_limit(station, station.tuning.limits, station.tuning.traits, evse)
-    return want.limit_a if want is not None else None

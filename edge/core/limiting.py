@@ -32,6 +32,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     attempt: int
     what: str  #: set | clear | read
+    tried: tuple[tuple[int, bool], ...] = ()  #: ways to say it (`_ways`); the last is this call's own
 
 
 # --- bringing it there -------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def _send(
     now_ms: int,
     limits: Limits,
     *,
-    rung: int = 0,
+    tried: tuple[tuple[int, bool], ...] = (),
     prompt: bool = False,
 ) -> None:
     station = state.look(charger)
@@ -118,12 +119,13 @@ def _send(
         limit_a=want.limit_a if want else None,
         proof="pending",
         attempt=limits.sent + 1,
-        rung=rung,
+        rung=len(tried),
     )
     draft.facts.append(body)
     applied_to(limits, body, now_ms, above=draws_above(state, station, body))
     lower = want is not None and (before.held_a is None or want.limit_a < before.held_a)
-    action = _action(state, charger, station, limits.slots[name], now_ms)
+    way = next((way for way in _ways(state, charger, station.tuning.traits) if way not in tried), None)
+    action = _action(state, station, limits.slots[name], way, now_ms)
     if action is None:
         return
     draft.requests.append(
@@ -134,28 +136,32 @@ def _send(
             priority=inputs.PRIORITY_LIMIT,
             expires_ms=now_ms + CALL_LIFE_MS,
             urgent=prompt and lower,
-            context=Step(slot=name, attempt=body.attempt, what="set" if want else "clear"),
+            context=Step(
+                slot=name,
+                attempt=body.attempt,
+                what="set" if want else "clear",
+                tried=(*tried, way) if way is not None else tried,
+            ),
         )
     )
 
 
 def _action(
-    state: SiteState, charger: str, station: Station, slot: Slot, now_ms: int
+    state: SiteState, station: Station, slot: Slot, way: tuple[int, bool] | None, now_ms: int
 ) -> inputs.SetLimit | inputs.ClearLimit | None:
     if slot.limit_a is None:
         return inputs.ClearLimit(slot.evse, slot.scope)
     session = station.open_on(slot.evse) if slot.scope == "session" else None
-    if slot.scope == "session" and session is None:
+    if way is None or (slot.scope == "session" and session is None):
         return None
     traits = station.tuning.traits
-    level, relative = _ways(state, charger, traits)[slot.rung]
     return inputs.SetLimit(
         evse=slot.evse,
         scope=slot.scope,
         transaction=session.transaction if session is not None else "",
         limit_a=slot.limit_a,
-        level=level,
-        relative=relative,
+        level=way[0],
+        relative=way[1],
         watts=traits.watts,
         phases=phases(state, station, traits, slot.evse),
         now_ms=now_ms,
@@ -201,25 +207,17 @@ def answered(state: SiteState, given: inputs.CallEnded, step: Step, now_ms: int)
         return draft, limits
     match given.answer:
         case "accepted":
-            _accepted(state, draft, limits, given.charger, slot, now_ms)
+            _accepted(state, draft, limits, given.charger, slot, step, now_ms)
         case "rejected" | "not_supported" | "error" if step.what == "clear":
             # Nothing there to be cleared is what most mean by it.
             proofs.tell(draft, limits, given.charger, slot, "cleared", now_ms)
         case "rejected" | "error":
-            ways = _ways(state, given.charger, station.tuning.traits)
-            if slot.rung + 1 < len(ways) and slot.limit_a is not None:
+            left = [
+                way for way in _ways(state, given.charger, station.tuning.traits) if way not in step.tried
+            ]
+            if left and slot.limit_a is not None:
                 want = Want(slot.limit_a, slot.rank)
-                _send(
-                    state,
-                    draft,
-                    given.charger,
-                    step.slot,
-                    want,
-                    now_ms,
-                    limits,
-                    rung=slot.rung + 1,
-                    prompt=False,
-                )
+                _send(state, draft, given.charger, step.slot, want, now_ms, limits, tried=step.tried)
             else:
                 proofs.tell(draft, limits, given.charger, slot, "refused", now_ms)
         case "not_supported":
@@ -230,12 +228,14 @@ def answered(state: SiteState, given: inputs.CallEnded, step: Step, now_ms: int)
     return draft, limits
 
 
-def _accepted(state: SiteState, draft: Draft, limits: Limits, charger: str, slot: Slot, now_ms: int) -> None:
+def _accepted(
+    state: SiteState, draft: Draft, limits: Limits, charger: str, slot: Slot, step: Step, now_ms: int
+) -> None:
     if slot.limit_a is None:
         proofs.tell(draft, limits, charger, slot, "cleared", now_ms)
         return
     traits = state.look(charger).tuning.traits
-    level, relative = _ways(state, charger, traits)[slot.rung]
+    level, relative = step.tried[-1]
     way = f"{level} {'relative' if relative else 'absolute'}"
     if models.of(state, charger).profile != way:
         draft.facts.append(ModelLearned(charger=charger, what="profile", value=way))

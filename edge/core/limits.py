@@ -23,7 +23,7 @@ sent after a boot or a new connection, and answered, or found to be unanswered (
 
 from __future__ import annotations
 
-import math
+from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 import msgspec
@@ -40,6 +40,7 @@ MAXIMUM_A: Final = 1000.0
 #: From a new connection on, before limits are sent again: a charger that boots says so within seconds.
 CONNECT_GRACE_MS: Final = 5_000
 
+_TENTH: Final = Decimal("0.1")
 _RANKS: Final = ("installer", "operator", "driver")
 
 
@@ -102,7 +103,8 @@ def _order(want: Want) -> tuple[float, int]:
 
 def _rounded(want: Want, traits: Traits) -> Want:
     """Down to what can be said: a tenth (OCPP 1.6 §7.8), or one of the charger's own steps (quirk 89)."""
-    limit_a = math.floor(want.limit_a * 10 + 1e-6) / 10
+    # In decimals: what was typed as 16.1 is 16.1, and nothing is ever rounded up.
+    limit_a = float(Decimal(repr(want.limit_a)).quantize(_TENTH, ROUND_DOWN))
     fitting = [step for step in traits.steps_a if step <= limit_a]
     return Want(fitting[-1] if fitting else limit_a, want.rank)
 

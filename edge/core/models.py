@@ -41,6 +41,7 @@ def learned(state: SiteState, body: ModelLearned, at_ms: int) -> None:
         case "read_hangs":
             model.hangs[body.key] = model.hangs.get(body.key, 0) + 1
         case "level_max":
-            model.level_max = int(body.value)
+            # What was accepted before may lie below a profile of somebody else's: it is begun at the top.
+            model.level_max, model.profile = int(body.value), ""
         case "profile":
             model.profile = body.value

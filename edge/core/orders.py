@@ -250,7 +250,10 @@ def accepted(state: SiteState, body: facts.CommandAccepted, at_ms: int) -> None:
     station = state.station(body.charger)
     station.orders.append(order.id)
     if order.name == Name.START:
-        station.minted[minted_tag(order.id)] = Minted(order.id, order.principal, at_ms)
+        tag = calls.start_tag(state, order)
+        fixed = tag != minted_tag(order.id)
+        station.minted.pop(tag, None)
+        station.minted[tag] = Minted(order.id, order.principal, at_ms, fixed=fixed)
         if len(station.minted) > MINTED_MAX:
             del station.minted[next(iter(station.minted))]
     state.arm(_end_ms(order))

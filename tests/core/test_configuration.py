@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import facts
 from common.commands import Adjust, Name
 from common.policy import local_presence
 from common.tuning import ChargerConfigured, ModelLearned
 from edge.core import configuration, inputs
+from edge.core.identity import fixed_tag
 from edge.core.tuning import OfflinePolicy
 from tests.core.tunable import FACTORY, Charger
-from tests.core.world import HOUR, MINUTE, SECOND, SITE, Site
+from tests.core.world import AVAILABLE, FINISHING, HOUR, MINUTE, SECOND, SITE, Site, stages
 
 WANTED = {name: values[0] for name, values in configuration.DEFAULTS.items()}
 
@@ -48,7 +50,7 @@ def test_it_reads_in_small_batches() -> None:
     charger = Charger().start()
     charger.wait(MINUTE)
     reads = [len(one.names) for one in charger.asked(inputs.ReadSettings)]
-    assert max(reads) <= 6 and sum(reads) == len(WANTED) + 1
+    assert (max(reads), sum(reads)) == (6, len(WANTED) + 1)
 
 
 def test_a_factory_reset_is_mended_at_the_next_boot() -> None:
@@ -223,6 +225,33 @@ def test_the_policy_for_tags_is_written_like_the_rest() -> None:
     charger.site.state.offline = OfflinePolicy(local_preauthorize=False, stop_on_invalid=True)
     charger.wait(MINUTE)
     assert (charger.settings["local_preauthorize"], charger.settings["stop_on_invalid"]) == ("false", "true")
+
+
+def test_a_start_in_finishing_where_the_model_takes_it() -> None:
+    charger = Charger()
+    charger.take(charger.site.connect())
+    charger.boot(traits={"finishing_starts": True})
+    charger.take(charger.site.status(FINISHING))
+    assert stages(charger.site.command()) == ["accepted"]
+
+
+def test_a_fixed_tag_stands_for_one_start() -> None:
+    charger = Charger()
+    charger.take(charger.site.connect())
+    charger.boot(traits={"mint": False})
+    charger.take(charger.site.status(AVAILABLE))
+    (start,) = charger.site.command().requests
+    tag = start.action.tag
+    assert tag == fixed_tag("CP1", 1)
+    transaction = charger.site.begun(minted=tag, tag_ref="fixed")
+    began = charger.site.last(facts.SessionStarted)
+    assert (began.principal, began.command) == ("driver-1", "cmd-1")
+    charger.site.end(transaction)
+    charger.site.now += HOUR
+    charger.site.begin(minted=tag, tag_ref="fixed", meter_start_wh=5000.0)
+    again = charger.site.last(facts.SessionStarted)
+    assert (again.principal, again.authorization) == (None, "invalid")
+    charger.site.check()
 
 
 ANSWERS = st.sampled_from(

@@ -14,7 +14,7 @@ from common.domain import ConnectorState
 from common.errors import Code
 from common.policy import Claims, local_presence
 from common.tuning import LimitApplied, ModelLearned
-from edge.core import inputs
+from edge.core import configuration, inputs
 from edge.core.inputs import Decision
 from edge.core.limits import desired
 from tests.core.tunable import Charger
@@ -93,7 +93,7 @@ def test_a_safety_limit_is_set_and_proven_by_the_charger_s_own_schedule() -> Non
     command = charger.command(safe(16))
     assert stages(command) == ["accepted"]
     (request,) = command.requests
-    assert request.urgent and request.priority == inputs.PRIORITY_LIMIT
+    assert (request.urgent, request.priority) == (True, inputs.PRIORITY_LIMIT)
     charger.take(command)
     assert (charger.set, charger.proofs()) == ([16], ["pending", "accepted", "proven"])
     assert charger.outcomes() == [("succeeded", "")]
@@ -256,6 +256,16 @@ def test_stack_levels_are_tried_from_the_top_and_the_model_s_is_remembered() -> 
     charger.calls.clear()
     charger.limit(safe(10))
     assert [one.level for one in charger.asked(inputs.SetLimit)] == [0]
+
+
+def test_the_highest_level_that_a_charger_tells_is_tried_first() -> None:
+    charger = Limited()
+    charger.limit(safe(16))
+    charger.take(charger.site.feed(inputs.Started(settings=dict(configuration.DEFAULTS))))
+    charger.come()
+    charger.wait(MINUTE)
+    charger.limit(safe(10))
+    assert [one.level for one in charger.asked(inputs.SetLimit)] == [1, 1, 3]
 
 
 def test_the_other_kind_of_schedule_is_the_last_way() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from decimal import ROUND_DOWN, Decimal
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
@@ -148,7 +149,8 @@ def request_for(action: core.Action) -> Payload | None:
 def _profile(action: core.SetLimit) -> ChargingProfile:
     limit, unit = _down(action.limit_a), "A"
     if action.watts:
-        limit, unit = float(math.floor(action.limit_a * NOMINAL_V * action.phases + 1e-6)), "W"
+        watts = Decimal(repr(action.limit_a)) * NOMINAL_V * action.phases
+        limit, unit = float(watts.quantize(Decimal(1), ROUND_DOWN)), "W"
     period = ChargingSchedulePeriod(0, limit, action.phases if action.watts else None)
     since = None
     if not action.relative:
@@ -165,7 +167,7 @@ def _profile(action: core.SetLimit) -> ChargingProfile:
 
 def _down(limit_a: float) -> float:
     """A limit as the specification wants it: one decimal (§7.8), never more than was meant."""
-    return math.floor(limit_a * 10 + 1e-6) / 10
+    return float(Decimal(repr(limit_a)).quantize(Decimal("0.1"), ROUND_DOWN))
 
 
 def _transaction(text: str) -> int:
