@@ -11,7 +11,7 @@ from cloud.exports import Exports
 from cloud.hub import Hub
 from cloud.store.ports import Store
 from cloud.store.rows import FactRow, MeterRow, Page, SessionRow, SiteRow
-from common import facts, wire
+from common import facts, review, wire
 from common.domain import Role, iso
 from common.errors import Code, Refused
 from common.policy import Claims, is_staff, visible
@@ -44,6 +44,7 @@ class Queries:
             "meter": self._meter,
             "receipt": self._receipt,
             "audit": self._audit,
+            "orphans": self._orphans,
             "charge_lines": self._charge_lines,
             "devices": self._devices,
             "sites": self._sites,
@@ -67,16 +68,24 @@ class Queries:
             raise Refused(Code.UNKNOWN_SITE, name_or_id or "name one")
         return row
 
-    async def sessions(self, claims: Claims, *, after: str, limit: int) -> Page[Plain]:
-        """Sessions as people see them, newest first; with names for staff, who gave them."""
-        page = await self._store.sessions(claims, after=after, limit=limit)
+    async def sessions(
+        self, claims: Claims, *, after: str, limit: int, flagged: bool = False
+    ) -> Page[Plain]:
+        """Sessions as people see them, newest first; with names for staff, who gave them.
+
+        flagged: those that want a person's look; such a page may be short.
+        """
+        page = await self._store.sessions(claims, after=after, limit=limit, flagged=flagged)
+        if flagged:
+            page = Page(rows=tuple(row for row in page.rows if _attention(row)), next=page.next)
         names: dict[str, str] = {}
         if is_staff(claims):
             names = await self._store.names({row.principal for row in page.rows if row.principal})
         return Page(rows=tuple(session_row(row, names) for row in page.rows), next=page.next)
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
-        page = await self.sessions(claims, after=query.after, limit=query.limit)
+        flagged = query.args.get("flagged", False) is True
+        page = await self.sessions(claims, after=query.after, limit=query.limit, flagged=flagged)
         return wire.Page(id=query.id, rows=page.rows, next=page.next)
 
     async def _session(self, query: wire.Query, claims: Claims) -> wire.Page:
@@ -118,6 +127,22 @@ class Queries:
             raise Refused(Code.BAD_REQUEST, "month is a text")
         page = await self._exports.lines(claims, month, after=query.after, limit=query.limit)
         return wire.Page(id=query.id, rows=page.rows, next=page.next)
+
+    async def _orphans(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What fits no session, the latest first; `all`: also what was decided on. A page may be short."""
+        if not is_staff(claims):
+            raise Refused(Code.NOT_PERMITTED)
+        page = await self._store.orphans(claims, after=query.after, limit=query.limit)
+        told = [facts.read(row.epoch, row.seq, bytes(row.record)) for row in page.rows]
+        decided: dict[str, facts.OrphanResolved] = {}
+        if told:  # a decision is younger than what it is about
+            for row in (await self._store.decisions(claims, since=told[-1].at)).rows:
+                body = facts.read(row.epoch, row.seq, bytes(row.record)).body
+                if isinstance(body, facts.OrphanResolved):
+                    decided[body.orphan] = body
+        rows = [review.orphan_row(fact.body, fact.at, decided) for fact in told]
+        everything = query.args.get("all", False) is True
+        return _page(query, [row for row in rows if everything or "decision" not in row], page.next)
 
     async def _devices(self, query: wire.Query, claims: Claims) -> wire.Page:
         """Keys with rights at the site, and whose they are."""
@@ -173,9 +198,15 @@ def session_row(row: SessionRow, names: dict[str, str]) -> Plain:
     told["flags"] = list(row.flags)
     told["ended"] = bool(row.ended_at)
     told["state"] = _state(row)
+    told["attention"] = _attention(row)
     if row.principal in names:
         told["name"] = names[row.principal]
     return told
+
+
+def _attention(row: SessionRow) -> list[str]:
+    ended = bool(row.ended_at)
+    return review.attention(row.flags, row.method, ended=ended, provisional=row.provisional)
 
 
 def _state(row: SessionRow) -> str:

@@ -7,8 +7,10 @@ its flags; what was there before stays in the facts before it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import ClassVar, Final
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
 
 from common.body import Body
 from common.domain import EnergyMethod
@@ -77,3 +79,12 @@ def attention(flags: Collection[str], method: EnergyMethod, *, ended: bool, prov
     if ended and method is EnergyMethod.UNKNOWN and "superseded" not in flags:
         found.append("no_energy")
     return found
+
+
+def orphan_row(body: Body, recorded_at: str, decided: Mapping[str, OrphanResolved]) -> dict[str, Any]:
+    """An orphan as box and cloud answer the query `orphans`; with the decision on it, if there is one."""
+    told: dict[str, Any] = msgspec.to_builtins(body) | {"recorded_at": recorded_at}
+    decision = decided.get(told.get("orphan", ""))
+    if decision is not None:
+        told |= {"decision": decision.decision, "session": decision.session, "because": decision.reason}
+    return told

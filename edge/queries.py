@@ -12,10 +12,10 @@ import msgspec
 
 from common import wire
 from common.errors import Code, Refused
-from common.facts import Fact, OrphanResolved
+from common.facts import Fact
 from common.policy import Claims, is_staff, visible
 from common.reconcile import LedgerRow, ledger_page
-from common.review import attention
+from common.review import attention, orphan_row
 from common.trust.receipts import Receipt
 from edge.journal.history import PAGE_MAX, History
 from edge.journal.rows import SessionRow
@@ -82,8 +82,9 @@ class Queries:
         _staff(claims)
         everything = query.args.get("all", False) is True
         page = await self._history.orphans(before=_cursor(query), limit=query.limit)
-        rows = [_orphan_row(fact, decided) for fact, decided in page.rows if everything or decided is None]
-        return _page(query, rows, page.next)
+        decided = {body.orphan: body for _, body in page.rows if body is not None}
+        rows = [orphan_row(fact.body, fact.at, decided) for fact, _ in page.rows]
+        return _page(query, [row for row in rows if everything or "decision" not in row], page.next)
 
     async def _session(self, query: wire.Query, claims: Claims) -> wire.Page:
         """One session's whole story: its facts in order."""
@@ -180,13 +181,6 @@ def _session_row(row: SessionRow) -> Plain:
     told: Plain = msgspec.to_builtins(row) | {"state": row.state, "attention": found}
     for inner in ("key", "boot", "started_seq", "ended_seq", "last_seq", "tag_ref"):
         told.pop(inner, None)
-    return told
-
-
-def _orphan_row(fact: Fact, decided: OrphanResolved | None) -> Plain:
-    told: Plain = msgspec.to_builtins(fact.body) | {"recorded_at": fact.at}
-    if decided is not None:
-        told |= {"decision": decided.decision, "session": decided.session, "because": decided.reason}
     return told
 
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
 from cloud.store.engine import Database, whole
@@ -24,12 +25,15 @@ from cloud.store.rows import (
     ViewCopy,
 )
 from common import chain, facts, sync
+from common.domain import EnergyMethod
 from common.errors import Code, Refused, RemoteFault
 from common.policy import Claims, is_staff
 from common.reconcile import LedgerRow
 
 #: Rows that one step of a walk over a whole ledger reads.
 _STEP = 2000
+#: Processes of a box that are remembered: a copy that keeps dialling is one of the last few.
+PAST_BOOTS_MAX = 8
 #: Between the parts of a page's cursor; no time, uid or session uid holds one.
 _BAR = "|"
 
@@ -38,6 +42,7 @@ class LedgerPart:
     """`cloud.store.ports.LedgerStore` on SQL."""
 
     _db: Database
+    incarnation: str
 
     # --- the tunnel's side ---------------------------------------------------------------------------------
 
@@ -45,7 +50,8 @@ class LedgerPart:
     async def open_link(self, site: str, epoch: str, instance: str, note: HelloNote, now_ms: int) -> Opened:
         table = schema.site
         async with self._db.write() as tx:
-            query = select(table.c.link_epoch, table.c.epoch, table.c.instance).where(table.c.id == site)
+            columns = (table.c.link_epoch, table.c.epoch, table.c.instance, table.c.hello)
+            query = select(*columns).where(table.c.id == site)
             known = (await tx.execute(query.with_for_update())).first()
             if known is None:
                 raise Refused(Code.UNKNOWN_SITE)
@@ -55,13 +61,18 @@ class LedgerPart:
                     "this site's box runs on another data folder; this one is a copy",
                     hint="If the box was replaced, run `plugside-edge pair` on it and add its site again.",
                 )
+            note = _after(codec.hello_in(known.hello), note)
             mark = await read_mark(tx, site, epoch)
             superseded = mark is not None and epoch != known.epoch
             if mark is None:
                 mark = sync.first_mark(epoch)
                 state = {"site": site, **msgspec.structs.asdict(mark)}
                 await tx.execute(self._db.upsert(schema.sync_state), state)
-            link = known.link_epoch + 1
+            # A box that was welcomed on a later link than we know of: this database has gone back in time.
+            restored = note.last_link > known.link_epoch
+            link = max(known.link_epoch, note.last_link) + 1
+            if restored:
+                self.incarnation = await _begin_again(tx, self.incarnation, link)
             values = {
                 "link_epoch": link,
                 "epoch": known.epoch if superseded else epoch,
@@ -70,7 +81,7 @@ class LedgerPart:
                 "seen_ms": now_ms,
             }
             await tx.execute(update(table).where(table.c.id == site).values(**values))
-        return Opened(link=link, mark=mark, superseded=superseded)
+        return Opened(link=link, mark=mark, superseded=superseded, restored=restored)
 
     @whole
     async def ingest(
@@ -96,9 +107,14 @@ class LedgerPart:
     # --- what people read ----------------------------------------------------------------------------------
 
     @whole
-    async def sessions(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[SessionRow]:
+    async def sessions(
+        self, claims: Claims, *, after: str = "", limit: int = 100, flagged: bool = False
+    ) -> Page[SessionRow]:
         table = schema.session
         query = select(table).where(*_sessions_of(claims))
+        if flagged:  # those in which `common.review.attention` can find something
+            odd = or_(table.c.provisional, table.c.method == EnergyMethod.UNKNOWN.value)
+            query = query.where(or_(table.c.flags != "", and_(table.c.ended_at != "", odd)))
         if after:
             query = query.where(tuple_(table.c.first_at, table.c.session) < _cursor(after, 2))
         query = query.order_by(table.c.first_at.desc(), table.c.session.desc()).limit(limit + 1)
@@ -160,6 +176,21 @@ class LedgerPart:
         if after:
             query = query.where(tuple_(table.c.at, table.c.uid) < _cursor(after, 2))
         return await self._fact_page(query.order_by(table.c.at.desc(), table.c.uid.desc()), limit)
+
+    @whole
+    async def orphans(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
+        table = schema.fact
+        query = _facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanRecorded.KIND)
+        if after:
+            query = query.where(tuple_(table.c.at, table.c.uid) < _cursor(after, 2))
+        return await self._fact_page(query.order_by(table.c.at.desc(), table.c.uid.desc()), limit)
+
+    @whole
+    async def decisions(self, claims: Claims, *, since: str, limit: int = 2000) -> Page[FactRow]:
+        table = schema.fact
+        query = _facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanResolved.KIND)
+        query = query.where(table.c.at >= since).order_by(table.c.at, table.c.uid)
+        return await self._fact_page(query, limit)
 
     async def _fact_page(self, query: Select[Any], limit: int) -> Page[FactRow]:
         async with self._db.read() as tx:
@@ -247,6 +278,33 @@ class LedgerPart:
                 if inner is None:
                     return
             expected += _STEP
+
+
+def _after(before: HelloNote, note: HelloNote) -> HelloNote:
+    """What a hello says, with the processes that came before this one. Raises RemoteFault(untrusted_peer).
+
+    A process of the box that returns after another one has spoken is no restart: there are two of them, and
+    one is a copy, down to its keys.
+    """
+    if note.boot_id and note.boot_id in before.past_boots:
+        raise RemoteFault(
+            Code.UNTRUSTED_PEER,
+            "another box with the same keys has connected meanwhile: one of the two is a copy",
+            hint="Switch the copy off. If you cannot tell which it is, run `plugside-edge pair` on the right"
+            " one with an empty data folder and add it with --replace.",
+        )
+    past = before.past_boots
+    if before.boot_id not in ("", note.boot_id):
+        past = (before.boot_id, *past)[:PAST_BOOTS_MAX]
+    return msgspec.structs.replace(note, past_boots=past)
+
+
+async def _begin_again(tx: AsyncConnection, incarnation: str, link: int) -> str:
+    """The name of this database's life from here on; boxes refill it from their journals."""
+    name = f"{incarnation.partition('+')[0]}+{link}"
+    table = schema.meta
+    await tx.execute(update(table).where(table.c.key == "incarnation").values(value=name))
+    return name
 
 
 def _facts() -> Select[Any]:

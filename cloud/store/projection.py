@@ -37,6 +37,8 @@ AUDIT_KINDS = (
     facts.ClockStepped.KIND,
     facts.SecurityNoted.KIND,
     facts.OrphanRecorded.KIND,
+    facts.OrphanResolved.KIND,
+    facts.MeterDoubted.KIND,
 )
 
 

@@ -166,6 +166,20 @@ async def limit(args: argparse.Namespace) -> int:
         return await carry_out(client, args)
 
 
+async def flagged(args: argparse.Namespace) -> int:
+    from common.cli import decide
+
+    async with connected(args) as client:
+        return await decide.flagged(client, args)
+
+
+async def resolve(args: argparse.Namespace) -> int:
+    from common.cli import decide
+
+    async with connected(args) as client:
+        return await decide.resolve(client, args)
+
+
 async def receipt(args: argparse.Namespace) -> int:
     from common.cli import receipt as receipts
 
@@ -178,6 +192,8 @@ async def receipt(args: argparse.Namespace) -> int:
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "discover": discover,
     "pair": pair,
+    "flagged": flagged,
+    "resolve": resolve,
     "status": status,
     "start": start,
     "stop": stop,

@@ -83,7 +83,19 @@ def parser() -> argparse.ArgumentParser:
     sessions = commands.add_parser("sessions", parents=[shared], help="your charges, newest first")
     sessions.add_argument("--limit", type=int, default=20, help="how many of each site (default 20)")
     _add_receipt(commands, shared)
+    _add_decisions(commands, shared)
     return top
+
+
+def _add_decisions(commands: Any, shared: argparse.ArgumentParser) -> None:
+    commands.add_parser("flagged", parents=[shared], help="for operators: what wants a look at your sites")
+    resolve = commands.add_parser("resolve", parents=[shared], help="for operators: decide on it")
+    resolve.add_argument("id", help="the session or the orphan, or its beginning")
+    resolve.add_argument("decision", choices=["accept", "set", "attach", "dismiss"])
+    resolve.add_argument("--reason", required=True, help="why; kept in the ledger")
+    resolve.add_argument("--kwh", type=float, help="with `set`: the energy of the session")
+    resolve.add_argument("--principal", default="", help="with `attach`: whose session it is")
+    resolve.add_argument("--session", default="", help="with `attach`: the session an orphan belongs to")
 
 
 def _add_receipt(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -33,6 +33,8 @@ log = logging.getLogger("plugside.client")
 PUSHES_MAX = 4096
 #: Rows asked for at once.
 PAGE_ROWS = 200
+#: Pages in a row that may be empty and yet not the last: 20,000 sessions without a flag.
+EMPTY_PAGES_MAX = 100
 
 Push = wire.Snapshot | wire.FactMessage | wire.Presence | wire.Welcome | wire.Granted | wire.Refusal
 Pushed = Callable[[Push], None]
@@ -150,13 +152,14 @@ class Connection:
     ) -> list[Any]:
         """All rows of a query, page by page; at most `limit`. Raises as `page` does."""
         rows: list[Any] = []
-        after = ""
+        after, empty = "", 0
         while limit is None or len(rows) < limit:
             ask_for = PAGE_ROWS if limit is None else min(PAGE_ROWS, limit - len(rows))
             page = await self.page(what, args, site=site, after=after, limit=ask_for)
             rows += page.rows
             after = page.next
-            if not after or not page.rows:
+            empty = 0 if page.rows else empty + 1  # of what was gone through, none may have been asked for
+            if not after or empty > EMPTY_PAGES_MAX:
                 break
         return rows
 
