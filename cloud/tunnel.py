@@ -185,6 +185,8 @@ class Tunnel:
         now_ms = edges.clock.now_ms()
         opened = await edges.store.open_link(self.site.id, hello.epoch, hello.instance_id, note, now_ms)
         self.link, self._epoch = opened.link, hello.epoch
+        if opened.restored:
+            log.warning("the box of %s remembers more than this database: it was restored", self.site.name)
         self._welcomed(self)
         edges.hub.arrived(self.site.id, self.link)
         self.say(

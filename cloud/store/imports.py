@@ -59,7 +59,7 @@ class ImportPart:
                 imported = Imported(mark=answer, quarantined=ingest.quarantined)
             last_heard = codec.hello_in(known.hello)
             kept = msgspec.structs.replace(
-                note, addresses=last_heard.addresses, certificates=last_heard.certificates
+                last_heard, last_seq=note.last_seq, wall=note.wall, clock=note.clock, software=note.software
             )
             changed = {"instance": instance, "epoch": epoch, "hello": codec.to_json(kept)}
             await tx.execute(update(table).where(table.c.id == site).values(**changed, seen_ms=now_ms))

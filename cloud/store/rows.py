@@ -72,6 +72,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     link: int
     mark: sync.Mark
     superseded: bool
+    restored: bool = False  #: this database turned out to be older than what the box was told
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.store.ports import Store
-from cloud.store.rows import HelloNote, SessionRow, ViewCopy
+from cloud.store.rows import HelloNote, Opened, SessionRow, ViewCopy
 from cloud.store.sql import open_store
 from common import facts, sync
 from common.clock import SystemIds
@@ -121,6 +122,36 @@ async def test_a_copied_box_is_turned_away(store: Store, box: Box) -> None:
         await store.open_link(box.site, "1-a", "another-folder", HelloNote(), T0_MS)
     assert turned_away.value.code is Code.UNTRUSTED_PEER
     assert "pair" in turned_away.value.hint
+
+
+async def hello(store: Store, box: Box, **note: Any) -> Opened:
+    return await store.open_link(box.site, box.journal.epoch, box.instance, HelloNote(**note), T0_MS)
+
+
+async def test_a_copy_with_the_same_keys_and_folder_shows_when_the_first_returns(
+    store: Store, box: Box
+) -> None:
+    await hello(store, box, boot_id="the box")
+    await hello(store, box, boot_id="the box")  # a broken line
+    await hello(store, box, boot_id="its copy")
+    with pytest.raises(RemoteFault) as turned_away:
+        await hello(store, box, boot_id="the box")
+    assert "copy" in turned_away.value.message
+    assert "pair" in turned_away.value.hint
+    await hello(store, box, boot_id="restarted")
+
+
+async def test_a_database_that_went_back_in_time_fences_all_earlier_links_and_is_refilled(
+    store: Store, box: Box
+) -> None:
+    before = store.incarnation
+    box.charge("s1", 0, 10)
+    await box.drain(store)
+    opened = await hello(store, box, last_link=40)  # the box was welcomed 40 times: 38 are forgotten here
+    assert (opened.link, opened.restored) == (41, True)
+    assert store.incarnation != before
+    again = await hello(store, box, last_link=41)
+    assert (again.link, again.restored) == (42, False)
 
 
 async def test_a_hello_for_an_unknown_site_is_refused(store: Store) -> None:

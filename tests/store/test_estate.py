@@ -1,0 +1,57 @@
+"""What a site goes on with when its box is replaced: chargers by their latest name, sessions not over yet."""
+
+from __future__ import annotations
+
+from cloud.store.ports import Store
+from common import facts
+from common.domain import EnergyMethod
+from tests.store.box import Box
+
+
+async def handed_over(store: Store, box: Box) -> list[facts.Body]:
+    await box.drain(store)
+    return [facts.read("", 0, record).body for record in await store.estate(box.site)]
+
+
+async def test_chargers_by_their_latest_name_without_those_that_left(store: Store, box: Box) -> None:
+    for charger, name, removed in (
+        ("CP1", "Bay 1", False),
+        ("CP2", "Bay 2", False),
+        ("CP1", "Bay 7", False),
+        ("CP2", "", True),
+    ):
+        box.write(facts.ChargerAdopted(charger=charger, name=name, removed=removed))
+    (only,) = await handed_over(store, box)
+    assert isinstance(only, facts.ChargerAdopted)
+    assert (only.charger, only.name) == ("CP1", "Bay 7")
+
+
+async def test_open_and_provisional_sessions_with_their_last_register(store: Store, box: Box) -> None:
+    box.charge("over", 0, 100)
+    box.start("guessed", 100)
+    ended = box.write(
+        facts.SessionEnded(
+            session="guessed",
+            charger="CP1",
+            evse=1,
+            ended_at="2026-03-01T09:00:00Z",
+            received_at="2026-03-01T09:00:00Z",
+            meter_stop_wh=150,
+            energy_wh=50,
+            method=EnergyMethod.SAMPLES,
+            provisional=True,
+        )
+    )
+    box.start("running", 200)
+    box.sample("running", 250)
+    box.sample("running", 300)
+    given = await handed_over(store, box)
+    assert [(body.KIND, getattr(body, "session", "")) for body in given] == [
+        ("session_started", "guessed"),
+        ("session_ended", "guessed"),
+        ("session_started", "running"),
+        ("meter_sampled", "running"),
+    ]
+    assert given[1] == ended.body
+    assert isinstance(given[3], facts.MeterSampled)
+    assert given[3].samples[0].energy_wh == 300
