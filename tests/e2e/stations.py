@@ -1,0 +1,216 @@
+"""2.0.1 stations for the end-to-end tests: `ocpp-rpc` with its own schemas, and the `ocpp` package's role."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any
+
+from ocpp.routing import on
+from ocpp.v201 import ChargePoint, call, call_result, enums
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Subprotocol
+
+from tests.e2e.chargers import PATIENCE_S, NpmCharger, now
+
+
+def station(
+    url: str, identity: str, *, sample_ms: int = 100, sample_wh: int = 137, start_point: str = "tap"
+) -> NpmCharger:
+    """`ocpp-rpc` as a 2.0.1 station: clients/station.mjs."""
+    return NpmCharger("station.mjs", url, identity, sample_ms, sample_wh, start_point)
+
+
+class _Role(ChargePoint):
+    """The `ocpp` package's 2.0.1 charger role: what it answers."""
+
+    def __init__(self, owner: PackageStation, socket: ClientConnection) -> None:
+        super().__init__(owner.identity, socket)
+        self._owner = owner
+
+    @on(enums.Action.request_start_transaction)
+    def on_start(self, id_token: dict[str, str], remote_start_id: int, **_: Any) -> Any:
+        able = self._owner.plugged and self._owner.transaction is None
+        if able:
+            self._owner.begin(id_token, remote_start_id)
+        status = (
+            enums.RequestStartStopStatusEnumType.accepted
+            if able
+            else enums.RequestStartStopStatusEnumType.rejected
+        )
+        return call_result.RequestStartTransaction(status)
+
+    @on(enums.Action.request_stop_transaction)
+    def on_stop(self, transaction_id: str) -> Any:
+        fits = self._owner.transaction == transaction_id
+        if fits:
+            self._owner.end("Remote", "RemoteStop")
+        status = (
+            enums.RequestStartStopStatusEnumType.accepted
+            if fits
+            else enums.RequestStartStopStatusEnumType.rejected
+        )
+        return call_result.RequestStopTransaction(status)
+
+    @on(enums.Action.get_variables)
+    def on_get(self, get_variable_data: list[dict[str, Any]]) -> Any:
+        told = [one | {"attribute_status": "UnknownVariable"} for one in get_variable_data]
+        return call_result.GetVariables(get_variable_result=told)
+
+    @on(enums.Action.set_variables)
+    def on_set(self, set_variable_data: list[dict[str, Any]]) -> Any:
+        told = [
+            {"attribute_status": "Accepted", "component": one["component"], "variable": one["variable"]}
+            for one in set_variable_data
+        ]
+        return call_result.SetVariables(set_variable_result=told)
+
+    @on(enums.Action.get_transaction_status)
+    def on_transaction_status(self, transaction_id: str | None = None) -> Any:
+        ongoing = self._owner.transaction == transaction_id
+        return call_result.GetTransactionStatus(
+            messages_in_queue=not self._owner.idle, ongoing_indicator=ongoing
+        )
+
+    @on(enums.Action.trigger_message)
+    def on_trigger(self, **_: Any) -> Any:
+        return call_result.TriggerMessage(enums.TriggerMessageStatusEnumType.rejected)
+
+
+class PackageStation:
+    """The package's station with what it lacks: it redials, boots each time, numbers its events and repeats
+    what got no answer, in order, marked as told offline. `draw` lets energy through its meter."""
+
+    def __init__(self, url: str, identity: str) -> None:
+        self.identity = identity
+        self.plugged = False
+        self.online = False
+        self.boots = 0
+        self.transaction: str | None = None
+        self.register_wh = 77_000
+        self.finished: list[tuple[str, int, int]] = []  #: (transaction, start_wh, stop_wh) as delivered
+        self.drop_next = False
+        self._start_wh = 0
+        self._number = 0
+        self._count = 0
+        self._url = f"{url}/{identity}"
+        self._queue: deque[tuple[Any, tuple[str, int, int] | None]] = deque()
+        self._work = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything it had to say was answered."""
+        return not self._queue
+
+    async def until(self, condition: Any) -> None:
+        """Wait until an answer or the loss of the link makes the condition true."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def __aenter__(self) -> PackageStation:
+        self._life = asyncio.get_running_loop().create_task(self._live())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._life
+
+    async def _live(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
+                # with whatever compression the box and `websockets` agree on
+                async with connect(self._url, subprotocols=[Subprotocol("ocpp2.0.1")], proxy=None) as socket:
+                    await self._serve(socket)
+            self.online = False
+            self._changed.set()
+            await asyncio.sleep(0.1)
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        role = _Role(self, socket)
+        reading = asyncio.get_running_loop().create_task(role.start())
+        deliver = asyncio.get_running_loop().create_task(self._deliver(role))
+        try:
+            await asyncio.wait([reading, deliver], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reading, deliver):
+                task.cancel()
+            ended = await asyncio.gather(reading, deliver, return_exceptions=True)
+        for one in ended:
+            if isinstance(one, Exception):
+                raise one
+
+    async def _deliver(self, role: ChargePoint) -> None:
+        about = {"vendor_name": "Package", "model": "Role 2", "serial_number": self.identity}
+        await role.call(call.BootNotification(about, enums.BootReasonEnumType.power_up), suppress=False)
+        status = "Occupied" if self.plugged or self.transaction else "Available"
+        await role.call(call.StatusNotification(now(), status, 1, 1), suppress=False)
+        self.boots += 1
+        self.online = True
+        self._changed.set()
+        while True:
+            while self._queue:
+                message, finished = self._queue[0]
+                await role.call(message, suppress=False)
+                self._queue.popleft()  # answered: only now does it leave
+                if finished is not None:
+                    self.finished.append(finished)
+                self._changed.set()
+            self._work.clear()
+            await self._work.wait()
+
+    def _send(self, message: Any, finished: tuple[str, int, int] | None = None) -> None:
+        self._queue.append((message, finished))
+        self._work.set()
+
+    def _tell(self, kind: str, trigger: str, context: str, info: dict[str, Any], **more: Any) -> Any:
+        value = {"value": self.register_wh, "context": context, "unit_of_measure": {"unit": "Wh"}}
+        event = call.TransactionEvent(
+            event_type=kind,
+            timestamp=now(),
+            trigger_reason=trigger,
+            seq_no=self._number,
+            transaction_info={"transaction_id": self.transaction} | info,
+            meter_value=[{"timestamp": now(), "sampled_value": [value]}],
+            offline=None if self.online else True,
+            **more,
+        )
+        self._number += 1
+        return event
+
+    def plug(self) -> None:
+        self.plugged = True
+        self._send(call.StatusNotification(now(), "Occupied", 1, 1))
+
+    def begin(self, token: dict[str, str], remote_start_id: int | None = None) -> None:
+        self._count += 1
+        self.transaction, self._number = f"{self.identity}-{self._count}", 0
+        self._start_wh = self.register_wh
+        info = {"charging_state": "Charging"}
+        if remote_start_id is not None:
+            info |= {"remote_start_id": remote_start_id}  # type: ignore[dict-item]
+        trigger = "RemoteStart" if remote_start_id is not None else "Authorized"
+        where = {"id": 1}  # without a connector, which a station may leave out
+        self._send(self._tell("Started", trigger, "Transaction.Begin", info, evse=where, id_token=token))
+
+    def draw(self, energy_wh: int) -> None:
+        """Energy goes through the meter, and an event tells so, unless it is to be lost."""
+        self.register_wh += energy_wh
+        event = self._tell("Updated", "MeterValuePeriodic", "Sample.Periodic", {})
+        if self.drop_next:
+            self.drop_next = False
+        else:
+            self._send(event)
+
+    def end(self, reason: str, trigger: str) -> None:
+        assert self.transaction is not None
+        info = {"charging_state": "EVConnected", "stopped_reason": reason}
+        message = self._tell("Ended", trigger, "Transaction.End", info)
+        finished = (self.transaction, self._start_wh, self.register_wh)
+        self.transaction = None
+        self._send(message, finished)
