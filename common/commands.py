@@ -62,13 +62,16 @@ class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Release the plug. Ends a session that is running on the connector."""
+    """Release the plug. Ends a session that is running on the connector, if it may (`ends_charge`)."""
+
+    ends_charge: bool = False
 
 
 class Reset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Restart the charger. Soft stops sessions in good order; hard may lose what the charger has queued."""
 
     hard: bool = False
+    ends_charge: bool = False  #: also while a car charges
 
 
 class SetAvailability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -30,7 +30,7 @@ from edge.core import (
     tuned,
 )
 from edge.core.inputs import CommandReceived, CommandReply
-from edge.core.state import Draft, Order, SiteState, Station
+from edge.core.state import Draft, Order, Session, SiteState, Station
 
 #: Clocks of phone and box differ; a life this much above the class's longest is no mistake.
 EXPIRY_ALLOWANCE_MS: Final = 5_000
@@ -189,7 +189,10 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
             evse = _only(station, given)
             if station.places[evse].observed is not None:
                 raise Refused(Code.CONFIRMING)
+            _may_end(given.args.ends_charge, [station.open_on(evse)])
             return evse
+        case commands.Reset():
+            _may_end(given.args.ends_charge, [station.open_on(evse) for evse in station.places])
         case commands.SetAvailability() if given.target.evse is not None:
             return _named(station, given)
         case commands.UpdateFirmware() | commands.FetchDiagnostics() | commands.Trigger():
@@ -200,6 +203,12 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         case commands.ReadLimit():
             return _only(station, given)
     return None
+
+
+def _may_end(said: bool, there: list[Session | None]) -> None:
+    """Whether a charge may be ended by this: only by who said so (quirk 69)."""
+    if not said and any(session is not None and not session.unclaimed for session in there):
+        raise Refused(Code.WOULD_END_CHARGE)
 
 
 def _may_start(state: SiteState, station: Station, given: CommandReceived) -> int:

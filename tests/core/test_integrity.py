@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from common import facts, review
-from common.commands import Name, Stop
+from common.commands import Name, Reset, Stop, Unlock
 from common.domain import EnergyMethod, MeterSample, iso
 from common.errors import Code
 from common.tuning import TraitsChanged
@@ -23,7 +23,9 @@ from tests.core.world import (
     SUSPENDED_EV,
     T0,
     Site,
+    operator,
     refusal,
+    stages,
 )
 
 # --- a stop without an id (quirk 55) -----------------------------------------------------------------------
@@ -418,3 +420,21 @@ def test_the_repeat_of_a_start_is_known_whatever_the_factor() -> None:
     reply = site.begin(meter_start_wh=50.0, started=at).reply
     assert isinstance(reply, inputs.StartReply)
     assert (reply.transaction, reply.replay) == (transaction, True)
+
+
+# --- commands that end a charge (quirk 69) -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "args"), [(Name.RESET, Reset), (Name.UNLOCK, Unlock)])
+def test_what_would_end_a_charge_has_to_say_so(name: Name, args: type[Reset] | type[Unlock]) -> None:
+    site = Site().ready()
+    site.begin()
+    refused = site.command(name, args(), claims=operator(), id="cmd-2")
+    assert (refusal(refused), refused.requests) == (Code.WOULD_END_CHARGE, ())
+    assert stages(site.command(name, args(ends_charge=True), claims=operator(), id="cmd-3")) == ["accepted"]
+
+
+def test_where_no_car_charges_nothing_has_to_be_said() -> None:
+    site = Site().ready(evses=2)
+    site.begin(evse=2)
+    assert stages(site.command(Name.UNLOCK, Unlock(), evse=1, claims=operator())) == ["accepted"]

@@ -217,7 +217,7 @@ def test_a_charger_that_is_let_go_leaves_nothing_open() -> None:
     site.begin()
     site.command(Name.STOP, Stop(site.open_sessions()[0]), claims=operator())
     site.status(CHARGING)
-    site.command(Name.RESET, id="cmd-2", claims=operator(), args=Reset())
+    site.command(Name.RESET, id="cmd-2", claims=operator(), args=Reset(ends_charge=True))
     decision = site.feed(inputs.Note(body=facts.ChargerAdopted(charger="CP1", removed=True)))
     assert kinds(decision) == ["session_ended", "command_settled", "command_settled", "charger_adopted"]
     assert {order.state for order in site.state.orders.values()} == {"settled"}
