@@ -1,8 +1,8 @@
 """A charger that is let in for its stop alone, while nothing can be written down (design §5).
 
-A stop waits for no disk. While handshakes get 503, a charger that has a stop to hear is admitted, told it, and
-sent away again. Nothing that it says is answered: what is not answered stays in its queue, and comes again when
-it can be kept.
+A stop waits for no disk. While handshakes get 503, a charger that has a stop to hear is admitted, told it,
+and sent away again. Nothing that it says is answered: what is not answered stays in its queue, and comes
+again when it can be kept.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ names and tags as the journal does, so forgetting a person goes through them, to
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -54,7 +55,8 @@ def copy(db: sqlite3.Connection, target: Path) -> int:
         _sync(target.parent)
         return target.stat().st_size
     except (sqlite3.Error, OSError) as failed:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise folders.unusable(target, failed) from failed
 
 

@@ -1,4 +1,4 @@
-"""A stop waits for no disk: it leaves while nothing can be written, once, and is decided when there is room."""
+"""A stop waits for no disk: it leaves at once and is decided when there is room."""
 
 from __future__ import annotations
 
