@@ -18,6 +18,7 @@ from edge.chargers.link import ReplyTo
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.core import inputs as core
+from edge.core.reports import AvailabilityReported
 
 Kind = TypeVar("Kind", bound=core.Input)
 
@@ -75,7 +76,7 @@ class Memory:
                 return core.StartReply(str(next(self._transactions)), "accepted", key)
             case core.TransactionEnded():
                 return core.StopReply("accepted" if given.tag_ref else None)
-            case core.StatusReported() | core.MeterReported() | core.Unreadable():
+            case AvailabilityReported() | core.StatusReported() | core.MeterReported() | core.Unreadable():
                 return core.Acknowledged()
         return None
 
@@ -138,7 +139,10 @@ class Site:
         self.memory = Memory()
         self.listener = ChargerListener(
             self.memory,
-            [settings.pop("dialect", None) or Ocpp16(tag_ref, heartbeat_s=settings.pop("heartbeat_s", 300))],
+            settings.pop("dialects", None)
+            or [
+                settings.pop("dialect", None) or Ocpp16(tag_ref, heartbeat_s=settings.pop("heartbeat_s", 300))
+            ],
             host="127.0.0.1",
             port=0,
             clock=SystemClock(),

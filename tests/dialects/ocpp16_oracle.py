@@ -17,6 +17,7 @@ from ocpp.v16 import call, call_result
 
 TIMES = st.sampled_from(["2026-03-01T12:00:00Z", "2026-03-01T12:00:00.123Z", "2026-03-01T14:00:00+02:00"])
 # NUL is valid JSON, and read with a violation: texts with it are not "without violation"
+PLACES = {"connectorId", "evseId", "id"}
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
@@ -35,11 +36,11 @@ def values(node: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]
         return values(root["definitions"][node["$ref"].rsplit("/", 1)[1]], root)
     if "enum" in node:
         return st.sampled_from(node["enum"])
-    match node["type"]:
+    match node.get("type", "string"):  # what may be anything is text
         case "object":
             members = {name: values(inner, root) for name, inner in node.get("properties", {}).items()}
-            if "connectorId" in members:  # the schema bounds it neither way; real ones count from 0
-                members["connectorId"] = st.integers(0, 9999)
+            for name in PLACES & members.keys():  # the schema bounds them neither way; real ones count from 0
+                members[name] = st.integers(0, 9999)
             required = set(node.get("required", ()))
             return st.fixed_dictionaries(
                 {name: made for name, made in members.items() if name in required},

@@ -1,4 +1,4 @@
-"""What every dialect must come to: one suite of behaviours, over each version's own words and the real core."""
+"""What every dialect must come to: one suite of behaviours, in each version's words, over the real core."""
 
 from __future__ import annotations
 
@@ -272,8 +272,8 @@ def test_settings_are_read_and_written_by_one_name_whatever_the_version(voice: V
     _, payload = voice.asked(write)
     assert "300" in json.dumps(payload)
     old = voice.version == "1.6"
-    told = {"status": "RebootRequired"}
-    new = {"setVariableResult": [where | {"attributeStatus": "RebootRequired"}]}
+    told: Payload = {"status": "RebootRequired"}
+    new: Payload = {"setVariableResult": [where | {"attributeStatus": "RebootRequired"}]}
     ended = voice.answers(write, told if old else new)
     assert (ended.answer, ended.detail) == ("accepted", "RebootRequired")
     (read,) = voice.site.command(

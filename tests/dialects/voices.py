@@ -8,6 +8,7 @@ real core, the core's replies and requests come back as payloads, and every one 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -132,7 +133,7 @@ class Voice:
             self.status("available", evse)
         return self
 
-    def register(self, wh: int, context: str = "Sample.Periodic", **more: Any) -> Payload:
+    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:  # noqa: B006
         """A meter value as the version writes it."""
         raise NotImplementedError
 
@@ -170,13 +171,13 @@ class Voice16(Voice):
     def judged(self, answer: Payload) -> str:
         return str(answer["idTagInfo"]["status"])
 
-    def register(self, wh: int, context: str = "Sample.Periodic", **more: Any) -> Payload:
+    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:  # noqa: B006
         values = [{"value": str(wh), "context": context, "unit": "Wh"}]
         values += [{"value": str(v), "measurand": m, "context": context} for m, v in more.items()]
         return {"timestamp": self.now(), "sampledValue": values}
 
     def sample(self, wh: int, power_w: int = 7000) -> None:
-        value = self.register(wh, **{"Power.Active.Import": power_w})
+        value = self.register(wh, more={"Power.Active.Import": power_w})
         told = {"connectorId": self._evse, "transactionId": self.number, "meterValue": [value]}
         self.call("MeterValues", told)
 
@@ -242,13 +243,13 @@ class Voice201(Voice):
     def judged(self, answer: Payload) -> str:
         return str(answer["idTokenInfo"]["status"])
 
-    def register(self, wh: int, context: str = "Sample.Periodic", **more: Any) -> Payload:
+    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:  # noqa: B006
         values: list[Payload] = [{"value": wh, "context": context, "unitOfMeasure": {"unit": "Wh"}}]
         values += [{"value": v, "measurand": m, "context": context} for m, v in more.items()]
         return {"timestamp": self.now(), "sampledValue": values}
 
     def sample(self, wh: int, power_w: int = 7000) -> None:
-        value = self.register(wh, **{"Power.Active.Import": power_w})
+        value = self.register(wh, more={"Power.Active.Import": power_w})
         self.event("Updated", "MeterValuePeriodic", meterValue=[value])
 
     def end(self, wh: int, reason: str = "Local") -> Payload:

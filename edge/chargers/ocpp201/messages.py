@@ -252,8 +252,8 @@ class Refused(Payload, frozen=True):
 class NoCertificate(Payload, frozen=True):
     """There is no Plug & Charge certificate for a car here."""
 
-    status: str = "Failed"
-    exi_response: str = ""
+    status: str
+    exi_response: str
 
 
 _ACKNOWLEDGED: Final = Acknowledged()
@@ -273,7 +273,7 @@ NOTED: Final[dict[str, Payload]] = {
     "SignCertificate": Refused("Rejected"),
     "NotifyEVChargingNeeds": Refused("Rejected"),
     "NotifyEVChargingSchedule": Refused("Rejected"),
-    "Get15118EVCertificate": NoCertificate(),
+    "Get15118EVCertificate": NoCertificate("Failed", ""),
     "GetCertificateStatus": Refused("Failed"),
 }
 
