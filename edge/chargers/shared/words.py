@@ -87,7 +87,8 @@ _CONTEXTS: Final = {
     "interruption.end": "interruption",
     "trigger": "trigger",
 }
-_LOCATIONS: Final = {"outlet", "inlet", "cable", "ev", "body"}
+#: To itself: the one object that a sample has by default, so that the default is not written out.
+_LOCATIONS: Final = {place: place for place in ("outlet", "inlet", "cable", "ev", "body")}
 #: Phase as written → its conductor, and whether it is the second-best way to write it.
 _PHASES: Final = {
     "l1": ("L1", 0),
@@ -126,9 +127,9 @@ def read_words(
     location: str | None,
     unit: str | None,
 ) -> Place:
-    where = (location or "Outlet").strip().casefold()
-    note = ""
-    if where not in _LOCATIONS:
+    note, told = "", (location or "Outlet").strip().casefold()
+    where = _LOCATIONS.get(told, "")
+    if not where:
         where, note = "outlet", "meterValue.sampledValue.location:unknown"
     when = _CONTEXTS.get((context or "Sample.Periodic").strip().casefold(), "other")
     rule = MEASURANDS.get((measurand or "Energy.Active.Import.Register").strip().casefold())

@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
+from common import view
 from common.commands import CLASSES, Name, arguments
 from common.domain import Path, Role, Target
 from common.errors import PlugsideError
 from common.facts import AuthorizationChanged
+from common.live import live
 from common.policy import Claims
 from common.view import ChargerView
 from edge.core import inputs
@@ -516,6 +518,16 @@ class Player:
         if place is None:
             raise Departs("there is no such connector")
         self._hold(_json(brace + rest), _whole(place))
+
+    async def _do_flow(self, step: Step) -> None:
+        """flow CHARGER/EVSE {pattern}: live figures of the open session there, as an app shows them now"""
+        where, brace, rest = step.rest.partition("{")
+        charger, _, evse = where.strip().partition("/")
+        await asyncio.sleep(0.3)
+        open_there = view.open_session(self.box.gateway.state.view, charger, int(evse))
+        if open_there is None:
+            raise Departs("there is no open session")
+        self._hold(_json(brace + rest), msgspec.structs.asdict(live(open_there, self.clock.now_ms())))
 
     def _charger(self, which: str) -> ChargerView:
         entry = self.box.gateway.state.view.chargers.get(which.strip() or "CP1")
