@@ -200,6 +200,7 @@ class Tunnel:
                 incarnation=edges.store.incarnation,
                 time=iso(now_ms),
                 trust=edges.accounts.statements,
+                packs=True,
                 estate=await edges.store.estate(self.site.id) if hello.inherits else (),
             )
         )

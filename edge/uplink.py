@@ -296,7 +296,7 @@ class _Link:
                     want.from_seq, max_records=want.max_records, max_bytes=want.max_bytes
                 )
                 batch = witnessed(up.authority, up.cursor.batch_of(rows), iso(up.clock.now_ms()))
-                await self._socket.send(sync.encode(batch))
+                await self._socket.send(sync.pack(batch) if up.cursor.packs else sync.encode(batch))
                 continue
             if not up.live and not self._out and not up.live_lost:
                 await _wait(up.work, up.cursor.wake_at_ms(), up.clock.mono_ms())

@@ -21,6 +21,7 @@ from common.sync.messages import (
     LiveFact,
     LiveSnapshot,
     Nack,
+    Packed,
     Progress,
     Record,
     Relay,
@@ -33,6 +34,7 @@ from common.sync.messages import (
     decode_cloud,
     decode_edge,
     encode,
+    pack,
 )
 from common.sync.receiver import (
     Apply,
@@ -80,6 +82,7 @@ __all__ = [
     "LiveSnapshot",
     "Mark",
     "Nack",
+    "Packed",
     "Poison",
     "Progress",
     "Record",
@@ -103,4 +106,5 @@ __all__ = [
     "first_mark",
     "nack",
     "open_record",
+    "pack",
 ]

@@ -19,6 +19,7 @@ Evolution is additive: new fields have defaults, unknown fields are skipped.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ VERSIONS = (1,)
 BATCH_RECORDS_MAX = 200
 #: One durable frame (design §9): at 20 kbit/s it holds up a command by about 25 s at worst, and never more.
 BATCH_BYTES_MAX = 64 * 1024
+#: What a packed batch may come to: 64 KiB, or one record of 16 KiB more; nobody makes us unpack a bomb.
+PACKED_BYTES_MAX = 128 * 1024
 #: Before the hello is believed: a hello with its certificates and addresses.
 HELLO_BYTES_MAX = 16 * 1024
 #: Largest frame after that; a site's snapshot is the only thing that comes near.
@@ -99,6 +102,12 @@ class Batch(TunnelMessage, tag="batch", frozen=True, kw_only=True):
     signature: str = ""  #: the box's, of `chain_end` (`common.trust.heads`); empty from a box that signs none
 
 
+class Packed(TunnelMessage, tag="packed", frozen=True, kw_only=True):
+    """A batch in fewer bytes (zlib over its frame), for a cloud that said `packs`; `decode_edge` opens it."""
+
+    data: bytes
+
+
 class LiveSnapshot(TunnelMessage, tag="live_snapshot", frozen=True, kw_only=True):
     """The whole site as it is now; live facts after `seq` follow without a gap."""
 
@@ -155,6 +164,7 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     time: str = ""  #: cloud time, ISO 8601
     estate: tuple[bytes, ...] = ()  #: for who `inherits`: records that a site goes on with, oldest first
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
+    packs: bool = False  #: batches may come as `Packed`
     max_records: int = BATCH_RECORDS_MAX
     max_bytes: int = BATCH_BYTES_MAX
 
@@ -201,7 +211,7 @@ class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
     hint: str = ""
 
 
-EdgeMessage = TunnelHello | Batch | LiveSnapshot | LiveFact | Progress | Answer | TunnelBye
+EdgeMessage = TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | TunnelBye
 CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | TunnelBye
 
 _encoder = msgspec.msgpack.Encoder()
@@ -217,7 +227,26 @@ def encode(message: TunnelMessage) -> bytes:
 def decode_edge(frame: bytes | str) -> EdgeMessage:
     """Read a frame that an edge sent. Raises RemoteFault(protocol)."""
     message: EdgeMessage = _decode(_edge_decoder, frame)
-    return message
+    return _unpacked(message) if isinstance(message, Packed) else message
+
+
+def pack(batch: Batch) -> bytes:
+    """A batch as a packed frame: about a third of its bytes. Records are alike; their hashes are not."""
+    return encode(Packed(data=zlib.compress(encode(batch), 6)))
+
+
+def _unpacked(packed: Packed) -> Batch:
+    opener = zlib.decompressobj()
+    try:
+        frame = opener.decompress(packed.data, PACKED_BYTES_MAX)
+    except zlib.error as damaged:
+        raise RemoteFault(Code.PROTOCOL, f"a packed batch: {damaged}") from None
+    if opener.unconsumed_tail or not opener.eof:
+        raise RemoteFault(Code.PROTOCOL, "a packed batch is cut, or larger than any batch")
+    batch = _decode(_edge_decoder, frame)
+    if not isinstance(batch, Batch):
+        raise RemoteFault(Code.PROTOCOL, "only batches are packed")
+    return batch
 
 
 def decode_cloud(frame: bytes | str) -> CloudMessage:

@@ -87,6 +87,7 @@ class EdgeCursor:
         self.last_seq = last_seq
         self.acked = 0  #: the cloud's mark as last heard; for retention and for people
         self.link = 0  #: 0 while there is no welcome
+        self.packs = False  #: whether the cloud takes packed batches
         self._must_rotate = must_rotate
         self._in_flight = 0  #: last seq of the batch that awaits its answer
         self._flush_to = 0  #: send without waiting up to here
@@ -133,6 +134,7 @@ class EdgeCursor:
         if reason:
             return Rotate(reason)
         self.link = welcome.link_epoch
+        self.packs = welcome.packs
         self.acked = welcome.hwm
         self._max_records = max(1, min(welcome.max_records, BATCH_RECORDS_MAX))
         self._max_bytes = min(welcome.max_bytes, BATCH_BYTES_MAX)

@@ -1,5 +1,7 @@
 """The cursors against each other: one directed test for each rule, one for each safeguard switched off."""
 
+import zlib
+
 import pytest
 
 from common import chain, facts, sync
@@ -457,6 +459,33 @@ def test_an_unreadable_frame_is_a_protocol_fault(frame: bytes | str) -> None:
     for decode in (sync.decode_edge, sync.decode_cloud):
         with pytest.raises(RemoteFault):
             decode(frame)
+
+
+def test_a_packed_batch_is_the_batch_and_takes_fewer_bytes() -> None:
+    records = tuple(
+        sync.Record(seq, f"uid-{seq}", bytes(16), b'{"kind":"meter_sampled","at":"2026"}' * 4, bytes(32))
+        for seq in range(1, 101)
+    )
+    batch = sync.Batch(link=1, epoch="1-a", from_seq=1, records=records, chain_end=bytes(32))
+    packed = sync.pack(batch)
+    assert sync.decode_edge(packed) == batch
+    assert len(packed) * 3 < len(sync.encode(batch))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no zlib",
+        zlib.compress(sync.encode(sync.Challenge(nonce="x"))),
+        zlib.compress(sync.encode(sync.LiveFact(epoch="1-a", seq=1, record=b"{}"))),
+        zlib.compress(bytes(1024 * 1024)),
+        zlib.compress(b"x" * 100)[:-5],
+    ],
+)
+def test_what_unpacks_to_no_batch_is_a_protocol_fault(data: bytes) -> None:
+    with pytest.raises(RemoteFault):
+        sync.decode_edge(sync.encode(sync.Packed(data=data)))
 
 
 def test_versions_are_negotiated_or_refused() -> None:
