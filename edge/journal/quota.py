@@ -66,9 +66,14 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         return self.used / self.capacity
 
     @property
+    def commits_are_in_danger(self) -> bool:
+        """Whether the log might not find the room to grow, however many pages of the file are empty."""
+        return self.disk_free + min(self.log, WAL_BYTES_MAX) < RESERVE_BYTES
+
+    @property
     def disk_is_short(self) -> bool:
         """Whether it is the disk that is short, and not the quota."""
-        return self.capacity < self.quota
+        return self.commits_are_in_danger or self.capacity < self.quota
 
 
 def quota_bytes(chargers: int, mib: int = 0) -> int:
@@ -78,6 +83,8 @@ def quota_bytes(chargers: int, mib: int = 0) -> int:
 
 def level(room: Room, before: Level = Level.FINE) -> Level:
     """The step that holds now, having been at `before`."""
+    if room.commits_are_in_danger:
+        return Level.BALLAST
     for step in sorted(_BEGINS, reverse=True):
         begins = _BEGINS[step]
         if room.fraction >= (begins - SLACK if step <= before else begins):
