@@ -111,9 +111,7 @@ class Site:
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
         receipts = Receipts(self.journal.path, self.authority, clock)
-        self.queries = Queries(
-            self.history, self.health, self.chargers, self.dials, receipt=receipts.make
-        )
+        self.queries = Queries(self.history, self.health, self.chargers, self.dials, receipt=receipts.make)
         shelf = Shelf(settings.data)
         self._filing = filing = Filing(shelf, clock, ids)
         self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)
@@ -149,6 +147,11 @@ class Site:
             ids,
             origins=settings.app_origins,
         )
+        self._make_chargers_side(shelf)
+
+    def _make_chargers_side(self, shelf: Shelf) -> None:
+        """The listener, the file server beside it, and what stands between them and the gateway."""
+        settings, clock, ids = self._settings, self.clock, self.ids
         host, port = split_endpoint(settings.ocpp)
         signing = CertificateDesk(self.gateway, NoAuthority(), self.supervisor)
         self.listener = ChargerListener(
