@@ -20,6 +20,7 @@ from edge import report
 from edge.bus import Bus
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
+from edge.chargers.ocpp201.dialect import Ocpp201
 from edge.core import engine
 from edge.core.state import SiteState
 from edge.gateway import Gateway
@@ -100,7 +101,7 @@ class Box:
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
         self.listener = ChargerListener(
             self.gateway,
-            [Ocpp16(tag_ref)],
+            [Ocpp16(tag_ref), Ocpp201(tag_ref)],
             host="127.0.0.1",
             port=0,
             clock=clock,
@@ -108,6 +109,7 @@ class Box:
             adopted=self._adopted,
             in_session=self._in_session,
             password_for=passwords.get,
+            pinned=lambda charger: self.gateway.state.look(charger).tuning.traits.protocol,
             **settings,
         )
 
