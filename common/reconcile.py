@@ -11,26 +11,21 @@ query `ledger` with rows folded from its journal, the cloud has its tables, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from common import facts, progress
-from common.domain import EnergyMethod, from_iso
+from common.domain import EnergyMethod
+from common.doubles import Finding as Finding
+from common.doubles import PlaceWalk, place_order
 
-#: Registers are told in whole Wh, in tenths of a kWh by some: a step below this between two sessions is
-#: rounding and standby, not a session that went missing; an overlap below it is no second bill.
-REGISTER_TOLERANCE_WH = 100.0
-#: Starts are floored to the second, ends may be exact: back to back can look like a second's overlap.
-TIME_TOLERANCE_MS = 1000
-#: Starts before 2020, like starts without a zone, come from a clock that was never set (quirk 41): such a
-#: session has no place in time, and nothing is claimed about its neighbours.
-_CLOCK_BELIEVED_MS = from_iso("2020-01-01T00:00:00Z")
 #: Findings that are told one by one; the counts are complete all the same.
 FINDINGS_MAX = 100
+#: Findings that are remembered so that none is counted twice; far beyond them a ledger is beyond counting.
+SEEN_MAX = 10_000
 
 
 class LedgerRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -148,16 +143,6 @@ def fold_all(bodies: Iterable[facts.Body]) -> dict[str, LedgerRow]:
     return rows
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One thing that is wrong, in a sentence, with what to look at."""
-
-    kind: str  #: lost | doubled | differing
-    charger: str
-    sessions: tuple[str, ...]
-    side: str = ""  #: where it was seen
-    message: str
-
-
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The judgement. `compared` says what was looked at, so that a clean report is not more than it is."""
 
@@ -187,44 +172,74 @@ def compare(
 
     side, other: what to call them in the findings. compared: what the caller knows about their sources.
     """
+    tally = Tally()
+    place = {uid: row.started_at for rows in (theirs or {}, ours) for uid, row in rows.items()}
     found = [*_within(ours, side)]
     if theirs is not None:
-        seen = {(finding.kind, finding.sessions) for finding in found}
-        found += [f for f in _within(theirs, other) if (f.kind, f.sessions) not in seen]
-        found += _across(ours, theirs, side, other)
-    place = {uid: row.started_at for rows in (theirs or {}, ours) for uid, row in rows.items()}
-    found.sort(key=lambda finding: min(place.get(uid, "") for uid in finding.sessions))
-    counts = {kind: sum(f.kind == kind for f in found) for kind in ("lost", "doubled", "differing")}
+        found += [*_within(theirs, other), *_across(ours, theirs, side, other)]
+    for finding in found:
+        tally.add(finding, min(place.get(uid, "") for uid in finding.sessions))
+    findings = tally.findings
     return Report(
         sessions=len({*ours, *(theirs or {})}),
-        first_difference=found[0] if found else None,
-        findings=tuple(found[:FINDINGS_MAX]),
+        first_difference=findings[0] if findings else None,
+        findings=findings,
         compared={**(compared or {}), side: len(ours), other: None if theirs is None else len(theirs)},
-        **counts,
+        **tally.counts,
     )
+
+
+class Tally:
+    """Findings as they come: all of them counted, each once; the earliest kept to be told."""
+
+    def __init__(self) -> None:
+        self.counts = {"lost": 0, "doubled": 0, "differing": 0}
+        self._seen: set[tuple[str, tuple[str, ...]]] = set()
+        self._kept: list[tuple[str, int, Finding]] = []
+
+    def add(self, finding: Finding, started_at: str) -> None:
+        """started_at: of the earliest session that it is about, as told; decides what is told first."""
+        about = (finding.kind, finding.sessions)
+        if about in self._seen:
+            return
+        if len(self._seen) < SEEN_MAX:
+            self._seen.add(about)
+        self.counts[finding.kind] += 1
+        self._kept.append((started_at, sum(self.counts.values()), finding))
+        if len(self._kept) > 2 * FINDINGS_MAX:
+            self._kept = sorted(self._kept)[:FINDINGS_MAX]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The earliest of them, in order."""
+        return tuple(finding for _, _, finding in sorted(self._kept)[:FINDINGS_MAX])
 
 
 def _across(
     ours: Mapping[str, LedgerRow], theirs: Mapping[str, LedgerRow], side: str, other: str
 ) -> Iterable[Finding]:
     for uid in sorted({*ours, *theirs}):
-        here, there = ours.get(uid), theirs.get(uid)
-        if here is None or there is None:
-            known = here or there
-            assert known is not None
-            has, has_not = (side, other) if here else (other, side)
-            yield Finding(
-                kind="lost",
-                charger=known.charger,
-                sessions=(uid,),
-                side=has_not,
-                message=f"a session of {known.charger} from {known.started_at} is in {has}, not in {has_not}",
-            )
-        elif session_digest(here) != session_digest(there):
-            yield _differing(here, there, side, other)
+        finding = difference(ours.get(uid), theirs.get(uid), side, other)
+        if finding is not None:
+            yield finding
 
 
-def _differing(here: LedgerRow, there: LedgerRow, side: str, other: str) -> Finding:
+def difference(here: LedgerRow | None, there: LedgerRow | None, side: str, other: str) -> Finding | None:
+    """What two sides tell differently of one session; None = the same. None for a side that has it not."""
+    known = here or there
+    if known is None:
+        return None
+    if here is None or there is None:
+        has, has_not = (side, other) if here else (other, side)
+        return Finding(
+            kind="lost",
+            charger=known.charger,
+            sessions=(known.session,),
+            side=has_not,
+            message=f"a session of {known.charger} from {known.started_at} is in {has}, not in {has_not}",
+        )
+    if session_digest(here) == session_digest(there):
+        return None
     fields = [
         f"{name}: {getattr(here, name)!s} in {side}, {getattr(there, name)!s} in {other}"
         for name in LedgerRow.__struct_fields__
@@ -235,110 +250,8 @@ def _differing(here: LedgerRow, there: LedgerRow, side: str, other: str) -> Find
     )
 
 
-class _Span(msgspec.Struct, frozen=True):
-    """A row with its times read. `end_ms` None: open, or not to be read."""
-
-    row: LedgerRow
-    start_ms: int
-    end_ms: int | None
-
-
 def _within(rows: Mapping[str, LedgerRow], side: str) -> Iterable[Finding]:
     """What is wrong within one ledger: doubles, and steps of the register that belong to no session."""
-    places: dict[tuple[str, int, int], list[_Span]] = {}
-    for row in rows.values():
-        start_ms = _instant(row.started_at)
-        if start_ms is not None and start_ms >= _CLOCK_BELIEVED_MS:
-            span = _Span(row, start_ms, _instant(row.ended_at))
-            places.setdefault((row.charger, row.evse, row.connector), []).append(span)
-    for _, spans in sorted(places.items()):
-        spans.sort(key=lambda span: (span.start_ms, span.row.session))
-        yield from _overlapping(spans, side)
-        yield from _gaps(spans, side)
-
-
-def _overlapping(spans: Sequence[_Span], side: str) -> Iterable[Finding]:
-    """Each pair once. A session's forerunners stay in sight only as long as they can still overlap it."""
-    live: list[_Span] = []
-    highest: LedgerRow | None = None  # the session that ends highest on the register so far
-    claimed: dict[tuple[float, float], str] = {}  # register intervals: exactly the same again is the same
-    for span in spans:
-        live = [before for before in live if _ends_after(before, span.start_ms)]
-        doubles = {before.row.session: "time" for before in live}
-        if highest is not None and _register_overlap_wh(highest, span.row) > REGISTER_TOLERANCE_WH:
-            doubles.setdefault(highest.session, "register")
-        interval = _interval(span.row)
-        if interval and (first := claimed.setdefault(interval, span.row.session)) != span.row.session:
-            doubles.setdefault(first, "register")
-        for session, measure in doubles.items():
-            yield Finding(
-                kind="doubled",
-                charger=span.row.charger,
-                sessions=tuple(sorted((session, span.row.session))),
-                side=side,
-                message=f"two sessions of {_place(span.row)} overlap in {measure} in {side}",
-            )
-        live.append(span)
-        highest = _higher(highest, span.row)
-
-
-def _ends_after(before: _Span, start_ms: int) -> bool:
-    if before.row.provisional:
-        return False  # its end is our guess; the register alone can tell
-    if before.end_ms is None:
-        # Open: the next start on the connector has to have closed it. An end that cannot be read closes too.
-        return not before.row.ended_at
-    return before.end_ms > start_ms + TIME_TOLERANCE_MS
-
-
-def _higher(highest: LedgerRow | None, row: LedgerRow) -> LedgerRow | None:
-    if row.meter_stop_wh is None or row.meter_start_wh is None:
-        return highest
-    if highest is None or highest.meter_stop_wh is None or highest.meter_start_wh is None:
-        return row
-    if row.meter_stop_wh >= highest.meter_stop_wh or row.meter_stop_wh <= highest.meter_start_wh:
-        return row  # further up, or the register began anew
-    return highest
-
-
-def _interval(row: LedgerRow) -> tuple[float, float] | None:
-    """What of the register this session claims for itself, when that says anything."""
-    if not row.meter_start_wh or row.meter_stop_wh is None or row.meter_stop_wh <= row.meter_start_wh:
-        return None
-    return row.meter_start_wh, row.meter_stop_wh
-
-
-def _register_overlap_wh(before: LedgerRow, after: LedgerRow) -> float:
-    """How much of the register both claim. A later start at 0 is a register that counts within a session."""
-    if before.meter_start_wh is None or before.meter_stop_wh is None:
-        return 0.0
-    if not after.meter_start_wh or after.meter_stop_wh is None:
-        return 0.0
-    low = max(before.meter_start_wh, after.meter_start_wh)
-    return min(before.meter_stop_wh, after.meter_stop_wh) - low
-
-
-def _gaps(spans: Sequence[_Span], side: str) -> Iterable[Finding]:
-    for before, after in pairwise(spans):
-        if before.row.meter_stop_wh is None or not after.row.meter_start_wh:
-            continue
-        step_wh = after.row.meter_start_wh - before.row.meter_stop_wh
-        if step_wh > REGISTER_TOLERANCE_WH:
-            yield Finding(
-                kind="lost",
-                charger=after.row.charger,
-                sessions=(before.row.session, after.row.session),
-                side=side,
-                message=f"the register of {_place(after.row)} moved by {step_wh:.0f} Wh between two sessions",
-            )
-
-
-def _place(row: LedgerRow) -> str:
-    return f"{row.charger} connector {row.evse}" if row.evse else row.charger
-
-
-def _instant(text: str) -> int | None:
-    try:
-        return from_iso(text)
-    except ValueError:
-        return None
+    walk = PlaceWalk(side)
+    for row in sorted(rows.values(), key=place_order):
+        yield from walk.see(row)

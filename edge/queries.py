@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 
 from common import wire
+from common.domain import Role
 from common.errors import Code, Refused
 from common.facts import Fact
 from common.policy import Claims, is_staff, visible
-from common.reconcile import LedgerRow, ledger_page
+from common.reconcile import ledger_page
 from common.review import attention, orphan_row
-from common.trust.receipts import Receipt
-from edge.journal.history import PAGE_MAX, History
+from edge.journal.history import ORDERS, PAGE_MAX, History
 from edge.journal.rows import SessionRow
+from edge.receipts import Receipts
 
 Plain = dict[str, Any]
 
@@ -33,13 +34,13 @@ class Queries:
         chargers: Callable[[], Iterable[Plain]],
         dials: Callable[[], Iterable[Plain]] = tuple,
         *,
-        receipt: Callable[[str], Awaitable[Receipt]] | None = None,
+        receipts: Receipts | None = None,
     ) -> None:
         self._history = history
         self._health = health
         self._chargers = chargers
         self._dials = dials
-        self._receipt_of = receipt
+        self._receipts = receipts
         self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
             "sessions": self._sessions,
             "session": self._session,
@@ -49,6 +50,7 @@ class Queries:
             "ledger": self._ledger,
             "orphans": self._orphans,
             "counts": self._counts,
+            "verify": self._verify,
             "health": self._health_page,
             "chargers": self._charger_page,
             "dials": self._dial_page,
@@ -101,13 +103,13 @@ class Queries:
     async def _receipt(self, query: wire.Query, claims: Claims) -> wire.Page:
         """One ended session's records under the box's signature."""
         row = await self._own_session(query, claims)
-        if self._receipt_of is None:
+        if self._receipts is None:
             raise Refused(Code.BAD_REQUEST, "this box signs no receipts")
         if not row.ended:
             raise Refused(
                 Code.BAD_REQUEST, "that charge is still going on", hint="Ask again when it has ended."
             )
-        return _page(query, [msgspec.to_builtins(await self._receipt_of(row.session))], None)
+        return _page(query, [msgspec.to_builtins(await self._receipts.make(row.session))], None)
 
     async def _own_session(self, query: wire.Query, claims: Claims) -> SessionRow:
         row = await self._history.session_row(_text(query, "session") or "")
@@ -126,15 +128,27 @@ class Queries:
         return _page(query, (_fact_row(fact) for fact in page.rows), page.next)
 
     async def _ledger(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """What reconciliation compares: every session with what a bill would depend on."""
+        """What reconciliation compares: every session with what a bill would depend on.
+
+        `order`: session (by uid) or place (charger, evse, connector, start), as two sides are walked through.
+        """
         _staff(claims)
-        page = await self._history.sessions(before=_cursor(query), limit=query.limit)
-        return _page(query, ledger_page(_ledger_row(row) for row in page.rows), page.next)
+        order = _text(query, "order") or "session"
+        if order not in ORDERS:
+            raise Refused(Code.BAD_REQUEST, f"order is one of {', '.join(ORDERS)}")
+        page = await self._history.ledger(order, after=query.after, limit=query.limit)
+        return wire.Page(id=query.id, rows=ledger_page(page.rows), next=page.next or "")
 
     async def _counts(self, query: wire.Query, claims: Claims) -> wire.Page:
         """The ledger in numbers."""
         _staff(claims)
         return _page(query, [msgspec.to_builtins(await self._history.counts())], None)
+
+    async def _verify(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """The whole journal looked through: chain, sums, registers. Takes seconds for each year."""
+        if claims.role is not Role.LOCAL or self._receipts is None:
+            raise Refused(Code.NOT_PERMITTED)
+        return _page(query, [msgspec.to_builtins(await self._receipts.verify())], None)
 
     async def _health_page(self, query: wire.Query, claims: Claims) -> wire.Page:
         """How the box's parts are."""
@@ -193,20 +207,3 @@ def _fact_row(fact: Fact) -> Plain:
         "clock": fact.clock,
         "body": msgspec.to_builtins(fact.body),
     }
-
-
-def _ledger_row(row: SessionRow) -> LedgerRow:
-    return LedgerRow(
-        session=row.session,
-        charger=row.charger,
-        evse=row.evse,
-        connector=row.connector,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        meter_start_wh=row.meter_start_wh,
-        meter_stop_wh=row.meter_stop_wh,
-        energy_wh=row.energy_wh,
-        method=row.method,
-        provisional=row.provisional,
-        revision=row.revision,
-    )

@@ -1,4 +1,4 @@
-"""What the box signs of its ledger: receipts of sessions, and the chain's head at each sync (design §9).
+"""What the box vouches for: receipts of sessions, the chain's head at each sync, its journal (design §9).
 
 The records come from the journal (`edge.journal.evidence`), the shape and the signature from `common.trust`.
 The box signs what it has written down; nothing is computed here that a reader could not compute again.
@@ -19,19 +19,21 @@ from common.trust import b64, sign_head
 from common.trust.receipts import RECORDS_MAX, Receipt, ReceiptRecord, sign_receipt
 from edge.authority import Authority
 from edge.journal.evidence import Evidence, Place, collect
+from edge.journal.verifying import Verified, verify
 
 #: Sessions whose records are looked for at once: each reads the journal on a thread of its own.
 AT_ONCE = 2
 
 
 class Receipts:
-    """Makes receipts from one journal."""
+    """Makes receipts from one journal, and looks whether that is what was written."""
 
     def __init__(self, journal: Path, authority: Authority, clock: Clock) -> None:
         self._journal = journal
         self._authority = authority
         self._clock = clock
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._looking = asyncio.Lock()
 
     async def make(self, session: str) -> Receipt:
         """A signed receipt of an ended session. Raises Refused(unknown_session), Unavailable."""
@@ -44,6 +46,11 @@ class Receipts:
                 hint="The site's operator may still have it in the cloud.",
             )
         return self._signed(session, evidence)
+
+    async def verify(self) -> Verified:
+        """Look through the whole journal, one look at a time. Raises Unavailable."""
+        async with self._looking:
+            return await asyncio.to_thread(verify, self._journal)
 
     def _signed(self, session: str, evidence: Evidence) -> Receipt:
         authority, at = self._authority, iso(self._clock.now_ms())

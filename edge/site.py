@@ -111,7 +111,7 @@ class Site:
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
         receipts = Receipts(self.journal.path, self.authority, clock)
-        self.queries = Queries(self.history, self.health, self.chargers, self.dials, receipt=receipts.make)
+        self.queries = Queries(self.history, self.health, self.chargers, self.dials, receipts=receipts)
         shelf = Shelf(settings.data)
         self._filing = filing = Filing(shelf, clock, ids)
         self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from common.cli.output import count, print_json, printable, table
+from common.cli.output import DONE, FAILED, count, print_json, printable, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
 from common.commands import Name
@@ -149,9 +149,39 @@ async def _session(box: Connection, beginning: str) -> dict[str, Any]:
     return {"session": row["session"], "revision": row["revision"], "charger": row["charger"]}
 
 
+async def verify(args: argparse.Namespace) -> int:
+    """The whole journal looked through. Exit code 1 when anything does not fit."""
+    async with connect(args) as box:
+        (told,) = await box.query("verify")
+    if args.json:
+        print_json(told)
+        return DONE if told["ok"] else FAILED
+    chain = told["chain"]
+    print(f"The ledger is {'in order' if told['ok'] else 'NOT in order'}.")
+    if not told["ok"]:
+        print(f"First: {printable(told['first_difference'])}.")
+    print(
+        f"Chain: {count(chain['facts'], 'fact')} from {chain['first_seq']} to {chain['last_seq']} of"
+        f" {chain['epoch']}, {'whole' if chain['intact'] else 'BROKEN'};"
+        f" {count(chain['tombstones'], 'tombstone')} under {count(chain['declarations'], 'declaration')}."
+    )
+    print(
+        f"Sums: {count(told['sessions'], 'session')} against their facts,"
+        f" {told['sessions_energy_wh'] / 1000:.3f} kWh and {told['facts_energy_wh'] / 1000:.3f} kWh;"
+        f" {told['not_compared']} older than what is kept."
+    )
+    print(f"Registers: {told['lost']} lost, {told['doubled']} doubled, {told['differing']} differing.")
+    if told["findings"]:
+        rows = [(f["kind"], f["message"], ", ".join(f["sessions"])) for f in told["findings"]]
+        table(("Finding", "What", "Sessions"), rows)
+        print("Keep the data folder as it is until this is explained; `plugside-edge backup` copies it.")
+    return DONE if told["ok"] else FAILED
+
+
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "ledger": listed,
     "ledger_list": listed,
+    "ledger_verify": verify,
     "ledger_orphans": orphans,
     "ledger_resolve": resolve,
 }

@@ -17,6 +17,9 @@ def add_ledger(commands: Any, shared: argparse.ArgumentParser) -> None:
     listed = actions.add_parser("list", parents=[shared], help="sessions, the latest first")
     listed.add_argument("--limit", type=int, default=argparse.SUPPRESS, help="how many (default 20)")
     listed.add_argument("--flagged", action="store_true", default=argparse.SUPPRESS)
+    actions.add_parser(
+        "verify", parents=[shared], help="whether chain, sums and registers fit; exit 1 if anything does not"
+    )
     orphans = actions.add_parser("orphans", parents=[shared], help="reports that fit no session")
     orphans.add_argument("--all", action="store_true", help="also those that were decided on")
     resolve = actions.add_parser("resolve", parents=[shared], help="decide on a flagged session or an orphan")

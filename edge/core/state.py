@@ -143,9 +143,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     stamp: str = ""  #: the last second the charger's clock told, and when we heard it
     stamp_ms: int = 0
     frozen: bool = False  #: its clock told the same second twice, far apart
-    ahead_ms: int | None = (
-        None  #: how far its clock is ahead of ours, as heard (`clocks`)
-    )
+    ahead_ms: int | None = None  #: how far its clock is ahead of ours, as heard (`clocks`)
     behind: int = 0  #: messages that agree on less, on how much, and since when
     behind_ms: int = 0
     behind_since_ms: int = 0

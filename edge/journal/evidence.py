@@ -43,8 +43,7 @@ class Evidence(NamedTuple):
 _KINDS = ", ".join(f"'{kind}'" for kind in sorted(SESSION_KINDS))
 _PLACES = "SELECT seq, uid, salt, inner, record FROM fact WHERE"
 _STORY = (
-    f"{_PLACES} subject = :session AND kind IN ({_KINDS}) AND record IS NOT NULL"
-    " ORDER BY seq LIMIT :most"
+    f"{_PLACES} subject = :session AND kind IN ({_KINDS}) AND record IS NOT NULL ORDER BY seq LIMIT :most"
 )
 # SQLite looks for the bytes; whether they stand in the right place is seen below.
 _SIGNED = (

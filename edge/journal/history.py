@@ -15,17 +15,33 @@ from typing import Any
 import aiosqlite
 
 from common import facts
-from common.errors import Code, Unavailable
+from common.errors import Code, Refused, Unavailable
 from common.facts import Fact, MeterSampled, OrphanResolved
 from edge.journal.folder import reader_pragmas, reader_uri
 from edge.journal.projection import METER_KIND
-from edge.journal.rows import SESSION_COLUMNS, Counts, MeterRow, Page, SessionRow, session_row
+from edge.journal.rows import (
+    SESSION_COLUMNS,
+    Counts,
+    LedgerPage,
+    MeterRow,
+    Page,
+    SessionRow,
+    ledger_row,
+    session_row,
+)
 
 #: Most rows in one page; a page of the largest facts is 8 MiB, of usual ones a quarter of one.
 PAGE_MAX = 500
 #: Facts that one read of a meter series looks through: samples of all sessions lie in one order, so a
 #: session's are found by going through its time. About 20 ms of one core.
 SCAN_MAX = 20_000
+
+#: How the whole ledger can be walked through; texts by code point.
+ORDERS = {
+    "session": ("session",),
+    "place": ("charger", "evse", "connector", "started_at", "session"),
+}
+_BAR = "|"
 
 _EPOCH = "(SELECT value FROM meta WHERE name = 'journal.epoch')"
 _SESSIONS = f"SELECT {', '.join(SESSION_COLUMNS)} FROM session"  # noqa: S608 - our own names
@@ -40,10 +56,7 @@ _METERS = (
 )
 #: What `common.review.attention` can find something in.
 _FLAGGED = "(flags <> '' OR ended AND (provisional OR method = 'unknown'))"
-_ORPHANS = (
-    f"{_FACTS} AND kind = 'orphan_recorded' AND seq < :before"
-    " ORDER BY seq DESC LIMIT :limit"
-)
+_ORPHANS = f"{_FACTS} AND kind = 'orphan_recorded' AND seq < :before ORDER BY seq DESC LIMIT :limit"
 _DECIDED = f"{_FACTS} AND kind = 'orphan_resolved' AND seq > :after ORDER BY seq LIMIT :limit"
 _COUNTS = f"""SELECT {_EPOCH},
     (SELECT coalesce(min(seq), 1) FROM fact), (SELECT coalesce(max(seq), 0) FROM fact),
@@ -179,6 +192,24 @@ class History:
 
     # --- the whole ledger ------------------------------------------------------------------------------
 
+    async def ledger(self, order: str, *, after: str = "", limit: int = 100) -> LedgerPage:
+        """Sessions as reconciliation compares them, in one of ORDERS; `after` is the `next` of a page before.
+
+        Raises Refused(bad_request) for another `after`.
+        """
+        size, columns = _size(limit), ORDERS[order]
+        values = _ledger_cursor(order, after)
+        named = {f"k{place}": value for place, value in enumerate(values)}
+        marks = ", ".join(f":{name}" for name in named)
+        found = await self._all(
+            f"{_SESSIONS} WHERE ({', '.join(columns)}) > ({marks})"
+            f" ORDER BY {', '.join(columns)} LIMIT :limit",
+            named | {"limit": size + 1},
+        )
+        rows = tuple(ledger_row(session_row(row)) for row in found[:size])
+        more = _BAR.join(str(getattr(rows[-1], name)) for name in columns) if len(found) > size else ""
+        return LedgerPage(rows, more)
+
     async def audit(
         self,
         kinds: Sequence[str] = (),
@@ -217,6 +248,20 @@ class History:
             unsettled=unsettled,
             energy_wh=energy_wh,
         )
+
+
+def _ledger_cursor(order: str, after: str) -> tuple[str | int, ...]:
+    """The values behind which a page of the ledger begins."""
+    if order == "session":
+        return (after,)
+    if not after:
+        return ("", -1, -1, "", "")
+    try:
+        charger, evse, connector, rest = after.split(_BAR, 3)
+        started_at, _, session = rest.rpartition(_BAR)
+        return (charger, int(evse), int(connector), started_at, session)
+    except ValueError:
+        raise Refused(Code.BAD_REQUEST, "after is the `next` of the page before") from None
 
 
 def _size(limit: int) -> int:

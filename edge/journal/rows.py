@@ -14,6 +14,7 @@ import msgspec
 
 from common.domain import EnergyMethod, MeterSample
 from common.facts import Fact
+from common.reconcile import LedgerRow
 from edge.core.inputs import Known, RecalledCommand
 
 T = TypeVar("T")
@@ -110,6 +111,13 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next: int | None = None
 
 
+class LedgerPage(msgspec.Struct, frozen=True):
+    """Some sessions as reconciliation compares them; `next` continues behind them, empty at the end."""
+
+    rows: tuple[LedgerRow, ...]
+    next: str = ""
+
+
 FactPage = Page[Fact]
 
 #: Columns of the two projections, in the order of `session_values` and `command_values`.
@@ -146,6 +154,11 @@ def session_row(values: tuple[Any, ...]) -> SessionRow:
     fields["method"] = EnergyMethod(fields["method"])
     fields["flags"] = tuple(fields["flags"].split())
     return SessionRow(**fields)
+
+
+def ledger_row(row: SessionRow) -> LedgerRow:
+    """What reconciliation compares of a session."""
+    return LedgerRow(**{name: getattr(row, name) for name in LedgerRow.__struct_fields__})
 
 
 def command_values(row: CommandRow) -> tuple[Any, ...]:

@@ -1,0 +1,361 @@
+"""Looks through the whole journal: whether it is what was written, adds up, and fits its meters.
+
+    facts      each against its hash, the chain and its marks; its record against its own columns; every
+               tombstone under a declaration (`common.thinning`)
+    sums       each session's row against what its facts come to; the energies of both, added up
+    registers  energy against the registers at start and stop, and those against the samples between;
+               sessions of one connector against each other (`common.doubles`)
+
+On a connection and a thread of its own, in pages and without a long transaction, so that charging goes on.
+What is remembered is the page, the open sessions and one connector's register intervals: memory grows with
+the journal by some tens of bytes for each session of one connector and each declaration, no more. What is
+not there to be compared any more (erased, cut off at the front) is counted as such, and nothing is claimed
+about it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from common import facts
+from common.domain import EnergyMethod
+from common.doubles import REGISTER_TOLERANCE_WH, PlaceWalk
+from common.errors import Code, Unavailable
+from common.facts import Fact
+from common.reconcile import Finding, LedgerRow, Tally, difference, fold
+from common.thinning import Thinned
+from edge.journal import marks
+from edge.journal.folder import open_reader
+from edge.journal.marks import ChainBroken
+from edge.journal.projection import SESSION_KINDS
+from edge.journal.rotation import read_epoch
+from edge.journal.rows import SESSION_COLUMNS, SessionRow, StoredRecord, ledger_row, session_row
+
+#: Sessions read at once, and facts between two breaths of the loop's thread.
+PAGE: Final = 200
+BREATH: Final = 256
+BREATH_S: Final = 0.001
+#: The journal changed under our eyes (a new epoch, thinning, a cut): begin anew, so often at most.
+TRIES: Final = 3
+#: Registers are compared as told; a stored energy may have been rounded to a tenth of a Wh.
+ENERGY_TOLERANCE_WH: Final = 0.5
+#: Places on the charger whose register is the session's.
+_IN_SESSION: Final = frozenset({"outlet", "cable"})
+
+TABLE, FACTS = "the sessions", "the facts"
+_KINDS = ", ".join(f"'{kind}'" for kind in sorted(SESSION_KINDS))
+_SESSION = f"SELECT {', '.join(SESSION_COLUMNS)} FROM session"  # noqa: S608 - our own names
+
+
+class Chain(msgspec.Struct, kw_only=True):
+    """What the walk over all facts found."""
+
+    epoch: str
+    first_seq: int
+    last_seq: int
+    facts: int = 0
+    tombstones: int = 0
+    declarations: int = 0
+    unreadable: int = 0  #: records of kinds or versions that this build does not know
+    intact: bool = True
+    first_break: int = 0  #: seq at which it stops to fit; 0 = nowhere
+    why: str = ""
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict, with what it rests on. `ok`: the chain whole, every sum equal, nothing found."""
+
+    ok: bool
+    first_difference: str
+    chain: Chain
+    sessions: int  #: compared with their facts
+    not_compared: int  #: whose facts are not all there any more
+    lost: int
+    doubled: int
+    differing: int
+    sessions_energy_wh: float  #: what the sessions claim, of those compared
+    facts_energy_wh: float  #: what their facts come to
+    findings: tuple[Finding, ...]
+
+
+class _Moved(Exception):  # noqa: N818 - not an error: look again
+    """The journal was renumbered, thinned or cut while it was looked through."""
+
+
+def verify(path: Path, *, breathe: Callable[[float], None] = time.sleep) -> Verified:
+    """Look through the journal at `path`. Blocks; the file is only read. Raises Unavailable."""
+    try:
+        for _ in range(TRIES):
+            with closing(open_reader(path)) as db:
+                try:
+                    return _Look(db, breathe).whole()
+                except _Moved:
+                    continue
+    except sqlite3.Error as failed:
+        raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(failed)) from failed
+    raise Unavailable(Code.BUSY, "the journal is being renumbered or thinned", hint="Try again in a minute.")
+
+
+class _Look:
+    """One look through one journal."""
+
+    def __init__(self, db: sqlite3.Connection, breathe: Callable[[float], None]) -> None:
+        self._db = db
+        self._breathe = breathe
+        first, last = marks.bounds(db)
+        self._chain = Chain(epoch=read_epoch(db), first_seq=first, last_seq=last)
+        self._tally = Tally()
+        self._seen: dict[str, _Seen] = {}  # open sessions' registers, by session
+        self._sessions = self._not_compared = 0
+        self._rows_from = self._first_row()
+        self._table_wh = self._facts_wh = 0.0
+
+    def _first_row(self) -> int:
+        """From which fact on each session must have its row."""
+        if self._chain.first_seq == 1 and self._chain.epoch.startswith("1-"):
+            return 1
+        (first,) = self._db.execute("SELECT min(started_seq) FROM session").fetchone()
+        return first or self._chain.last_seq + 1
+
+    def whole(self) -> Verified:
+        """Everything, one after the other. Raises _Moved, sqlite3.Error."""
+        self._facts()
+        self._unmoved()
+        self._sums()
+        walk = PlaceWalk(TABLE)
+        for row in _by_place(self._db):
+            for finding in walk.see(row):
+                self._tally.add(finding, row.started_at)
+        self._unmoved()
+        chain, findings, counts = self._chain, self._tally.findings, self._tally.counts
+        first = f"fact {chain.first_break} {chain.why}" if not chain.intact else ""
+        if not first and findings:
+            first = findings[0].message
+        return Verified(
+            ok=chain.intact and not findings,
+            first_difference=first,
+            chain=chain,
+            sessions=self._sessions,
+            not_compared=self._not_compared,
+            sessions_energy_wh=round(self._table_wh, 3),
+            facts_energy_wh=round(self._facts_wh, 3),
+            findings=findings,
+            **counts,
+        )
+
+    def _unmoved(self) -> None:
+        first, _ = marks.bounds(self._db)
+        if (read_epoch(self._db), first) != (self._chain.epoch, self._chain.first_seq):
+            raise _Moved
+
+    # --- facts -------------------------------------------------------------------------------------------
+
+    def _facts(self) -> None:
+        chain = self._chain
+        declared = _Declared(self._db, chain.epoch)
+        chain.declarations = declared.count
+        try:
+            for stored in marks.verified(self._db, chain.epoch, chain.first_seq - 1, up_to=chain.last_seq):
+                chain.facts += 1
+                declared.see(stored.seq, stored.uid, gone=stored.record is None)
+                if stored.record is None:
+                    chain.tombstones += 1
+                else:
+                    self._fact(stored, stored.record)
+                if stored.seq % BREATH == 0:
+                    self._breathe(BREATH_S)
+        except ChainBroken as broken:
+            self._unmoved()
+            self._broken(broken.seq, str(broken).removeprefix(f"fact {broken.seq} "))
+        if declared.undeclared:
+            if _Declared(self._db, chain.epoch).count != declared.count:
+                raise _Moved  # it was thinned while we looked
+            self._broken(declared.undeclared, "has lost its content, and no declaration says why")
+
+    def _broken(self, seq: int, why: str) -> None:
+        if self._chain.intact:
+            self._chain.intact, self._chain.first_break, self._chain.why = False, seq, why
+
+    def _fact(self, stored: StoredRecord, record: bytes) -> None:
+        try:
+            fact = facts.read(self._chain.epoch, stored.seq, record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._broken(stored.seq, "cannot be read")
+            return
+        if fact.uid != stored.uid:
+            self._broken(stored.seq, "carries another uid than its row")
+        body = fact.body
+        if isinstance(body, facts.UnknownBody):
+            self._chain.unreadable += 1
+        elif isinstance(body, facts.SessionStarted):
+            self._seen[body.session] = _Seen(body.meter_start_wh)
+            self._known(fact.seq, body)
+        elif isinstance(body, facts.MeterSampled):
+            if body.session in self._seen and not body.late:
+                self._seen[body.session].take(body)
+        elif isinstance(body, facts.SessionEnded):
+            self._ended(body)
+
+    def _known(self, seq: int, body: facts.SessionStarted) -> None:
+        if seq < self._rows_from:
+            return  # of a journal that was cut, rows of old sessions have left before their facts
+        found = self._db.execute("SELECT 1 FROM session WHERE session = ?", (body.session,)).fetchone()
+        if found is None:
+            self._add(difference(fold(None, body), None, FACTS, TABLE), body.started_at)
+
+    def _ended(self, body: facts.SessionEnded) -> None:
+        seen = self._seen.pop(body.session, None)
+        if seen is None or seen.low_wh is None or body.flags or body.provisional:
+            return  # what is flagged is known to be odd
+        if body.method is not EnergyMethod.REGISTER or body.meter_stop_wh is None:
+            return
+        if seen.high_wh - body.meter_stop_wh > REGISTER_TOLERANCE_WH:
+            self._odd(body, f"a sample told {seen.high_wh:.0f} Wh, the end {body.meter_stop_wh:.0f} Wh")
+        elif (seen.start_wh or 0.0) - seen.low_wh > REGISTER_TOLERANCE_WH:
+            self._odd(body, f"a sample told {seen.low_wh:.0f} Wh, the start {seen.start_wh:.0f} Wh")
+
+    def _odd(self, body: facts.SessionEnded, message: str) -> None:
+        finding = Finding(
+            kind="differing", charger=body.charger, sessions=(body.session,), side=FACTS, message=message
+        )
+        self._tally.add(finding, body.ended_at)
+
+    def _add(self, finding: Finding | None, started_at: str) -> None:
+        if finding is not None:
+            self._tally.add(finding, started_at)
+
+    # --- sums --------------------------------------------------------------------------------------------
+
+    def _sums(self) -> None:
+        for row in _by_start(self._db):
+            if row.started_seq > self._chain.last_seq or row.last_seq > self._chain.last_seq:
+                continue  # it goes on while we look
+            told = self._story(row)
+            begun = told is not None and any(isinstance(fact.body, facts.SessionStarted) for fact in told)
+            if told is None or (not begun and row.started_seq <= self._chain.first_seq):
+                self._not_compared += 1  # its beginning was cut off, or is erased
+                continue
+            self._sessions += 1
+            here, there = ledger_row(row), None
+            for fact in told:
+                there = fold(there, fact.body)
+            self._add(difference(here, there, TABLE, FACTS), row.started_at)
+            if row.ended:
+                self._table_wh += row.energy_wh or 0.0
+                self._facts_wh += there.energy_wh or 0.0 if there is not None else 0.0
+            self._registers(row)
+
+    def _story(self, row: SessionRow) -> list[Fact] | None:
+        """The facts that a session's row follows from; None: they are not all there any more."""
+        found = self._db.execute(
+            f"SELECT seq, record FROM fact WHERE subject = ? AND kind IN ({_KINDS}) ORDER BY seq",  # noqa: S608
+            (row.session,),
+        ).fetchall()
+        if any(record is None for _, record in found):
+            return None
+        told = [facts.read(self._chain.epoch, seq, record) for seq, record in found]
+        return None if any(isinstance(fact.body, facts.UnknownBody) for fact in told) else told
+
+    def _registers(self, row: SessionRow) -> None:
+        """What a session claims by its registers is what they differ by."""
+        if row.method is not EnergyMethod.REGISTER or row.energy_wh is None:
+            return
+        if row.meter_start_wh is None or row.meter_stop_wh is None or "superseded" in row.flags:
+            return
+        gained_wh = row.meter_stop_wh - row.meter_start_wh
+        if abs(gained_wh - row.energy_wh) > ENERGY_TOLERANCE_WH:
+            message = f"it claims {row.energy_wh:g} Wh, its registers differ by {gained_wh:g} Wh"
+            finding = Finding(
+                kind="differing", charger=row.charger, sessions=(row.session,), side=TABLE, message=message
+            )
+            self._tally.add(finding, row.started_at)
+
+
+class _Seen(msgspec.Struct):
+    """How low and how high the samples of an open session were."""
+
+    start_wh: float | None
+    low_wh: float | None = None
+    high_wh: float = 0.0
+
+    def take(self, body: facts.MeterSampled) -> None:
+        for sample in body.samples:
+            value = sample.energy_wh
+            if value is None or sample.location not in _IN_SESSION:
+                continue
+            self.low_wh = value if self.low_wh is None else min(self.low_wh, value)
+            self.high_wh = max(self.high_wh, value)
+
+
+class _Declared:
+    """Which stretches of the journal were declared as thinned; told of each fact in the order of seq."""
+
+    def __init__(self, db: sqlite3.Connection, epoch: str) -> None:
+        self._begins: dict[str, int] = {}  # first uid → how many stretches begin there
+        self._ends: dict[str, list[str]] = {}  # last uid → first uids
+        self._open: dict[str, int] = {}  # first uid → stretches from there that have not ended
+        self._begun: set[str] = set()
+        self.count = 0
+        self.undeclared = 0  #: the first tombstone that no stretch covers; 0 = none
+        rows = db.execute(
+            "SELECT seq, record FROM fact WHERE kind = ? AND record IS NOT NULL", (Thinned.KIND,)
+        )
+        for seq, record in rows:
+            body = facts.read(epoch, seq, record).body
+            if isinstance(body, Thinned) and body.first_uid:
+                self.count += 1
+                self._ends.setdefault(body.last_uid, []).append(body.first_uid)
+                self._begins[body.first_uid] = self._begins.get(body.first_uid, 0) + 1
+
+    def see(self, seq: int, uid: str, *, gone: bool) -> None:
+        """The next fact; `gone`: its content is."""
+        if uid in self._begins:
+            self._open[uid] = self._begins[uid]
+            self._begun.add(uid)
+        if gone and not self._open and not self.undeclared:
+            self.undeclared = seq
+        for first in self._ends.get(uid, ()):
+            if first not in self._begun:
+                self.undeclared = 0  # it began in a part that was cut off since
+            elif self._open[first] > 1:
+                self._open[first] -= 1
+            else:
+                del self._open[first]
+
+
+def _by_start(db: sqlite3.Connection) -> Iterator[SessionRow]:
+    after: tuple[int, str] = (-1, "")
+    while True:
+        # Of a journal that was cut and renumbered, several may have the same first fact.
+        rows = db.execute(
+            f"{_SESSION} WHERE (started_seq, session) > (?, ?) ORDER BY started_seq, session LIMIT ?",
+            (*after, PAGE),
+        ).fetchall()
+        found = [session_row(values) for values in rows]
+        yield from found
+        if len(found) < PAGE:
+            return
+        after = (found[-1].started_seq, found[-1].session)
+
+
+def _by_place(db: sqlite3.Connection) -> Iterator[LedgerRow]:
+    place: tuple[Any, ...] = ("", -1, -1, "", "")
+    while True:
+        rows = db.execute(
+            f"{_SESSION} WHERE (charger, evse, connector, started_at, session) > (?, ?, ?, ?, ?)"
+            " ORDER BY charger, evse, connector, started_at, session LIMIT ?",
+            (*place, PAGE),
+        ).fetchall()
+        found = [ledger_row(session_row(values)) for values in rows]
+        yield from found
+        if len(found) < PAGE:
+            return
+        last = found[-1]
+        place = (last.charger, last.evse, last.connector, last.started_at, last.session)
