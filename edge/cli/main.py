@@ -41,23 +41,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"plugside-edge {version('plugside')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", parents=[shared], help="run the box (the daemon)")
-    run.add_argument("--ocpp", metavar="HOST:PORT", help="where chargers dial in")
-    run.add_argument("--files", metavar="HOST:PORT", help="where chargers fetch firmware and send logs")
-    run.add_argument("--lan", metavar="HOST:PORT", help="where phones on the LAN connect (TLS)")
-    run.add_argument("--cloud", metavar="URL", help="the cloud; none if not given")
-    run.add_argument(
-        "--adopt", choices=["none", "any"], help="`any` takes every charger: demos and tests only"
-    )
-    run.add_argument(
-        "--interfaces", metavar="ADDR[,ADDR]", help="addresses that mDNS speaks on; none = no mDNS"
-    )
-    run.add_argument(
-        "--app-origins", metavar="URL[,URL]", help="web origins that may connect to the LAN port"
-    )
-    run.add_argument("--site-name", metavar="NAME", help="what people call this site")
-    run.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-
+    _add_run(commands, shared)
     commands.add_parser(
         "pair", parents=[shared], help="show a one-time code by which a cloud takes the box in"
     )
@@ -109,6 +93,25 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="one scripted session, then end")
     demo.add_argument("--charger", metavar="URL", help="only a simulated charger that dials this URL")
     return top
+
+
+def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
+    run = commands.add_parser("run", parents=[shared], help="run the box (the daemon)")
+    run.add_argument("--ocpp", metavar="HOST:PORT", help="where chargers dial in")
+    run.add_argument("--files", metavar="HOST:PORT", help="where chargers fetch firmware and send logs")
+    run.add_argument("--lan", metavar="HOST:PORT", help="where phones on the LAN connect (TLS)")
+    run.add_argument("--cloud", metavar="URL", help="the cloud; none if not given")
+    run.add_argument(
+        "--adopt", choices=["none", "any"], help="`any` takes every charger: demos and tests only"
+    )
+    run.add_argument(
+        "--interfaces", metavar="ADDR[,ADDR]", help="addresses that mDNS speaks on; none = no mDNS"
+    )
+    run.add_argument(
+        "--app-origins", metavar="URL[,URL]", help="web origins that may connect to the LAN port"
+    )
+    run.add_argument("--site-name", metavar="NAME", help="what people call this site")
+    run.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
 
 
 def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
