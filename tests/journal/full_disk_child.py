@@ -44,7 +44,7 @@ async def story(folder: Path) -> dict[str, Any]:
         told["short"] = [box.stored()[1] > 0, bool(box.declared())]
         fill(folder, 0)
         await box.keeper.look()
-        told["full"] = [box.keeper.level.name, (data / "ballast").exists(), box.gateway.sparse]
+        told["full"] = [(data / "ballast").exists(), box.gateway.sparse]
         answered = [bool((await box.ended(9000.0)).sent)]
         await box.begun_again()
         told["sessions_still_commit"] = [*answered, box.gateway.accepting]
