@@ -109,10 +109,3 @@ def traits_for(vendor: str, model: str, firmware: str = "") -> dict[str, Any]:
 
 def _fits(pattern: str, text: str) -> bool:
     return not pattern or fnmatchcase(text.strip().casefold(), pattern)
-
-
-def protocol_pin(vendor: str, model: str, firmware: str = "") -> str:
-    """The one protocol version that such a charger should speak ("" = whichever it offers), for whoever
-    chooses among those offered (quirk 103)."""
-    pinned: str = traits_for(vendor, model, firmware).get("protocol", "")
-    return pinned
