@@ -27,10 +27,12 @@ from tests.bench.figures import Row, Skip, table
 BENCHES = {
     "tap": "a command's way from the app to the charger and back",
     "slow": "a tap while the charger's own reply waits for a slow disk",
+    "many": "a tap while 500 chargers charge",
     "messages": "OCPP messages a second on one core",
     "memory": "memory for each idle charger",
     "journal": "durable writes a second",
     "startup": "imports, memory with 20 chargers",
+    "backlog": "a month of a site that was offline drains into the cloud",
     "discovery": "how soon a phone finds the box by mDNS",
 }
 

@@ -7,6 +7,7 @@ second, registers rise, statuses change, a start's transaction is named by the s
     mix     of 40 messages: a start, 28 samples of 10 values, 6 statuses, 4 heartbeats, a stop
             (70 % MeterValues, 15 % StatusNotification, 10 % Heartbeat, 5 % Start- and StopTransaction)
     flush   what a charger keeps while it is offline: a start, 20 samples, a stop
+    charge  one long charge: a start and samples
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ def _spread(**counts: int) -> str:
     return "".join(kind for _, kind in sorted(places))
 
 
-_CYCLES = {"mix": f"S{_spread(M=28, T=6, H=4)}E", "flush": f"S{_spread(M=20)}E"}
+_CYCLES = {
+    "mix": f"S{_spread(M=28, T=6, H=4)}E",
+    "flush": f"S{_spread(M=20)}E",
+    "charge": f"S{_spread(M=1000)}E",
+}
 
 _BOOT = '{"chargePointVendor":"Bench","chargePointModel":"Load","firmwareVersion":"1"}'
 _VALUES = ",".join(
@@ -98,6 +103,10 @@ class LoadCharger:
     def load(self) -> None:
         """Send the next as soon as the last is answered, from now until `pause`."""
         self._looping = True
+        self._go()
+
+    def next(self) -> None:
+        """Send one message, answered or not: whoever calls keeps the pace."""
         self._go()
 
     def pause(self) -> None:
