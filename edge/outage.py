@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.journal import ballast, quota
@@ -33,12 +34,12 @@ def for_want_of_room(why: BaseException) -> bool:
     return False
 
 
-async def over(folder: Path) -> None:
-    """Return once the disk takes what a commit and a checkpoint need. The ballast goes first."""
+async def over(folder: Path, *, enough: Callable[[Path], bool]) -> None:
+    """Return once the disk takes what a commit and a checkpoint need (`has_room`). The ballast goes first."""
     if ballast.release(folder):
         log.error("the disk is full: the ballast was let go; free space on it now")
     while True:
-        if has_room(folder):
+        if enough(folder):
             return
         await asyncio.sleep(TRY_EVERY_S)
 

@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path as FilePath
 from typing import Any
 
 from common import applink
@@ -72,9 +73,13 @@ class Site:
     """One site's box. `open`, then `run`, then `close`; or `serve` for all three."""
 
     def __init__(
-        self, settings: EdgeSettings, *, open_journal: Callable[..., Journal] = Journal.open
+        self,
+        settings: EdgeSettings,
+        *,
+        open_journal: Callable[..., Journal] = Journal.open,
+        has_room: Callable[[FilePath], bool] = outage.has_room,
     ) -> None:
-        """Take the data folder. open_journal: a test gives one over a slow or failing disk.
+        """Take the data folder. open_journal, has_room: a test gives a slow, failing or full disk.
 
         Raises LocalFault: folder_in_use, folder_unusable.
         """
@@ -88,7 +93,7 @@ class Site:
         except OSError as unusable:
             why = f"{settings.data}: {unusable.strerror or unusable}"
             raise LocalFault(Code.FOLDER_UNUSABLE, why) from None
-        self._open_journal = open_journal
+        self._open_journal, self._has_room = open_journal, has_room
         self.journal = opening.opened(settings.data, self.ids, open_journal)
         try:
             self._make()
@@ -293,7 +298,7 @@ class Site:
         self.listener.disconnect(reason="nothing can be written down now; dial again")
         self.apps.cut_all(Code.JOURNAL_UNAVAILABLE)
         if outage.for_want_of_room(why):
-            await outage.over(self._settings.data)
+            await outage.over(self._settings.data, enough=self._has_room)
         await asyncio.sleep(GOODBYE_S)
         raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(why))
 

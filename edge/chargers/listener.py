@@ -107,7 +107,7 @@ class ChargerListener:
         self._versions = Versions(dialects, pinned)
         self._host, self._port = host, port
         self._in_session = in_session
-        self._stops: Stops = stops or NoStops()
+        self._stops: Stops = NoStops() if stops is None else stops
         self._tls, self._spawn = tls, spawn
         assert tls is None or spawn is not None, "a TLS handshake is a task of somebody's"
         self._limits = limits or Limits()
@@ -300,8 +300,10 @@ class ChargerListener:
             return False
         return True
 
-    def _choose(self, ws: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    def _choose(self, ws: ServerConnection | TlsOpening, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         """Return the first of our versions that is offered, exactly as the charger wrote it."""
+        if isinstance(ws, TlsOpening):  # `websockets` asks with what it was given at the beginning
+            ws = ws.inner
         assert isinstance(ws, ChargerConnection)
         ws.offered = tuple(offered)
         chosen = self._versions.choose(ws.charger, offered)

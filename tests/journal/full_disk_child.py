@@ -58,7 +58,7 @@ async def story(folder: Path) -> dict[str, Any]:
         told["accepting"] = box.gateway.accepting
     (folder / "filler").unlink()
     told["room_again"] = outage.has_room(data)
-    await outage.over(data)
+    await outage.over(data, enough=outage.has_room)
     async with kept(data, "b", quota_mib=512) as box:
         told["after"] = [box.journal.committed_seq >= told["committed"], inspection.damage(box.journal.path)]
         stored = {fact for (fact,) in box.journal._all("SELECT uid FROM fact", ())}

@@ -1,0 +1,92 @@
+"""The site's clock: never back behind what it told, never standing still, and each step noticed once."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.clock import SystemClock
+
+S = 1_000_000_000
+DAY = 24 * 3600 * S
+NOW = 1_795_000_000 * S
+
+
+class Machine:
+    """The two clocks of a machine."""
+
+    def __init__(self, wall: int = NOW) -> None:
+        self.wall, self.mono = wall, 5 * S
+
+    def clock(self, floor_ms: int = 0) -> SystemClock:
+        return SystemClock(floor_ms, wall_ns=lambda: self.wall, mono_ns=lambda: self.mono)
+
+    def run(self, ns: int) -> None:
+        self.wall += ns
+        self.mono += ns
+
+
+def test_it_is_the_systems_clock_as_long_as_that_is_right():
+    machine = Machine()
+    clock = machine.clock()
+    machine.run(7 * S)
+    assert (clock.now_ms(), clock.mono_ms(), clock.quality) == (NOW // 10**6 + 7000, 12_000, "synced")
+
+
+def test_set_back_by_an_hour_it_runs_on_at_half_pace_until_both_meet():
+    machine = Machine()
+    clock = machine.clock()
+    told = clock.now_ms()
+    machine.wall -= 3600 * S
+    assert (clock.now_ms(), clock.quality) == (told, "floor")
+    machine.run(600 * S)
+    assert clock.now_ms() == told + 300_000, "a timer still ends"
+    machine.run(6600 * S)
+    assert (clock.now_ms(), clock.quality) == (machine.wall // 10**6, "synced")
+
+
+def test_without_a_battery_it_goes_on_from_what_was_written_at_full_pace():
+    machine = Machine(wall=86_400 * S)  # 1970
+    clock = machine.clock()
+    clock.raise_floor(NOW // 10**6)
+    machine.run(100 * S)
+    assert (clock.now_ms(), clock.quality) == (NOW // 10**6 + 100_000, "floor")
+    machine.wall = NOW + 5000 * S  # NTP
+    assert (clock.now_ms(), clock.quality) == (NOW // 10**6 + 5_000_000, "synced")
+
+
+def test_a_step_is_told_once_with_both_readings():
+    machine = Machine()
+    clock = machine.clock()
+    machine.run(5 * S)
+    assert clock.stepped() is None
+    machine.run(5 * S)
+    machine.wall += 3600 * S
+    step = clock.stepped()
+    assert step is not None
+    assert step.after_ms - step.before_ms == 3_600_000
+    assert step.mono_ms == machine.mono // 10**6
+    assert clock.stepped() is None
+    machine.wall -= 7200 * S
+    back = clock.stepped()
+    assert back is not None
+    assert back.after_ms - back.before_ms == -7_200_000
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2 * DAY), st.one_of(st.just(0), st.integers(-60 * DAY, 60 * DAY))),
+        max_size=30,
+    )
+)
+def test_whatever_is_done_to_it_time_never_goes_back_and_always_goes_on(steps):
+    machine = Machine()
+    clock = machine.clock()
+    before = clock.now_ms()
+    for run, step in steps:
+        machine.run(run)
+        machine.wall += step
+        now = clock.now_ms()
+        assert now >= before
+        assert now >= before + run // 2 // 10**6 - 1 or now >= machine.wall // 10**6
+        assert now >= machine.wall // 10**6
+        before = now
