@@ -103,7 +103,8 @@ def traits_for(vendor: str, model: str, firmware: str = "") -> dict[str, Any]:
         if _fits(entry.vendor, vendor) and _fits(entry.model, model) and _fits(entry.firmware, firmware)
     ]
     layers = [msgspec.to_builtins(entry.traits) for entry in fitting]
-    plain: dict[str, Any] = msgspec.to_builtins(merged(*layers))
+    # As JSON has it, so that what a journal gives back compares equal.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(merged(*layers)))
     return plain
 
 

@@ -324,3 +324,23 @@ def test_every_request_ends_exactly_once_and_no_deadline_lies_in_the_past(
     desk.ended += desk.box.close()
     ends = [ended.request.id for ended in desk.ended] + [one.id for one in answered]
     assert sorted(ends) == sorted(one.id for one in offered)
+
+
+def limit(limit_a: float, evse: int = 1, scope: str = "default") -> core.Request:
+    action = core.SetLimit(evse, scope, "", limit_a, 0, False, False, 3, WALL_MS)
+    return request(action, core.PRIORITY_LIMIT)
+
+
+def test_a_later_limit_takes_the_place_of_one_that_waits_in_its_slot() -> None:
+    desk = Desk()
+    desk.offer(start())
+    first, other, clear, last = (
+        limit(16),
+        limit(16, evse=2),
+        request(core.ClearLimit(1, "default"), core.PRIORITY_LIMIT),
+        limit(10),
+    )
+    desk.offer(first, other, clear, last)
+    assert [ended.request for ended in desk.ended] == [first, clear]
+    assert {ended.answer for ended in desk.ended} == {"not_sent"}
+    assert len(desk.box) == 2

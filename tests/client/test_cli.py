@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from common import commands, facts, trust, wire
+from common import commands, facts, trust, tuning, wire
 from common.cli import driver, output, show
 from common.cli.main import _completed, parser
 from common.client.profile import Pending, Profile
@@ -292,6 +292,33 @@ async def test_stop_where_nothing_of_ours_runs(capsys: Capture) -> None:
         assert await plugside(here.device(), "stop", "CP1") == 2
         assert "no charge of yours is running at Bay 12" in capsys.readouterr().err
         assert here.site.effects == []
+
+
+async def test_limit_of_ones_own_charge(capsys: Capture) -> None:
+    def proven(site: FakeSite, command: commands.Command) -> None:
+        site.tell(
+            command.id,
+            wire.Accepted(id=command.id),
+            wire.Confirmed(id=command.id, answer="accepted"),
+            wire.Settled(
+                id=command.id, outcome="succeeded", session="x-2", result={"limit_a": 10.0, "proof": "proven"}
+            ),
+        )
+
+    async with world() as here:
+        furnish(here.site)
+        here.site.script = proven
+        assert await plugside(here.device(), "limit", "CP2", "--amps", "10") == 0
+        assert here.site.effects[0].args == {"session": "x-2", "limit_a": 10.0}
+        assert capsys.readouterr().out.splitlines()[-1] == "Bay 2: at most 10 A, proven"
+        assert await plugside(here.device(), "limit", "CP1", "--amps", "10") == 2
+        here.site.happen(
+            tuning.LimitApplied(
+                charger="CP2", evse=1, scope="session", limit_a=10.0, proof="unproven", measured_a=30.6
+            )
+        )
+        assert await plugside(here.device(), "status") == 0
+        assert "at most 10 A (unproven: 30.6 A)" in capsys.readouterr().out
 
 
 async def test_sessions(capsys: Capture) -> None:
