@@ -52,8 +52,8 @@ async def _measure(
         raise RuntimeError(f"the chargers were refused: {rest}")
     steady.stop()
     report(
-        f"many: {count} chargers had {told['answered']:,} MeterValues answered meanwhile, each on disk before;"
-        f" the slowest answer took {told['slowest_ms']:.0f} ms"
+        f"many: {count} chargers had {told['answered']:,} samples answered meanwhile, each on disk before;"
+        + f" the slowest answer took {told['slowest_ms']:.0f} ms"
     )
     return took
 
