@@ -53,7 +53,7 @@ async def _measure(
     steady.stop()
     report(
         f"many: {count} chargers had {told['answered']:,} samples answered meanwhile, each on disk before;"
-        + f" the slowest answer took {told['slowest_ms']:.0f} ms"
+        f" the slowest answer took {told['slowest_ms']:.0f} ms"
     )
     return took
 
