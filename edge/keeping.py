@@ -207,9 +207,7 @@ class Keeper:
             up_to = self.mark if acked_only else self._journal.committed_seq
             if await self.thin(stage, progress, up_to, acked=acked_only):
                 return True
-        if self.level < Level.THIN_UNACKED:
-            return False
-        return await self._cut(SAMPLES_MS) > 0
+        return False
 
     async def thin(self, stage: Stage, progress: _Progress, up_to: int, *, acked: bool) -> bool:
         """Thin the stage's next window. False: the stage has come to the end and finds nothing any more."""

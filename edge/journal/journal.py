@@ -279,15 +279,15 @@ class Journal(Recall):
     async def prepare_rotation(self) -> rotation.Ahead:
         """Compute the chain of the next epoch in steps, while the journal is written to as ever.
 
-        Raises Unavailable, or LocalFault (Damaged) where a fact is missing.
+        Raises Unavailable (also for want of disk), or LocalFault (Damaged) where a fact is missing.
         """
         known = rotation.Ahead(rotation.next_epoch(self.epoch, self._ids))
         try:
-            left = rotation.STEP + 1
-            while left > rotation.STEP:
-                left = await self._ask(lambda db: rotation.ahead(db, known))
+            while (await self._ask(lambda db: rotation.ahead(db, known))) > rotation.STEP:
+                pass
         except marks.ChainBroken as broken:
             raise folders.unusable(self.path, broken) from broken
+        rotation.see_room(known, self.path)
         return known
 
     def rotate_epoch(self, known: rotation.Ahead | None = None) -> asyncio.Future[Head]:
