@@ -224,6 +224,8 @@ class SimCharger:
                 return "accepted", lambda: self.end("Remote")
             case inputs.TriggerStatus():
                 return "accepted", lambda: self._become(self.state)
+            case inputs.ReadSettings() | inputs.WriteSetting() | inputs.SetLimit() | inputs.ClearLimit():
+                return self._chance.choice(("accepted", "accepted", "rejected", "not_supported")), None
         return "not_supported", None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from common import chain, facts, reconcile, sync
-from common.commands import CLASSES, Args, Name, Start, Stop
+from common.commands import CLASSES, Args, Limit, Name, Start, Stop
 from common.domain import Path, Role, Target
 from common.policy import Claims
 from common.view import View
@@ -207,7 +207,11 @@ class Box:
     def call_ended(self, request: inputs.Request, answer: str) -> None:
         if self.alive:
             ended = inputs.CallEnded(
-                charger=request.charger, request=request.id, command=request.command, answer=answer
+                charger=request.charger,
+                request=request.id,
+                command=request.command,
+                answer=answer,
+                context=request.context,
             )
             self.gateway.submit(ended)
 
@@ -281,8 +285,10 @@ class World:
             charger.begin(self.chance.choice(("good", "bad")))
         elif what < 0.75:
             self._order_start(charger)
-        elif what < 0.95:
+        elif what < 0.9:
             self._order_stop(charger)
+        elif what < 0.95:
+            self._order(Name.LIMIT, charger, Limit(self.chance.choice((8.0, 16.0, 32.0))))
         elif self.strikes("charger reboot", 0.5):
             charger.reboot()
         self.loop.call_later(5 + 120 * self.chance.random(), self._live, charger)
@@ -394,7 +400,8 @@ class World:
         self.loop.run_until(self.loop.now_ms + 60_000)
         for charger in self.chargers:
             charger.unplug()
-        self.loop.run_until(self.loop.now_ms + 10 * 60_000)
+        # The longest: a storm of boots is waited out for 21 minutes before a charger is configured.
+        self.loop.run_until(self.loop.now_ms + 45 * 60_000)
         return self
 
     @property
