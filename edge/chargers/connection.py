@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -48,18 +48,21 @@ class ChargerConnection(ServerConnection):
     def __init__(self, protocol: ServerProtocol, server: Server, *, door: Door, **settings: Any) -> None:
         super().__init__(protocol, server, **settings)
         self._door = door
-        self._entered = False
+        self.entered = False  #: counted in by the door
+        self._raw: asyncio.Transport | None = None
         self.peer = ""
         self.heard_at = self.loop.time()
         self.charger = ""  #: the identity as stored, set when the handshake has admitted it
         self.offered: tuple[str, ...] = ()  #: subprotocols that the charger offered
         self.first = b""
         self.mended = False
+        self.explained = False  #: why it did not become a request is written down
         self._opening = True  #: until the request is read
         self._line: bytearray | None = bytearray()  #: the request line, until it is complete
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set up the socket and ask the door."""
+    def enter(self, transport: asyncio.BaseTransport) -> bool:
+        """Set up the socket and ask the door whether it may stay. On a TLS port, before the TLS handshake."""
+        self._raw = cast("asyncio.Transport", transport)  # uvloop's are none by descent
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else "local"
         sock = transport.get_extra_info("socket")
@@ -67,9 +70,25 @@ class ChargerConnection(ServerConnection):
             # asyncio leaves this out for sockets that were made without a protocol number, and then the
             # second of two frames waits 40 ms for the peer's delayed ACK
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.entered = self._door.entered(self)
+        return self.entered
+
+    def turn_out(self) -> None:
+        """Drop it if it has not come as far as a request."""
+        if self.request is None and self._raw is not None:
+            self._raw.abort()
+
+    def leave(self) -> None:
+        """Tell the door that it is gone."""
+        if self.entered:
+            self.entered = False
+            self._door.left(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, if it may stay."""
+        stays = self.entered or self.enter(transport)
         super().connection_made(transport)
-        self._entered = self._door.entered(self)
-        if not self._entered:
+        if not stays:
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -109,9 +128,7 @@ class ChargerConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the door."""
         super().connection_lost(exc)
-        if self._entered:
-            self._entered = False
-            self._door.left(self)
+        self.leave()
 
     async def silence(
         self, until: asyncio.Future[Any], *, ping_after_s: float, gone_after_s: float, unponged_s: float

@@ -42,6 +42,7 @@ class Dial(msgspec.Struct, kw_only=True):
     named: str = ""  #: what its URL ended in, when that is none; printable
     offered: str = ""  #: subprotocols
     first_bytes: str = ""  #: `firstbytes.readable`
+    detail: str = ""  #: a library's words
     count: int = 0
     first_ms: int  #: UTC
     last_ms: int
@@ -85,16 +86,18 @@ class Doorbook:
         named: bytes = b"",
         offered: str = "",
         first: bytes = b"",
+        detail: str = "",
     ) -> None:
         """Count and keep a refusal, and say it unless it was said lately.
 
         named: what the URL ends in, if it is no identity. offered, first: what the peer sent.
+        detail: a library's words, never the peer's.
         """
         self.refusals[why] += 1
         dial = self._record(why, address, charger)
         dial.named = ascii(named[:_NAMED_MAX].decode("latin-1"))[1:-1]
         dial.offered = ascii(offered[:_NAMED_MAX])[1:-1]
-        dial.first_bytes = readable(first)
+        dial.first_bytes, dial.detail = readable(first), detail
         if self._again.passes(f"refused {why} {address} {charger}", self._mono_ms()):
             told = f" ({dial.named!r})" if dial.named else ""
             told = f" ({dial.offered})" if why is Reason.NO_COMMON_VERSION else told

@@ -102,6 +102,11 @@ class Doorman:
         if connection.request is None and not connection.explained:
             self.book.refused(unparsed(connection.first), connection.peer, first=connection.first)
 
+    def close(self) -> None:
+        """Drop who has not said yet what they want; the listener closes the others."""
+        for connection in list(self._connections):
+            connection.turn_out()
+
     def without_tls(self, why: Reason, ws: ChargerConnection, words: str) -> None:
         """A connection to the TLS port did not come to TLS; words: OpenSSL's, if it has any."""
         ws.explained = True

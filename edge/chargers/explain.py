@@ -26,6 +26,7 @@ def dial(turned_away: Dial) -> Finding:
         named=turned_away.named,
         offered=turned_away.offered,
         first_bytes=turned_away.first_bytes,
+        detail=turned_away.detail,
         count=turned_away.count,
         first_at=iso(turned_away.first_ms),
         last_at=iso(turned_away.last_ms),

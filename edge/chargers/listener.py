@@ -179,6 +179,7 @@ class ChargerListener:
         self._stopping = True
         server, self._server = self._server, None
         self.disconnect(code=CloseCode.GOING_AWAY, reason="the box restarts")
+        self._doorman.close()
         server.close()
         await server.wait_closed()
         self._book.close()
@@ -300,7 +301,9 @@ class ChargerListener:
             return False
         return True
 
-    def _choose(self, ws: ServerConnection | TlsOpening, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    def _choose(
+        self, ws: ServerConnection | TlsOpening, offered: Sequence[Subprotocol]
+    ) -> Subprotocol | None:
         """Return the first of our versions that is offered, exactly as the charger wrote it."""
         if isinstance(ws, TlsOpening):  # `websockets` asks with what it was given at the beginning
             ws = ws.inner
