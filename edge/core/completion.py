@@ -12,14 +12,13 @@ from typing import Final
 
 import msgspec
 
-from common import facts
-from edge.core import identity, inputs, learning, meter, orders, sessions
+from edge.core import identity, inputs, learning, meter, sessions
+from edge.core.ending import End, ended
 from edge.core.reports import TransactionEvent
 from edge.core.requests import AskTransaction
 from edge.core.sequence import Sequence
 from edge.core.state import Draft, Session, SiteState, Station
 
-REASON_CHARS_MAX: Final = 64
 #: A question about a transaction that could not leave by then is not worth asking any more.
 ASK_LIFE_MS: Final = 60_000
 #: What the requests' ids begin with; the session follows.
@@ -41,55 +40,32 @@ def close(
     ends = given.step == learning.ENDED
     if not ends and not known.whole:
         return  # still incomplete, and nothing said how it ended anew
-    stop_wh = learning.end_wh(given) if ends else session.meter_stop_wh
-    ended_at = identity.canonical(given.at) if ends else session.ended_at
-    energy = meter.energy(session.meter_start_wh, stop_wh, registers)
-    flags = energy.flags + _flags(session, known, ended_at, now_ms)
-    if session.ended and known.whole:
-        draft.facts.append(
-            facts.SessionRevised(
-                session=session.id,
-                charger=given.charger,
-                principal=session.principal,
-                revision=session.revision + 1,
-                ended_at=ended_at,
-                meter_stop_wh=stop_wh,
-                energy_wh=energy.energy_wh,
-                method=energy.method,
-                reason=given.reason[:REASON_CHARS_MAX] if ends else "",
-                flags=flags,
-            )
-        )
-        return
-    stopped_by = given.tag_ref if given.tag_ref not in (None, session.tag_ref) else None
-    draft.facts.append(
-        sessions.closing(
-            given.charger,
-            session,
-            ended_at,
-            now_ms,
-            meter_stop_wh=stop_wh,
-            energy=msgspec.structs.replace(energy, flags=flags),
-            reason=given.reason[:REASON_CHARS_MAX],
-            provisional=not known.whole,
-            stopped_by=stopped_by,
-        )
+    end = End(
+        at=identity.canonical(given.at) if ends else session.ended_at,
+        at_ms=identity.moment(given.at) if ends else identity.instant(session.ended_at),
+        # what is in the session has its factor already
+        meter_stop_wh=learning.end_wh(given) if ends else _unscaled(session),
+        reason=given.reason if ends else "",
+        stopped_by=given.tag_ref if ends and given.tag_ref not in (None, session.tag_ref) else None,
+        flags=_flags(known),
+        provisional=not known.whole,
     )
-    orders.session_over(state, draft, given.charger, session.id, superseded=False)
+    ended(state, draft, given.charger, session, end, registers, now_ms)
     if not known.whole:
         _ask(draft, given.charger, session, now_ms)
 
 
-def _flags(session: Session, known: Sequence, ended_at: str, now_ms: int) -> tuple[str, ...]:
-    ended_ms, started_ms = identity.instant(ended_at), identity.instant(session.started_at)
-    backwards = ended_ms is not None and started_ms is not None and ended_ms < started_ms
+def _unscaled(session: Session) -> float | None:
+    stop_wh = session.meter_stop_wh
+    return stop_wh if stop_wh is None or session.scale == 1.0 else stop_wh / session.scale
+
+
+def _flags(known: Sequence) -> tuple[str, ...]:
     told = {
         "incomplete": not known.whole,
         "start_missing": not known.started,
         "uncounted": not known.counts,
         "event_conflict": known.conflicts > 0,
-        "clock_invalid": not identity.believable(ended_ms, now_ms),
-        "time_backwards": backwards,
     }
     return tuple(flag for flag, holds in told.items() if holds)
 

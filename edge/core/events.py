@@ -31,6 +31,7 @@ from edge.core import (
     learning,
     meter,
     opening,
+    scale,
     sessions,
 )
 from edge.core.orphans import record
@@ -167,7 +168,7 @@ def _happened(
 
 def _sampled(draft: Draft, given: TransactionEvent, session: Session) -> meter.Registers:
     """Write the samples down; returns the registers as they are with them."""
-    groups = meter.taken(session.seen, given.samples)
+    groups = meter.taken(session.seen, scale.samples(given.samples, session.scale))
     draft.facts += sessions.samples_of(given.charger, session, groups, session.transaction)
     registers: meter.Registers = msgspec.convert(msgspec.to_builtins(session.registers), meter.Registers)
     for group in groups:

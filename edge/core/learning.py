@@ -12,7 +12,7 @@ import msgspec
 
 from common import facts, progress
 from common.domain import MeterSample
-from edge.core import authorization, identity, meter, opening, orders
+from edge.core import authorization, identity, meter, opening, orders, scale
 from edge.core.reports import TransactionEvent
 from edge.core.state import EVSES_MAX, Draft, Minted, Session, SiteState, Station, connector_number
 
@@ -59,7 +59,7 @@ def more(state: SiteState, draft: Draft, given: TransactionEvent, session: Sessi
     new |= _claimed(state, given, session)
     if given.step == STARTED and not (session.sequence and session.sequence.started):
         new["started_at"] = identity.canonical(given.at)
-    told_wh = begin_wh(given)
+    told_wh = scale.value(begin_wh(given), session.scale)
     if session.meter_start_wh is None and told_wh is not None:
         new["meter_start_wh"] = told_wh
     if not new:

@@ -12,8 +12,7 @@ from typing import Final
 
 import msgspec
 
-from common import facts
-from common.domain import ConnectorState, MeterSample, iso
+from common.domain import ConnectorState, MeterSample
 from edge.core import (
     authorization,
     clocks,
@@ -22,14 +21,12 @@ from edge.core import (
     inputs,
     meter,
     opening,
-    orders,
     scale,
     sessions,
 )
+from edge.core.ending import End, ended
 from edge.core.orphans import record
 from edge.core.state import Draft, Session, SiteState, Station
-
-REASON_CHARS_MAX: Final = 64
 
 #: States of a connector that a stop speaks for.
 _STOPPED: Final = frozenset({ConnectorState.FINISHING, ConnectorState.AVAILABLE})
@@ -152,63 +149,16 @@ def _end(
     doubts: tuple[str, ...],
     now_ms: int,
 ) -> None:
-    """The charger's own stop: closes an open session, or puts the truth in a provisional close's place."""
-    meter_stop_wh = scale.value(meter.finite(given.meter_stop_wh), session.scale)
-    ended_at = identity.canonical(given.ended)
+    """The charger's own stop."""
     registers = msgspec.structs.replace(session.registers)
     for group in groups:
         meter.follow(registers, group)
-    energy = meter.energy(session.meter_start_wh, meter_stop_wh, registers)
-    flags = (*energy.flags, *doubts, *_time_flags(session, given.ended, now_ms))
-    proposal = scale.proposal(given.charger, state.look(given.charger), session, registers)
-    if proposal is not None:
-        draft.facts.append(proposal)
-    reason = given.reason[:REASON_CHARS_MAX]
-    if session.ended:
-        draft.facts.append(
-            facts.SessionRevised(
-                session=session.id,
-                charger=given.charger,
-                principal=session.principal,
-                revision=session.revision + 1,
-                ended_at=ended_at,
-                meter_stop_wh=meter_stop_wh,
-                energy_wh=energy.energy_wh,
-                method=energy.method,
-                obtained=energy.method.obtained,
-                reason=reason,
-                flags=flags,
-            )
-        )
-        return
-    draft.facts.append(
-        facts.SessionEnded(
-            session=session.id,
-            charger=given.charger,
-            evse=session.evse,
-            connector=session.connector,
-            transaction=session.transaction,
-            principal=session.principal,
-            ended_at=ended_at,
-            received_at=iso(now_ms),
-            meter_stop_wh=meter_stop_wh,
-            energy_wh=energy.energy_wh,
-            method=energy.method,
-            obtained=energy.method.obtained,
-            reason=reason,
-            stopped_by=given.tag_ref if given.tag_ref != session.tag_ref else None,
-            flags=flags,
-        )
+    end = End(
+        at=identity.canonical(given.ended),
+        at_ms=identity.moment(given.ended),
+        meter_stop_wh=given.meter_stop_wh,
+        reason=given.reason,
+        stopped_by=given.tag_ref if given.tag_ref != session.tag_ref else None,
+        flags=doubts,
     )
-    orders.session_over(state, draft, given.charger, session.id, superseded=False)
-
-
-def _time_flags(session: Session, ended: inputs.Stamp, now_ms: int) -> tuple[str, ...]:
-    flags = []
-    ended_ms, started_ms = identity.moment(ended), identity.instant(session.started_at)
-    if not identity.believable(ended_ms, now_ms):
-        flags.append("clock_invalid")
-    # Starts are floored to the second.
-    if ended_ms is not None and started_ms is not None and ended_ms < started_ms:
-        flags.append("time_backwards")
-    return tuple(flags)
+    ended(state, draft, given.charger, session, end, registers, now_ms)
