@@ -18,7 +18,7 @@ from tests.fuzz import seeds
 
 #: Longest input, in bytes: what decides about a frame is in its first KiB; long ones only cost time.
 _LEN_MAX = 4096
-TARGETS = ("decode", "frame", "dial")
+TARGETS = ("decode", "ocpp1.6", "ocpp2.0.1", "dial")
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
 
 def _fuzzed(target: str, seconds: int) -> bool:
     """Whether nothing was found."""
-    inputs = seeds.dials() if target == "dial" else seeds.frames()
+    inputs = seeds.dials() if target == "dial" else seeds.frames(target if target[:4] == "ocpp" else "")
     with tempfile.TemporaryDirectory(prefix="plugside-fuzz-") as folder:
         corpus, crashes = Path(folder) / "corpus", Path(folder) / "found"
         corpus.mkdir()

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import atheris
 
 with atheris.instrument_imports(include=["edge", "common"]):
-    from tests.fuzz.rig import LIFE, Rig, decodes
+    from tests.fuzz.rig import LIFE, NEVER_REFUSED, Rig, decodes
 
 
 def target(name: str) -> Callable[[bytes], None]:
-    """What is done with one input. `decode`: the decoder alone; `frame`, `dial`: a whole box."""
+    """What is done with one input. `decode`: the decoder alone; the others: a whole box."""
     if name == "decode":
         return decodes
     rig: list[Rig] = []
@@ -25,8 +25,8 @@ def target(name: str) -> Callable[[bytes], None]:
         if rig and rig[0].inputs >= LIFE:
             rig.pop().close()
         if not rig:
-            rig.append(Rig())
-        (rig[0].frame if name == "frame" else rig[0].dial)(data)
+            rig.append(Rig(name if name in NEVER_REFUSED else "ocpp1.6"))
+        (rig[0].dial if name == "dial" else rig[0].frame)(data)
 
     return whole
 

@@ -27,11 +27,8 @@ LIFE = 300
 STATE_BYTES_MAX = 2 * 1024 * 1024
 #: Messages that are never answered with an error when they can be read (quirk 23).
 NEVER_REFUSED = {
-    "StartTransaction",
-    "StopTransaction",
-    "MeterValues",
-    "StatusNotification",
-    "TransactionEvent",
+    "ocpp1.6": ("StartTransaction", "StopTransaction", "MeterValues", "StatusNotification"),
+    "ocpp2.0.1": ("TransactionEvent", "MeterValues", "StatusNotification"),
 }
 #: What only a message that was read may bring about. (Timers run meanwhile, and have facts of their own.)
 _OF_A_MESSAGE = {
@@ -109,7 +106,7 @@ class Rig:
         made = {fact.kind for fact in self._disk.facts[before:]}
         if isinstance(decoded, Unreadable) and made & _OF_A_MESSAGE:
             raise BrokenLaw(f"an unreadable frame changed the state: {made}")
-        _check_answers(decoded, answers)
+        _check_answers(decoded, answers, NEVER_REFUSED[self.protocol])
         self._check()
 
     def dial(self, data: bytes) -> None:
@@ -190,7 +187,7 @@ def _headers(protocol: str) -> dict[str, str]:
     }
 
 
-def _check_answers(decoded: Frame, answers: list[list[Any]]) -> None:
+def _check_answers(decoded: Frame, answers: list[list[Any]], never_refused: tuple[str, ...]) -> None:
     """One answer at most, to a call alone, under its id; no error to a message that may not have one."""
     if len(answers) > 1:
         raise BrokenLaw(f"more than one answer: {answers}")
@@ -201,7 +198,7 @@ def _check_answers(decoded: Frame, answers: list[list[Any]]) -> None:
             raise BrokenLaw(f"a call was not answered: {decoded.action!r}")
         if answers[0][1] != decoded.message_id:
             raise BrokenLaw(f"answered under another id: {answers}")
-        if decoded.action in NEVER_REFUSED and answers[0][0] != 3:
+        if decoded.action in never_refused and answers[0][0] != 3:
             raise BrokenLaw(f"{decoded.action} was refused: {answers}")
 
 

@@ -16,13 +16,14 @@ FOUND = Path(__file__).with_name("found.txt")
 _CALL = re.compile(r"([A-Za-z]+)(?:#(\S+))?\s*(.*)", re.DOTALL)
 
 
-def frames() -> list[bytes]:
-    """What chargers say in the traces, and what was found for frames."""
+def frames(protocol: str = "") -> list[bytes]:
+    """What chargers say in the traces (of `ocpp1.6` or `ocpp2.0.1`), and what was found for frames."""
     said = [
         frame
         for path in traces.files()
         if path.suffix == ".trace"
-        for step in traces.read(path).steps
+        if (trace := traces.read(path)) and protocol in ("", f"ocpp{trace.protocol}")
+        for step in trace.steps
         if step.verb == ">" and (frame := _frame(step.rest))
     ]
     return sorted({*said, *_found("frame")})
