@@ -201,6 +201,7 @@ class Tunnel:
                 time=iso(now_ms),
                 trust=edges.accounts.statements,
                 packs=True,
+                max_bytes=sync.BATCH_UNPACKED_BYTES_MAX,
                 estate=await edges.store.estate(self.site.id) if hello.inherits else (),
             )
         )

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -54,6 +55,7 @@ class Database:
         known = _known(url)
         self._told = known.render_as_string(hide_password=True)
         self._running: set[asyncio.Task[Any]] = set()
+        self._bulk: dict[str, tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {}
         self.is_sqlite = known.get_backend_name() == "sqlite"
         try:
             if self.is_sqlite:
@@ -126,6 +128,19 @@ class Database:
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An insert that can be given `on_conflict_do_…`; both databases spell it alike."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    async def upsert_rows(self, tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """`upsert` of many rows, as the driver takes them: a fifth of what a row costs through the toolkit.
+
+        rows: every column of the table, in the driver's own types (text, numbers, bytes, None).
+        """
+        known = self._bulk.get(table.name)
+        if known is None:
+            names = [column.name for column in table.columns]
+            made = self.upsert(table).compile(dialect=self.writer.dialect, column_keys=names)
+            known = self._bulk[table.name] = (str(made), itemgetter(*made.positiontup))
+        statement, values = known
+        await tx.exec_driver_sql(statement, [values(row) for row in rows])
 
     def upsert(self, table: Table, *, keep: Sequence[str] = ()) -> Any:
         """Insert, or overwrite the row of the same primary key, except for the columns in `keep`."""

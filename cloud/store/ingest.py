@@ -139,10 +139,8 @@ class Ingest:
         return list(fresh.values())
 
     async def _write_items(self, epoch: str, items: Sequence[Item]) -> None:
-        await self._tx.execute(
-            self._db.upsert(schema.fact),
-            [codec.fact_values(self._site, epoch, item.record, item.fact) for item in items],
-        )
+        values = [codec.fact_values(self._site, epoch, item.record, item.fact) for item in items]
+        await self._db.upsert_rows(self._tx, schema.fact, values)
         await self.project([item.fact for item in items if item.fact is not None])
 
     async def project(self, told: Sequence[facts.Fact]) -> None:
@@ -167,7 +165,7 @@ class Ingest:
             assert uid is not None
             rows[uid] = session_after(rows.get(uid), fact)
         values = [codec.session_values(self._site, row) for row in rows.values()]
-        await self._tx.execute(self._db.upsert(table), values)
+        await self._db.upsert_rows(self._tx, table, values)
 
     async def _write_samples(self, told: Sequence[facts.Fact]) -> None:
         """Upserts by moment and place: a repeat changes nothing, a contradiction is kept aside."""
@@ -195,7 +193,7 @@ class Ingest:
         changed = [row for key, row in sorted(rows.items()) if before.get(key) != row]
         if changed:
             values = [codec.meter_values(self._site, row) for row in changed]
-            await self._tx.execute(self._db.upsert(table), values)
+            await self._db.upsert_rows(self._tx, table, values)
         if conflicts:
             await self._tx.execute(self._db.upsert(schema.meter_conflict), conflicts)
 

@@ -8,6 +8,7 @@ up with every record once (tests/sync).
 from common.sync.messages import (
     BATCH_BYTES_MAX,
     BATCH_RECORDS_MAX,
+    BATCH_UNPACKED_BYTES_MAX,
     HELLO_BYTES_MAX,
     TUNNEL_BYTES_MAX,
     VERSIONS,
@@ -62,6 +63,7 @@ from common.sync.sender import (
 __all__ = [
     "BATCH_BYTES_MAX",
     "BATCH_RECORDS_MAX",
+    "BATCH_UNPACKED_BYTES_MAX",
     "FLUSH_AFTER_MS",
     "HELLO_BYTES_MAX",
     "TUNNEL_BYTES_MAX",

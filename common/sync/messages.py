@@ -35,8 +35,10 @@ VERSIONS = (1,)
 BATCH_RECORDS_MAX = 200
 #: One durable frame (design §9): at 20 kbit/s it holds up a command by about 25 s at worst, and never more.
 BATCH_BYTES_MAX = 64 * 1024
-#: What a packed batch may come to: 64 KiB, or one record of 16 KiB more; nobody makes us unpack a bomb.
-PACKED_BYTES_MAX = 128 * 1024
+#: The same before it is packed, which leaves a third: 200 usual records, and the frame stays far below.
+BATCH_UNPACKED_BYTES_MAX = 112 * 1024
+#: What a packed batch may come to: that, and what one record may be more. Nobody makes us unpack a bomb.
+PACKED_BYTES_MAX = 160 * 1024
 #: Before the hello is believed: a hello with its certificates and addresses.
 HELLO_BYTES_MAX = 16 * 1024
 #: Largest frame after that; a site's snapshot is the only thing that comes near.

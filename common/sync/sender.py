@@ -21,6 +21,7 @@ from common.errors import Code, LocalFault, RemoteFault
 from common.sync.messages import (
     BATCH_BYTES_MAX,
     BATCH_RECORDS_MAX,
+    BATCH_UNPACKED_BYTES_MAX,
     Ack,
     Batch,
     Nack,
@@ -137,7 +138,9 @@ class EdgeCursor:
         self.packs = welcome.packs
         self.acked = welcome.hwm
         self._max_records = max(1, min(welcome.max_records, BATCH_RECORDS_MAX))
-        self._max_bytes = min(welcome.max_bytes, BATCH_BYTES_MAX)
+        self._max_bytes = min(
+            welcome.max_bytes, BATCH_UNPACKED_BYTES_MAX if welcome.packs else BATCH_BYTES_MAX
+        )
         self._flush_to, self._waiting_since, self._not_before = self.last_seq, None, 0
         return Resume(welcome.hwm)
 
