@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from common.ports import Clock
 from common.thinning import Thinned
 from edge.gateway import Gateway
 from edge.journal import backups, ballast, inspection, pruning, quota, thinning
+from edge.journal.folder import Database
 from edge.journal.journal import Journal
 from edge.journal.quota import Level, Room
 from edge.journal.thinning import Stage
@@ -278,7 +278,7 @@ class Keeper:
         await _until_done(lambda: self._cut(FACTS_MS))
         await self._all_of(pruning.forget_commands, now_ms - COMMANDS_MS)
 
-    async def _all_of(self, remove: Callable[[sqlite3.Connection, int], int], before_ms: int) -> None:
+    async def _all_of(self, remove: Callable[[Database, int], int], before_ms: int) -> None:
         up_to = await self._journal.submit(lambda db: pruning.last_before(db, before_ms))
         up_to = min(up_to, self.mark)
         if up_to:
@@ -288,7 +288,7 @@ class Keeper:
         before_ms = self._clock.now_ms() - older_ms
         mark = self.mark
 
-        def cut(db: sqlite3.Connection) -> int:
+        def cut(db: Database) -> int:
             return pruning.cut(db, min(mark, pruning.last_before(db, before_ms)))
 
         return await self._journal.submit(cut)

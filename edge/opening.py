@@ -9,7 +9,6 @@ Also `restore`: another journal put in the place of this one, with the box stopp
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from common.errors import Code, LocalFault
 from common.facts import SecurityNoted
 from common.ports import Ids
 from edge.core.engine import SiteState
-from edge.journal import backups, inspection, recovery, rotation, salvage
 from edge.journal import folder as folders
+from edge.journal import inspection, restoring, rotation, salvage
 from edge.journal.journal import Journal
 from edge.journal.recall import set_meta
 from edge.recall import recover
@@ -64,7 +63,7 @@ def saved(folder: Path, ids: Ids, open_journal: Open, why: str) -> Journal:
     return journal
 
 
-def _tell(db: sqlite3.Connection, news: News) -> None:
+def _tell(db: folders.Database, news: News) -> None:
     set_meta(db, _NEWS, msgspec.json.encode(news))
 
 
@@ -105,43 +104,5 @@ def restore(folder: Path, copy: Path, ids: Ids, site: str = "") -> str:
     For a stopped box. site: of the keys in the folder, empty = there are none. Raises LocalFault:
     folder_in_use (it runs), folder_unusable (not a whole journal of this site). Then nothing has changed.
     """
-    lock = folders.lock(folder)
-    try:
-        backups.check(copy, site).close()
-        try:
-            ready = backups.prepared(folder, copy, ids, _present_epoch(folder), _restored(copy))
-            aside = salvage.set_aside(folder) if (folder / folders.DATABASE).exists() else None
-            ready.replace(folder / folders.DATABASE)
-            ready.parent.rmdir()
-        except (sqlite3.Error, OSError, folders.ChainBroken) as failed:
-            raise folders.unusable(folder / folders.DATABASE, failed) from failed
-        if aside is not None:
-            salvage.done_with(aside, f"replaced by {copy}")
-        inspection.clear(folder)
-    finally:
-        lock.release()
-    return str(aside or "")
-
-
-def _present_epoch(folder: Path) -> str:
-    path = folder / folders.DATABASE
-    if not path.exists():
-        return ""
-    try:
-        db = folders.open_reader(path)
-        try:
-            return rotation.read_epoch(db)
-        finally:
-            db.close()
-    except sqlite3.Error:
-        return ""
-
-
-def _restored(copy: Path) -> Callable[[sqlite3.Connection], None]:
     news = News("journal_restored", f"from {copy.name}; everything retained is sent again")
-
-    def tell(db: sqlite3.Connection) -> None:
-        _tell(db, news)
-        recovery.say_goodbye_within(db)
-
-    return tell
+    return restoring.put_back(folder, copy, ids, site, finish=lambda db: _tell(db, news))

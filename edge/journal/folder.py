@@ -23,6 +23,9 @@ import msgspec
 from common.errors import Code, LocalFault
 from edge.journal import ballast, schema
 
+#: What functions for the writer are given: only this package looks into it.
+Database = sqlite3.Connection
+
 DATABASE = "journal.db"
 LOCK = "lock"
 
