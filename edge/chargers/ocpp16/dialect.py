@@ -17,6 +17,7 @@ from edge.chargers.dialect import Answer, Direct, Inbound, ToCore, minted
 from edge.chargers.ocpp16 import actions, messages, schemas, upkeep
 from edge.chargers.ocpp16.commands import COMMANDS
 from edge.chargers.quirks import traits_for
+from edge.chargers.shared.alike import JUDGED
 from edge.chargers.shared.answers import word
 from edge.chargers.shared.meter import convert
 from edge.chargers.shared.payload import Payload, encode
@@ -41,14 +42,6 @@ _STATES: Final = {
     "reserved": ConnectorState.RESERVED,
     "unavailable": ConnectorState.UNAVAILABLE,
     "faulted": ConnectorState.FAULTED,
-}
-
-_JUDGED: Final[dict[str, messages.AuthorizationStatus]] = {
-    "accepted": "Accepted",
-    "invalid": "Invalid",
-    "blocked": "Blocked",
-    "expired": "Expired",
-    "concurrent": "ConcurrentTx",
 }
 
 _REGISTERED: Final[dict[str, Literal["Accepted", "Pending", "Rejected"]]] = {
@@ -130,7 +123,7 @@ class Ocpp16(Translator):
     def _authorize(self, charger: str, request: messages.Authorize) -> Inbound:
         def render(reply: core.Reply) -> bytes:
             assert isinstance(reply, core.AuthorizeReply)
-            info = messages.IdTagInfo(_JUDGED[reply.status])
+            info = messages.IdTagInfo(JUDGED[reply.status])
             return self._once("Authorize", reply.status, lambda: messages.AuthorizeResponse(info))
 
         tag = request.id_tag
@@ -212,12 +205,12 @@ class Ocpp16(Translator):
 
     def _render_start(self, reply: core.Reply) -> bytes:
         assert isinstance(reply, core.StartReply)
-        return self._checked("StartTransaction", _started(int(reply.transaction), _JUDGED[reply.status]))
+        return self._checked("StartTransaction", _started(int(reply.transaction), JUDGED[reply.status]))
 
     def _render_stop(self, reply: core.Reply) -> bytes:
         # a stop of no known session is acknowledged, too
         status = reply.status if isinstance(reply, core.StopReply) else None
-        info = None if status is None else messages.IdTagInfo(_JUDGED[status])
+        info = None if status is None else messages.IdTagInfo(JUDGED[status])
         return self._once("StopTransaction", status, lambda: messages.StopTransactionResponse(info))
 
     def _render_signing(self, reply: core.Reply) -> bytes:

@@ -15,6 +15,24 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
+from edge.chargers.shared.alike import (
+    Acknowledged as Acknowledged,
+)
+from edge.chargers.shared.alike import (
+    AuthorizationStatus as AuthorizationStatus,
+)
+from edge.chargers.shared.alike import (
+    BootNotificationResponse as BootNotificationResponse,
+)
+from edge.chargers.shared.alike import (
+    DataTransfer as DataTransfer,
+)
+from edge.chargers.shared.alike import (
+    Heartbeat as Heartbeat,
+)
+from edge.chargers.shared.alike import (
+    HeartbeatResponse as HeartbeatResponse,
+)
 from edge.chargers.shared.coerce import Reader, UnreadablePayload
 from edge.chargers.shared.payload import (
     Blob,
@@ -41,8 +59,6 @@ __all__ = [
 ]
 
 # ------------------------------------------------------------------------------------------------ parts
-
-AuthorizationStatus = Literal["Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx"]
 
 
 class IdTagInfo(Payload, frozen=True):
@@ -77,15 +93,6 @@ class BootNotification(Payload, frozen=True):
     meter_serial_number: Opt[Text] = None
 
 
-class DataTransfer(Payload, frozen=True):
-    """A vendor's own message, in either direction. `data` that came as an object is kept as its JSON."""
-
-    NEUTRAL: ClassVar[dict[str, object]] = {"vendor_id": ""}
-    vendor_id: Text
-    message_id: Opt[Text] = None
-    data: Opt[Blob] = None
-
-
 class DiagnosticsStatusNotification(Payload, frozen=True):
     """Progress of a diagnostics upload."""
 
@@ -98,10 +105,6 @@ class FirmwareStatusNotification(Payload, frozen=True):
 
     NEUTRAL: ClassVar[dict[str, object]] = {"status": ""}
     status: Text
-
-
-class Heartbeat(Payload, frozen=True):
-    """The charger is alive and asks for the time."""
 
 
 class LogStatusNotification(Payload, frozen=True):
@@ -199,25 +202,11 @@ class AuthorizeResponse(Payload, frozen=True):
     id_tag_info: IdTagInfo
 
 
-class BootNotificationResponse(Payload, frozen=True):
-    """Registration. `current_time` sets clocks without a battery (quirk 40); `interval` is in seconds."""
-
-    current_time: str
-    interval: int
-    status: Literal["Accepted", "Pending", "Rejected"]
-
-
 class DataTransferResponse(Payload, frozen=True):
     """The answer to a vendor's message, in either direction."""
 
     status: Literal["Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId"]
     data: str | None = None
-
-
-class HeartbeatResponse(Payload, frozen=True):
-    """The time."""
-
-    current_time: str
 
 
 class SignCertificateResponse(Payload, frozen=True):
@@ -237,10 +226,6 @@ class StopTransactionResponse(Payload, frozen=True):
     """The receipt of a stop, with a judgement of the tag that stopped it, if one did."""
 
     id_tag_info: IdTagInfo | None = None
-
-
-class Acknowledged(Payload, frozen=True):
-    """The empty answer: noted."""
 
 
 #: What a charger may ask, by action.

@@ -15,6 +15,7 @@ from common.domain import Availability, Phase
 from edge.chargers.dialect import Answer, Direct, Inbound, ToCore, minted
 from edge.chargers.ocpp201 import commands, messages, readings
 from edge.chargers.quirks import traits_for
+from edge.chargers.shared.alike import JUDGED
 from edge.chargers.shared.answers import word
 from edge.chargers.shared.payload import Payload, encode
 from edge.chargers.shared.schemas import Schemas
@@ -32,14 +33,6 @@ _PHASES: Final = {
     "suspendedevse": Phase.SUSPENDED_EVSE,
 }
 _STEPS: Final = {"started", "updated", "ended"}
-_JUDGED: Final[dict[str, messages.AuthorizationStatus]] = {
-    "accepted": "Accepted",
-    "invalid": "Invalid",
-    "blocked": "Blocked",
-    "expired": "Expired",
-    "concurrent": "ConcurrentTx",
-    "pending": "Invalid",
-}
 #: The variable that tells what StatusNotification does, of these components (part 2, appendix 3).
 _STATE_VARIABLE: Final = "availabilitystate"
 _STATE_COMPONENTS: Final = {"connector", "evse"}
@@ -125,7 +118,7 @@ class Ocpp201(Translator):
     def _render_event(self, reply: core.Reply) -> bytes:
         if not isinstance(reply, core.StopReply) or reply.status is None:
             return self._noted("TransactionEvent")
-        judged = messages.IdTokenInfo(_JUDGED[reply.status])
+        judged = messages.IdTokenInfo(JUDGED[reply.status])
         return self._once("TransactionEvent", reply.status, lambda: messages.TransactionEventResponse(judged))
 
     def _meter_values(self, charger: str, request: messages.MeterValues) -> Inbound:
@@ -173,7 +166,7 @@ class Ocpp201(Translator):
     def _authorize(self, charger: str, request: messages.Authorize) -> Inbound:
         def render(reply: core.Reply) -> bytes:
             assert isinstance(reply, core.AuthorizeReply)
-            judged = messages.IdTokenInfo(_JUDGED[reply.status])
+            judged = messages.IdTokenInfo(JUDGED[reply.status])
             return self._once("Authorize", reply.status, lambda: messages.AuthorizeResponse(judged))
 
         tag = request.id_token.id_token

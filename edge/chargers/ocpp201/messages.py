@@ -10,12 +10,30 @@ Source: OCPP 2.0.1 edition 3, part 2, §1 (messages) and §2 (data types).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final
 
 from msgspec import Meta
 
+from edge.chargers.shared.alike import (
+    Acknowledged as Acknowledged,
+)
+from edge.chargers.shared.alike import (
+    AuthorizationStatus as AuthorizationStatus,
+)
+from edge.chargers.shared.alike import (
+    BootNotificationResponse as BootNotificationResponse,
+)
+from edge.chargers.shared.alike import (
+    DataTransfer as DataTransfer,
+)
+from edge.chargers.shared.alike import (
+    Heartbeat as Heartbeat,
+)
+from edge.chargers.shared.alike import (
+    HeartbeatResponse as HeartbeatResponse,
+)
 from edge.chargers.shared.coerce import Reader
-from edge.chargers.shared.payload import Blob, Int, Opt, Payload, Text, ValueText
+from edge.chargers.shared.payload import Int, Opt, Payload, Text, ValueText
 
 #: An EVSE or a connector; 0 is the station.
 Place = Annotated[int, Meta(ge=0, le=9999)]
@@ -120,9 +138,6 @@ class EventData(Payload, frozen=True):
     variable: Variable
 
 
-AuthorizationStatus = Literal["Accepted", "Blocked", "ConcurrentTx", "Expired", "Invalid"]
-
-
 class IdTokenInfo(Payload, frozen=True):
     """What we say about a tag."""
 
@@ -144,19 +159,6 @@ class BootNotification(Payload, frozen=True):
     NEUTRAL: ClassVar[dict[str, object]] = {"charging_station": ChargingStation("", ""), "reason": ""}
     charging_station: ChargingStation
     reason: Text
-
-
-class DataTransfer(Payload, frozen=True):
-    """A vendor's own message, in either direction. `data` that came as an object is kept as its JSON."""
-
-    NEUTRAL: ClassVar[dict[str, object]] = {"vendor_id": ""}
-    vendor_id: Text
-    message_id: Opt[Text] = None
-    data: Opt[Blob] = None
-
-
-class Heartbeat(Payload, frozen=True):
-    """The station is alive and asks for the time."""
 
 
 class MeterValues(Payload, frozen=True):
@@ -219,28 +221,10 @@ class AuthorizeResponse(Payload, frozen=True):
     id_token_info: IdTokenInfo
 
 
-class BootNotificationResponse(Payload, frozen=True):
-    """Registration. `current_time` sets clocks without a battery (quirk 40); `interval` is in seconds."""
-
-    current_time: str
-    interval: int
-    status: Literal["Accepted", "Pending", "Rejected"]
-
-
-class HeartbeatResponse(Payload, frozen=True):
-    """The time."""
-
-    current_time: str
-
-
 class TransactionEventResponse(Payload, frozen=True):
     """The receipt of an event, with a judgement of the tag that it named, if it named one."""
 
     id_token_info: IdTokenInfo | None = None
-
-
-class Acknowledged(Payload, frozen=True):
-    """The empty answer: noted."""
 
 
 class Refused(Payload, frozen=True):
