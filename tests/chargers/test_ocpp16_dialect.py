@@ -294,7 +294,7 @@ def test_actions_become_calls(action: core.Action, name: str, payload: dict[str,
     assert name in set(enums.Action)
 
 
-#: What 1.6 has no message for, and what `ocpp16.charging` and `ocpp16.settings` are tested for elsewhere.
+#: What 1.6 has no message for, and what `ocpp16.charging` and `shared.settings` are tested for elsewhere.
 ELSEWHERE = {
     *(AskTransaction, ReadSettings, WriteSetting),
     *(core.SetLimit, core.ClearLimit, core.ReadLimit),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from edge.chargers.dialect import Answer
 from edge.chargers.frames import Result
-from edge.chargers.ocpp16 import settings as keys
 from edge.chargers.ocpp16.dialect import Ocpp16
+from edge.chargers.shared import settings as keys
 from edge.core import configuration
 from edge.core import inputs as core
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from edge.chargers.dialect import Answer, Unsendable
-from edge.chargers.ocpp16 import charging, commands, settings, upkeep
+from edge.chargers.ocpp16 import charging, commands, upkeep
 from edge.chargers.ocpp16.messages import DataTransfer, UnreadablePayload
-from edge.chargers.shared import answers
+from edge.chargers.shared import answers, settings
 from edge.chargers.shared.payload import Payload
 from edge.core import inputs as core
 
@@ -79,9 +79,10 @@ def meaning(action: core.Action, payload: msgspec.Raw) -> Answer:
     except UnreadablePayload as wrong:
         return answers.unreadable(wrong.reason)
     if isinstance(read, commands.GetConfigurationResponse):
-        asked = action.names if isinstance(action, core.ReadSettings) else None
-        told = _configuration(read) if asked is None else settings.told(read, asked)
-        return Answer("accepted", result=told, violations=violations)
+        told = [(entry.key, entry.value, entry.readonly) for entry in read.configuration_key]
+        if isinstance(action, core.ReadSettings):
+            return Answer("accepted", result=settings.told(told, action.names), violations=violations)
+        return Answer("accepted", result=answers.values(told, read.unknown_key), violations=violations)
     known = upkeep.meaning(read, violations) or charging.meaning(action, read, violations)
     if known is not None:
         return known
@@ -92,11 +93,6 @@ def meaning(action: core.Action, payload: msgspec.Raw) -> Answer:
     if isinstance(read, commands.DataTransferAnswer):
         result = answers.data(read.data)
     return answers.of_status(read.status, result, violations)
-
-
-def _configuration(read: commands.GetConfigurationResponse) -> dict[str, Any]:
-    told = ((entry.key, entry.value, entry.readonly) for entry in read.configuration_key)
-    return answers.values(told, read.unknown_key)
 
 
 _NAMES: Final[dict[type[core.Action], str]] = {

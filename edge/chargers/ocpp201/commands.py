@@ -13,10 +13,9 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from edge.chargers.dialect import Answer, Unsendable
-from edge.chargers.ocpp16 import settings
 from edge.chargers.ocpp201 import variables
 from edge.chargers.ocpp201.messages import EVSE, Component, DataTransfer, IdToken, Variable
-from edge.chargers.shared import answers
+from edge.chargers.shared import answers, settings
 from edge.chargers.shared.coerce import Reader, UnreadablePayload
 from edge.chargers.shared.payload import Blob, ConfigText, Opt, Payload, Text
 from edge.core import inputs as core
@@ -293,13 +292,11 @@ def _values(read: GetVariablesResponse) -> dict[str, object]:
 
 def _settings(read: GetVariablesResponse, asked: ReadSettings) -> dict[str, object]:
     """Return the settings told, by our names and in our form."""
-    names = {variables.written(*variables.parse(_readable(name))).casefold(): name for name in asked.names}
-    found: dict[str, object] = {}
+    keys = {variables.written(*variables.parse(_readable(name))).casefold(): name for name in asked.names}
+    told = []
     for one in read.get_variable_result:
-        name = names.get(variables.written(one.component, one.variable).casefold())
-        value = one.attribute_value
-        if name is not None and value is not None and answers.word(one.attribute_status) == "accepted":
+        name = keys.get(variables.written(one.component, one.variable).casefold())
+        if name is not None and answers.word(one.attribute_status) == "accepted":
             # an Ended event without its register is no bill, so what it measures is left as it is
-            readonly = name == "stop_measurands"
-            found[name] = {"value": settings.ours(name, value), "readonly": readonly}
-    return {"settings": found}
+            told.append((settings.key(name), one.attribute_value, name == "stop_measurands"))
+    return settings.told(told, asked.names)

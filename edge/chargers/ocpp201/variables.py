@@ -16,8 +16,8 @@ import re
 from typing import Final
 
 from edge.chargers.dialect import Unsendable
-from edge.chargers.ocpp16 import settings
 from edge.chargers.ocpp201.messages import EVSE, Component, Variable
+from edge.chargers.shared import settings
 
 _KEY = re.compile(
     r"(?P<component>[^.\[\]@#]{1,50})(?:\[(?P<instance>[^\]]{1,50})\])?"

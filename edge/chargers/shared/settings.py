@@ -1,4 +1,4 @@
-"""The core's settings in OCPP 1.6's configuration keys, both ways.
+"""The core's settings in OCPP 1.6's configuration keys, both ways; 2.x has a table from those to variables.
 
 Names and forms of values on our side are `edge.core.configuration`'s; keys and their values are those of OCPP
 1.6 edition 2 §9. Chargers answer keys in a case of their own (quirk 82), so they are compared without.
@@ -6,9 +6,8 @@ Names and forms of values on our side are `edge.core.configuration`'s; keys and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
-
-from edge.chargers.ocpp16.commands import GetConfigurationResponse
 
 #: Setting → key.
 KEYS: Final = {
@@ -53,15 +52,17 @@ def value(name: str, ours: str) -> str:
     return ",".join(_MEASURANDS.get(part, part) for part in ours.split(",") if part)
 
 
-def told(read: GetConfigurationResponse, asked: tuple[str, ...]) -> dict[str, Any]:
-    """Return what a charger told, by our names and in our form: {"settings": {name: {value, readonly}}}."""
+def told(entries: Iterable[tuple[str, str | None, bool]], asked: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a charger told, by our names and in our form: {"settings": {name: {value, readonly}}}.
+
+    Entries are (key, value, read only); keys in any case.
+    """
     names = {key(name).casefold(): name for name in asked}
     found = {}
-    for entry in read.configuration_key:
-        folded = entry.key.strip().casefold()
-        name = names.get(folded)
-        if name is not None and entry.value is not None:
-            found[name] = {"value": ours(name, entry.value), "readonly": entry.readonly}
+    for theirs, value, readonly in entries:
+        name = names.get(theirs.strip().casefold())
+        if name is not None and value is not None:
+            found[name] = {"value": ours(name, value), "readonly": readonly}
     return {"settings": found}
 
 
