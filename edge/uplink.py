@@ -21,7 +21,7 @@ from websockets.exceptions import WebSocketException
 from common import chain, sync, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
-from common.facts import Fact
+from common.facts import Fact, SecurityNoted
 from common.link.websocket import is_loopback
 from common.policy import local_presence, view_for
 from common.ports import Clock
@@ -168,15 +168,17 @@ class Uplink:
                 await self._inheritance.settle(welcome)
                 return
             self._inheritance.wanted = True
-            await self.rotate(step.reason)
+            await self.rotate(step)
         raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
 
     def _chain_at(self, seq: int) -> bytes | None:
         return chain.seed(self.journal.epoch) if seq == 0 else self.journal.chain_at(seq)
 
-    async def rotate(self, reason: str) -> None:
-        """Begin a new epoch and tell the cursor."""
-        log.warning("beginning a new epoch: %s; everything retained is sent again", reason)
+    async def rotate(self, why: sync.Rotate) -> None:
+        """Begin a new epoch and tell the cursor. Records that are missing for good are declared first."""
+        log.warning("beginning a new epoch: %s; everything retained is sent again", why.reason)
+        if why.gap:
+            await self.gateway.written(SecurityNoted(what="history_gap", detail=why.reason))
         await self.gateway.rotate_epoch()
         self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
 
@@ -231,7 +233,7 @@ class _Link:
             elif isinstance(message, sync.Nack):
                 step = self._up.cursor.on_nack(message, self._up.clock.mono_ms())
                 if isinstance(step, sync.Rotate):
-                    await self._up.rotate(step.reason)
+                    await self._up.rotate(step)
                     raise RemoteFault(Code.PROTOCOL, "reconnecting with the new epoch")
             elif isinstance(message, sync.Relay):
                 self._relay(message)

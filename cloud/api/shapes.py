@@ -43,6 +43,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     received_at: str
     ended_at: str
+    corrected_started_at: str = ""  #: where the box's clock was set later on; empty = as told
+    corrected_ended_at: str = ""
     meter_start_wh: float | None
     meter_stop_wh: float | None
     energy_wh: float | None

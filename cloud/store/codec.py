@@ -71,6 +71,8 @@ def session_values(site: str, row: SessionRow) -> dict[str, Any]:
     values["site"] = site
     values["method"] = row.method.value
     values["flags"] = " ".join(row.flags)
+    for derived in ("corrected_started_at", "corrected_ended_at"):
+        del values[derived]
     return values
 
 

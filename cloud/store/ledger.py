@@ -24,6 +24,7 @@ from cloud.store.rows import (
     SessionRow,
     ViewCopy,
 )
+from cloud.store.times import with_true_times
 from common import chain, facts, sync
 from common.domain import EnergyMethod
 from common.errors import Code, Refused, RemoteFault
@@ -120,6 +121,7 @@ class LedgerPart:
         query = query.order_by(table.c.first_at.desc(), table.c.session.desc()).limit(limit + 1)
         async with self._db.read() as tx:
             rows = [codec.session_row(row) for row in await tx.execute(query)]
+            rows = await with_true_times(tx, claims.site, rows)
         more = _BAR.join((rows[limit - 1].first_at, rows[limit - 1].session)) if len(rows) > limit else ""
         return Page(rows=tuple(rows[:limit]), next=more)
 
@@ -128,8 +130,9 @@ class LedgerPart:
         table = schema.session
         query = select(table).where(*_sessions_of(claims), table.c.session == session)
         async with self._db.read() as tx:
-            row = (await tx.execute(query)).first()
-        return None if row is None else codec.session_row(row)
+            rows = [codec.session_row(row) for row in await tx.execute(query)]
+            rows = await with_true_times(tx, claims.site, rows)
+        return rows[0] if rows else None
 
     @whole
     async def samples(

@@ -105,6 +105,8 @@ class SessionRow(LedgerRow, frozen=True, omit_defaults=True, kw_only=True):
     reason: str = ""
     stopped_by: str | None = None
     flags: tuple[str, ...] = ()
+    corrected_started_at: str = ""  #: derived, where the box's clock was set later on; empty = as told
+    corrected_ended_at: str = ""
 
 
 class MeterRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

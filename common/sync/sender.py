@@ -66,6 +66,7 @@ class Rotate(msgspec.Struct, frozen=True):
     """Begin a new epoch in the journal, tell `rotated`, and send hello again on the same link."""
 
     reason: str
+    gap: bool = False  #: between the cloud's mark and what is retained here records are missing for good
 
 
 class Want(msgspec.Struct, frozen=True):
@@ -133,7 +134,8 @@ class EdgeCursor:
         self.disconnected()
         reason = self._must_rotate or self._distrust(welcome, own_chain)
         if reason:
-            return Rotate(reason)
+            behind = not welcome.superseded and welcome.hwm <= self.last_seq
+            return Rotate(reason, gap=own_chain is None and behind)
         self.link = welcome.link_epoch
         self.packs = welcome.packs
         self.acked = welcome.hwm

@@ -174,11 +174,26 @@ def test_a_restored_cloud_is_refilled() -> None:
     assert cloud.db.lines == uids(edge)
 
 
+def test_only_what_is_missing_for_good_is_a_gap() -> None:
+    def step(hwm: int, own: bytes | None, **more: bool) -> sync.Rotate:
+        told = sync.TunnelWelcome(
+            version=1, link_epoch=1, epoch="1-a", hwm=hwm, chain_at_hwm=bytes(32), **more
+        )
+        rotate = sync.EdgeCursor("1-a", 10).on_welcome(told, own)
+        assert isinstance(rotate, sync.Rotate)
+        return rotate
+
+    assert step(3, None).gap
+    assert not step(11, None).gap, "the cloud has more: nothing is missing"
+    assert not step(3, b"x" * 32).gap, "another history"
+    assert not step(3, None, superseded=True).gap
+
+
 def test_a_mark_older_than_what_is_retained_needs_a_new_epoch() -> None:
     cursor = sync.EdgeCursor("e", 9)
     welcome = sync.TunnelWelcome(version=1, link_epoch=1, epoch="e", hwm=2, chain_at_hwm=b"x")
     assert cursor.on_welcome(welcome, None) == sync.Rotate(
-        "the cloud's mark is older than what is retained here"
+        "the cloud's mark is older than what is retained here", gap=True
     )
 
 
