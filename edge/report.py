@@ -72,7 +72,8 @@ def chargers(view: View, listener: ChargerListener) -> Iterable[dict[str, Any]]:
             "first_at": iso(waiting.first_ms),
             "last_at": iso(waiting.last_ms),
             "dials": waiting.dials,
-            "why": [explain.finding(Reason.NOT_ADOPTED, charger=waiting.charger, address=waiting.address)],
+            "why": [explain.dial(one) for one in dials if one.charger == waiting.charger]
+            or [explain.finding(Reason.NOT_ADOPTED, charger=waiting.charger, address=waiting.address)],
         }
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from edge.chargers.admission import LineBudget, Throttle, Waiting, adopt_command
 from edge.chargers.firstbytes import readable
-from edge.chargers.reasons import REASONS, Reason
+from edge.chargers.reasons import PATH_WORDS, REASONS, Reason
 
 log = logging.getLogger("plugside.chargers")
 
@@ -109,8 +109,9 @@ class Doorbook:
         self, identity: str, address: str, offered: str, first: bytes, pushed_out: Waiting | None
     ) -> bool:
         """Count an unknown charger's dial; return whether it is to be reported now."""
-        self.refusals[Reason.NOT_ADOPTED] += 1
-        dial = self._record(Reason.NOT_ADOPTED, address, identity)
+        why = Reason.WRONG_PATH if identity.casefold() in PATH_WORDS else Reason.NOT_ADOPTED
+        self.refusals[why] += 1
+        dial = self._record(why, address, identity)
         dial.offered, dial.first_bytes = ascii(offered[:_NAMED_MAX])[1:-1], readable(first)
         if pushed_out is not None:
             self.refusals[Reason.QUEUE_FULL] += 1

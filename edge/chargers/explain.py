@@ -12,7 +12,7 @@ from typing import Any
 
 from common.domain import iso
 from edge.chargers.doorbook import Dial
-from edge.chargers.reasons import REASONS, Reason
+from edge.chargers.reasons import MAY_BE_ANY, REASONS, Reason
 
 Finding = dict[str, Any]
 
@@ -48,10 +48,14 @@ def charger(
     since: when it last came or went, "" if it never did; address: where it was last. about: its description
     by the listener, None if it was not let in since the box started. dials: whom the door turned away.
     """
+    dials = list(dials)
     own = [dial(one) for one in dials if _concerns(one, charger_id, address)]
     if about is None or not about["connected"]:
         last = "" if about is None else about["last_end"]
         state = Reason.GONE if since or about is not None else Reason.NEVER_DIALLED
+        if state is Reason.NEVER_DIALLED and not own:
+            strangers = [dial(one) for one in dials if one.reason in MAY_BE_ANY]
+            return [finding(state, charger=charger_id), *strangers]
         if about is not None and about["deaf"]:
             own.append(finding(Reason.DEAF, charger=charger_id, address=address))
         return [*own, finding(state, charger=charger_id, address=address, since=since, detail=last)]

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     RAW_SPACE = "raw_space"
     # it was, and was refused
     NOT_ADOPTED = "not_adopted"
+    WRONG_PATH = "wrong_path"
     IDENTITY_MISMATCH = "identity_mismatch"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a reason's name
     CLONE = "clone"
@@ -119,6 +120,11 @@ REASONS: Final[dict[Reason, Explained]] = {
         "It is not one of this site's chargers yet.",
         "Adopt it: plugside-edge chargers adopt ID --name NAME.",
     ),
+    Reason.WRONG_PATH: Explained(
+        "Its URL seems to end where the charger's identity should stand.",
+        f"Put the charger's identity behind the last slash of the URL. {_URL} If that word is its identity,"
+        " adopt it under it.",
+    ),
     Reason.IDENTITY_MISMATCH: Explained(
         "Its URL names one charger and its user name another.",
         "Set the user name (authorization user, CPO id) in the charger to its identity, or leave it out.",
@@ -173,3 +179,33 @@ REASONS: Final[dict[Reason, Explained]] = {
     ),
     Reason.CONNECTED: Explained("It is connected.", "Nothing to do."),
 }
+
+#: Words that stand in the paths of central systems: a charger that seems to be called so has a URL without
+#: its identity. In lower case.
+PATH_WORDS: Final = frozenset(
+    {
+        *("api", "central", "centralsystem", "centralsystemservice", "chargebox", "chargepoint", "charger"),
+        *("chargers", "cpms", "cs", "csms", "evse", "j", "json", "ocpp", "ocpp1.6", "ocpp1.6j", "ocpp16"),
+        *("ocpp16j", "ocpp2.0.1", "ocpp201", "ocppj", "plugside", "server", "service", "services", "soap"),
+        *("steve", "v1", "v16", "v2", "webservices", "websocket", "ws", "wss"),
+    }
+)
+#: Refusals behind which a charger may be that never came in under its identity.
+MAY_BE_ANY: Final = frozenset(
+    {
+        Reason.SILENT,
+        Reason.CUT_SHORT,
+        Reason.TLS_ON_PLAIN,
+        Reason.PLAIN_ON_TLS,
+        Reason.TLS_FAILED,
+        Reason.NOT_HTTP,
+        Reason.BAD_HTTP,
+        Reason.SOAP,
+        Reason.NO_UPGRADE,
+        Reason.NO_IDENTITY,
+        Reason.NOT_AN_IDENTITY,
+        Reason.RAW_SPACE,
+        Reason.NOT_ADOPTED,
+        Reason.WRONG_PATH,
+    }
+)

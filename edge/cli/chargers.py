@@ -111,12 +111,9 @@ async def why(args: argparse.Namespace) -> int:
     else:
         async with connect(args) as box:
             found = [one for row in await box.query("chargers") for one in row["why"]]
-            told = {(one["reason"], one.get("charger"), one.get("address")) for one in found}
-            found += [
-                one
-                for one in await box.query("dials")
-                if (one["reason"], one.get("charger"), one.get("address")) not in told
-            ]
+            found += await box.query("dials")
+        # the same dial may explain several chargers
+        found = list({(o["reason"], o.get("charger"), o.get("address")): o for o in found}.values())
     troubles = [one for one in found if one["reason"] != "connected"]
     if args.json:
         print_json(found if args.charger else troubles)

@@ -19,7 +19,7 @@ def show() -> None:
 def _steps() -> list[Step]:
     start = {"connectorId": 1, "idTag": "CARD1", "meterStart": 0, "timestamp": "2025-06-15T12:00:00Z"}
     stop = {"transactionId": "$tx", "meterStop": 9000, "timestamp": "2025-06-15T14:00:00Z"}
-    long = json.dumps(stop | {"transactionData": _samples(12_000)})
+    long = json.dumps(stop | {"transactionData": _samples(8_200)})
     assert 1024 * 1024 < len(long) < 8 * 1024 * 1024
     too_long = "DataTransfer " + json.dumps({"vendorId": "x", "data": "y" * (8 * 1024 * 1024)})
     steps = [
