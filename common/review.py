@@ -22,7 +22,7 @@ class OrphanRecorded(Body, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "orphan_recorded"
     charger: str
     orphan: str = ""  #: names it, by its content
-    what: str  #: start | stop | meter | unreadable
+    what: str  #: start | stop | meter | event | unreadable
     reason: str
     evse: int = 0
     transaction: str = ""
@@ -63,7 +63,13 @@ ACCEPTED, SET, ATTACHED, DISMISSED = "accepted", "set", "attached", "dismissed"
 RESOLVED: Final = {kind: f"resolved_{kind}" for kind in (ACCEPTED, SET, ATTACHED, DISMISSED)}
 
 #: Flags that say nothing against a session; any other, one of a newer box too, wants a look.
-_HARMLESS: Final = frozenset({"offline", "missing_stop", "superseded"})
+_HARMLESS: Final = frozenset(
+    {
+        *("offline", "missing_stop", "superseded"),
+        # of 2.x events: while one is missing the session is provisional; once it came this is history
+        *("incomplete", "start_missing", "uncounted"),
+    }
+)
 #: Also these, beside registers that were reported at start and stop and fit together.
 _BESIDE_REGISTERS: Final = frozenset({"sample_conflict", "register_decreased"})
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from common import facts
 from common.commands import Name, Stop
 from common.domain import Availability, EnergyMethod, MeterSample, Phase, Plug, iso
+from common.review import attention
 from edge.core import identity, inputs
 from edge.core.identity import minted_tag, remote_start_id
 from edge.core.inputs import Decision, Known, Stamp, StopReply
@@ -95,6 +96,12 @@ def charge(site: Station, *, first: int = 0, step: int = 1) -> None:
     site.event("ended", first + 3 * step, 5000.0, phase=Phase.CONNECTED, reason="Local")
 
 
+def wants_a_look(site: Station) -> list[str]:
+    """Why the latest session may not be billed yet."""
+    shown = list(site.state.view.sessions.values())[-1]
+    return attention(shown.flags, shown.method, ended=bool(shown.ended_at), provisional=shown.provisional)
+
+
 # --- one charge --------------------------------------------------------------------------------------------
 
 
@@ -158,6 +165,7 @@ def test_a_station_that_does_not_count() -> None:
     charge(site, first=0, step=0)
     ended = site.last(facts.SessionEnded)
     assert (ended.energy_wh, ended.provisional, ended.flags) == (4000.0, False, ("uncounted",))
+    assert wants_a_look(site) == []
     before = len(site.journal)
     site.feed(site.told("ended", 0, 5000.0, phase=Phase.CONNECTED, reason="Local"))
     assert len(site.journal) == before
@@ -175,11 +183,13 @@ def test_a_gap_is_provisional_until_it_is_filled() -> None:
     decision = site.event("ended", 3, 3000.0, reason="Local")
     ended = site.last(facts.SessionEnded)
     assert (ended.provisional, ended.flags, ended.energy_wh) == (True, ("incomplete",), 2000.0)
+    assert wants_a_look(site) == ["provisional"]
     assert [request.action for request in decision.requests] == [AskTransaction(TX)]
     site.feed(late)
     revised = site.last(facts.SessionRevised)
     assert (revised.energy_wh, revised.meter_stop_wh, revised.flags) == (2000.0, 3000.0, ())
     assert not site.session().provisional
+    assert wants_a_look(site) == []
     site.check()
 
 
