@@ -139,7 +139,7 @@ REASONS: Final[dict[Reason, Explained]] = {
     ),
     Reason.NO_COMMON_VERSION: Explained(
         "It offers no version of OCPP that this box speaks.",
-        "Set the charger to OCPP 1.6J.",
+        "Set the charger to OCPP 1.6J, or 2.0.1.",
     ),
     Reason.NOT_ACCEPTING: Explained(
         "The box lets nobody in now: it is stopping, or cannot write to its disk.",

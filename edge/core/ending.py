@@ -39,7 +39,10 @@ def ended(
     registers: meter.Registers,
     now_ms: int,
 ) -> None:
-    """Close an open session, or put the truth in a provisional close's place. `registers`: with all samples"""
+    """Close an open session, or put the truth in a provisional close's place.
+
+    `registers`: with all samples that came with the end.
+    """
     meter_stop_wh = scale.value(meter.finite(end.meter_stop_wh), session.scale)
     energy = meter.energy(session.meter_start_wh, meter_stop_wh, registers)
     flags = (*energy.flags, *end.flags, *_time_flags(session, end.at_ms, now_ms))
