@@ -37,8 +37,9 @@ from edge.core.tuning import Limits, Slot
 MINIMUM_A: Final = 6.0
 #: Above any connector; a typing error of an installer's.
 MAXIMUM_A: Final = 1000.0
-#: From a new connection on, before limits are sent again: a charger that boots says so within seconds.
-CONNECT_GRACE_MS: Final = 5_000
+#: From a new connection on, before limits are sent again: a charger that boots says so within seconds, and one
+#: loops on calls that come before (quirk 35).
+CONNECT_GRACE_MS: Final = 10_000
 
 _TENTH: Final = Decimal("0.1")
 _RANKS: Final = ("installer", "operator", "driver")
@@ -106,7 +107,7 @@ def _rounded(want: Want, traits: Traits) -> Want:
     # In decimals: what was typed as 16.1 is 16.1, and nothing is ever rounded up.
     limit_a = float(Decimal(repr(want.limit_a)).quantize(_TENTH, ROUND_DOWN))
     fitting = [step for step in traits.steps_a if step <= limit_a]
-    return Want(fitting[-1] if fitting else limit_a, want.rank)
+    return Want(max(fitting) if fitting else limit_a, want.rank)
 
 
 def holds(station: Station, limits: Limits | None = None) -> bool:

@@ -262,7 +262,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(events=EVENTS, data=st.data())
 def test_whatever_comes_it_ends_never_repeats_a_refusal_and_never_speaks_in_a_session(
     events: list[str], data: st.DataObject
