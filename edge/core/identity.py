@@ -9,6 +9,7 @@ name, today, after a restart, and on a box that was installed anew.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from common.domain import iso
@@ -34,6 +35,8 @@ def canonical(stamp: Stamp) -> str:
     return bounded(stamp.text, STAMP_CHARS_MAX)
 
 
+# A sample's time is looked at by the clock, the power and the register.
+@lru_cache(maxsize=256)
 def instant(text: str) -> int | None:
     """Milliseconds for a time as told, one without zone read as UTC; None if it cannot be read."""
     try:
