@@ -73,8 +73,11 @@ async def _once(store: LedgerStore, site: SiteRow, ask: Ask) -> Reconciled:
     chain = await store.chain_state(site.id)
     table = await store.ledger(site.id)
     folded = await _folded(store, site.id)
+    # A box that took another one's place, or was restored, does not have what is from before: nobody lost it.
+    bygone = await store.bygone(site.id) - (box or {}).keys()
+    its_own = {uid: row for uid, row in table.items() if uid not in bygone}
     reports = [
-        compare(table, box, side=CLOUD, other=BOX),
+        compare(its_own, box, side=CLOUD, other=BOX),
         compare(table, folded, side=CLOUD, other=FACTS),
     ]
     findings = _merged(reports)
@@ -84,7 +87,7 @@ async def _once(store: LedgerStore, site: SiteRow, ask: Ask) -> Reconciled:
         site=site.id,
         name=site.name,
         ok=not findings and chain.intact and not chain.quarantined,
-        sessions=reports[0].sessions,
+        sessions=reports[0].sessions + len(table) - len(its_own),
         first_difference=findings[0] if findings else None,
         findings=tuple(findings),
         chain_intact=chain.intact,
@@ -94,6 +97,7 @@ async def _once(store: LedgerStore, site: SiteRow, ask: Ask) -> Reconciled:
             "statement": _statement(chain, box, why),
             "cloud_sessions": len(table),
             "box_sessions": None if box is None else len(box),
+            "before_this_box": len(table) - len(its_own),
             "fact_sessions": len(folded),
             "chain": walked,
         },

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
@@ -213,6 +213,17 @@ class LedgerPart:
         async with self._db.read() as tx:
             rows = await tx.execute(select(table).where(table.c.site == site))
             return {row.session: _ledger_row(codec.session_row(row)) for row in rows}
+
+    @whole
+    async def bygone(self, site: str) -> set[str]:
+        fact, known = schema.fact, schema.site
+        started = (fact.c.kind == facts.SessionStarted.KIND, fact.c.session.is_not(None))
+        query = select(fact.c.session).join(known, known.c.id == fact.c.site)
+        # A session that was carried over has a start in both epochs.
+        here = func.sum(case((fact.c.epoch == known.c.epoch, 1), else_=0))
+        query = query.where(fact.c.site == site, *started).group_by(fact.c.session).having(here == 0)
+        async with self._db.read() as tx:
+            return {session for session in await tx.scalars(query) if session is not None}
 
     async def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
         uid = ""

@@ -85,6 +85,9 @@ class LedgerStore(Protocol):
     async def ledger(self, site: str) -> dict[str, LedgerRow]:
         """All sessions as rows to reconcile."""
 
+    async def bygone(self, site: str) -> set[str]:
+        """Sessions whose start no record of the site's current epoch tells: from before the present box."""
+
     def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
         """The stored facts that sessions are made from, in no order that means anything."""
 

@@ -37,6 +37,12 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
     async with place(folder, cloud=True) as home:
         await home.adopt("CP1", "CP2")
         await home.tag(TAG, "p-ann")
+        async with wire(home.url, "CP2") as charger:
+            await charger.boot()
+            first = {"connectorId": 1, "idTag": TAG, "meterStart": 0, "timestamp": now()}
+            begun = await charger.call("StartTransaction", first)
+            done = {"transactionId": begun["transactionId"], "meterStop": 700, "timestamp": now()}
+            await charger.call("StopTransaction", done)
         started = {"connectorId": 1, "idTag": TAG, "meterStart": 1000, "timestamp": now()}
         async with wire(home.url, "CP1") as charger:
             await charger.boot()
@@ -47,7 +53,7 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
             await charger.call("MeterValues", values)
 
             async def synced() -> bool:
-                return (await home.health())["cloud"]["backlog"] == 0 and len(await home.in_cloud()) == 1
+                return (await home.health())["cloud"]["backlog"] == 0 and len(await home.in_cloud()) == 2
 
             await home.until(synced, "the start in the cloud", patience_s=90)
             before = (await home.sessions("CP1"))[0]
@@ -76,5 +82,6 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
         assert (there["session"], there["principal"]) == (before["session"], "p-ann")
         assert not there["provisional"]
         report = await home.told(home.at_cloud("reconcile", "Home"))
+        assert report["compared"]["before_this_box"] == 1, "the old box's session is nobody's loss"
         assert (report["lost"], report["doubled"], report["differing"]) == (0, 0, 0), report
         assert report["chain_intact"]
