@@ -37,8 +37,8 @@ from edge.core.tuning import Limits, Slot
 MINIMUM_A: Final = 6.0
 #: Above any connector; a typing error of an installer's.
 MAXIMUM_A: Final = 1000.0
-#: From a new connection on, before limits are sent again: a charger that boots says so within seconds, and one
-#: loops on calls that come before (quirk 35).
+#: From a new connection on, before limits are sent again: a charger that boots says so within seconds, and
+#: one loops on calls that come before (quirk 35).
 CONNECT_GRACE_MS: Final = 10_000
 
 _TENTH: Final = Decimal("0.1")
