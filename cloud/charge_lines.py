@@ -24,6 +24,7 @@ from common import facts
 from common.domain import EnergyMethod, from_iso
 from common.facts import Fact
 from common.reconcile import LedgerRow, fold
+from common.review import SCALED
 
 #: Names the ids of lines; made once for this purpose and never changed.
 _NAMESPACE = UUID("6a3c1c5e-93a5-5d5b-8f0e-6f1d1d0c5a77")
@@ -154,7 +155,7 @@ def _waiting(row: LedgerRow, principal: str | None, obtained: str, flags: Iterab
     if obtained != "measured":
         return obtained
     harmless = HARMLESS_BESIDE_REGISTERS if row.method is EnergyMethod.REGISTER else HARMLESS
-    return next((flag for flag in flags if flag not in harmless), "")
+    return next((flag for flag in flags if flag not in harmless and not flag.startswith(SCALED)), "")
 
 
 def _instant_ms(row: LedgerRow, fact: Fact) -> int:

@@ -65,11 +65,13 @@ RESOLVED: Final = {kind: f"resolved_{kind}" for kind in (ACCEPTED, SET, ATTACHED
 #: Flags that say nothing against a session; any other, one of a newer box too, wants a look.
 _HARMLESS: Final = frozenset(
     {
-        *("offline", "missing_stop", "superseded"),
+        *("offline", "missing_stop", "superseded", "carried"),
         # of 2.x events: while one is missing the session is provisional; once it came this is history
         *("incomplete", "start_missing", "uncounted"),
     }
 )
+#: What begins so, too: staff decided what the registers are multiplied by, and the number follows (quirk 71).
+SCALED: Final = "scaled_"
 #: Also these, beside registers that were reported at start and stop and fit together.
 _BESIDE_REGISTERS: Final = frozenset({"sample_conflict", "register_decreased"})
 
@@ -79,7 +81,7 @@ def attention(flags: Collection[str], method: EnergyMethod, *, ended: bool, prov
     if not set(flags).isdisjoint(RESOLVED.values()):
         return []
     fine = _HARMLESS | (_BESIDE_REGISTERS if method is EnergyMethod.REGISTER else set())
-    found = [flag for flag in flags if flag not in fine]
+    found = [flag for flag in flags if flag not in fine and not flag.startswith(SCALED)]
     if ended and provisional:
         found.append("provisional")
     if ended and method is EnergyMethod.UNKNOWN and "superseded" not in flags:

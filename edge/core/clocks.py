@@ -38,7 +38,7 @@ def told(station: Station, stamp: str, at_ms: int) -> None:
 def learn(station: Station, stamp: str, at_ms: int) -> None:
     """Compare a time that the charger told with when it reached us."""
     told_ms = identity.instant(stamp)
-    if told_ms is None or not identity.believable(told_ms, at_ms):
+    if told_ms is None or not identity.BELIEVED_FROM_MS <= told_ms <= at_ms + identity.AHEAD_MS:
         return
     ahead_ms = told_ms - at_ms
     if station.ahead_ms is None or ahead_ms > station.ahead_ms - AGREE_MS:

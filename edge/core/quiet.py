@@ -1,4 +1,4 @@
-"""Chargers that send no meter values by themselves: asked for them, seldom, while a car charges (quirk 80). Pure.
+"""Chargers that send no meter values by themselves: asked, seldom, while a car charges (quirk 80). Pure.
 
 Nothing is asked while values come, while the charger is busy with somebody's command, or of a charger that
 has said that it cannot be asked. This is the one question that is put during a charge, since there is none

@@ -4,7 +4,7 @@
 
 A decision adds a revision and takes nothing away: what the charger told stays in the facts before it, and so
 does every earlier decision. It says `obtained="operator"` and why. Only sessions that are over can be decided
-on: while one is open its charger may still tell the truth. After a decision that charger's own stop, should it
+on: while one is open its charger may still tell the truth. After a decision the charger's own stop, should it
 come, is a conflict for a person and overrides nobody.
 """
 

@@ -1,4 +1,4 @@
-"""Registers in another unit than they say (quirk 71): noticed, told, and multiplied once staff has said so. Pure.
+"""Registers in another unit than they say (quirk 71): noticed, told, multiplied once staff says so. Pure.
 
 A charger that counts kWh and writes "Wh" bills a thousandth. Its register and its power then tell two
 energies for the same minutes, a round factor apart. That is told once, as a proposal; staff sets the trait
@@ -13,6 +13,7 @@ import msgspec
 
 from common import facts
 from common.domain import MeterSample
+from common.review import SCALED
 from edge.core.registers import Registers
 from edge.core.state import Session, SiteState, Station
 
@@ -60,12 +61,12 @@ def value(told_wh: float | None, factor: float) -> float | None:
 
 def flag(factor: float) -> tuple[str, ...]:
     """What a session whose registers were multiplied says of it, for people and for `of`."""
-    return () if factor == 1.0 else (f"scaled_{factor:g}",)
+    return () if factor == 1.0 else (f"{SCALED}{factor:g}",)
 
 
 def of(flags: tuple[str, ...]) -> float:
     """What the registers of a session with these flags are multiplied by."""
-    told = next((flag.removeprefix("scaled_") for flag in flags if flag.startswith("scaled_")), "1")
+    told = next((flag.removeprefix(SCALED) for flag in flags if flag.startswith(SCALED)), "1")
     return float(told)
 
 
