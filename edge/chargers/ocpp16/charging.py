@@ -2,7 +2,8 @@
 
 `commands` and `actions` take this in with the rest of what we ask. A limit becomes a charging profile with
 one period, without end; its id follows from the slot, so a new limit replaces the old one and never stands
-beside it (§3.13, §5.16). A schedule in watts is of all phases together, one in amperes of each (errata sheet 3.69).
+beside it (§3.13, §5.16). A schedule in watts is of all phases together, one in amperes of each (errata sheet
+3.69).
 
 Each request class is named as its action. Source: OCPP 1.6 edition 2 §3.13, §6.
 """
