@@ -42,6 +42,10 @@ from edge.core.state import EVSES_MAX, Draft, Session, SiteState, Station
 #: How an event of `facts.SessionEvent` stands that was not taken for what it said.
 CONFLICT: Final = "conflict"
 
+#: Open transactions of one station: two for each EVSE that one may have. A station that names ever new ones
+#: and ends none loses the one that was silent the longest, provisionally.
+OPEN_MAX: Final = 2 * EVSES_MAX
+
 _FLOWING: Final = frozenset({Phase.CHARGING, Phase.SUSPENDED_EV, Phase.SUSPENDED_EVSE})
 _encode = msgspec.json.Encoder().encode
 
@@ -119,6 +123,10 @@ def _reply(
 
 def _opened(state: SiteState, draft: Draft, given: TransactionEvent, now_ms: int, *, reused: bool) -> Session:
     charger, own = given.charger, identity.transaction_id(given.transaction)
+    still_open = [session for session in state.look(charger).sessions.values() if not session.ended]
+    if len(still_open) >= OPEN_MAX:
+        silent = min(still_open, key=lambda session: session.heard_ms)
+        sessions.close_provisionally(state, draft, charger, silent, "too_many_open", now_ms)
     started = identity.canonical(given.at)
     content = (own, started) if reused else (own,)
     body = opening.began(

@@ -12,6 +12,7 @@ from common.commands import Name, Stop
 from common.domain import Availability, EnergyMethod, MeterSample, Phase, Plug, iso
 from common.review import attention
 from edge.core import identity, inputs
+from edge.core.events import OPEN_MAX
 from edge.core.identity import minted_tag, remote_start_id
 from edge.core.inputs import Decision, Known, Stamp, StopReply
 from edge.core.reports import AvailabilityReported, TransactionEvent
@@ -305,6 +306,17 @@ def test_a_start_that_never_came() -> None:
     ended = site.last(facts.SessionEnded)
     assert (ended.provisional, ended.energy_wh, ended.method) == (True, 3000.0, EnergyMethod.SAMPLES)
     assert {"incomplete", "start_missing"} <= set(ended.flags)
+
+
+def test_ever_new_transactions_are_bounded_and_the_silent_one_goes() -> None:
+    site = Station().up(evses=2)
+    for number in range(OPEN_MAX + 3):
+        site.event("updated", 0, transaction=f"tx-{number}")
+    assert len(site.open_sessions()) == OPEN_MAX
+    closed = site.all(facts.SessionEnded)
+    assert [(body.transaction, body.reason, body.provisional) for body in closed] == [
+        (f"tx-{number}", "too_many_open", True) for number in range(3)
+    ]
 
 
 # --- an id that is used again ------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class Voice:
             self.status("available", evse)
         return self
 
-    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:  # noqa: B006
+    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:
         """A meter value as the version writes it."""
         raise NotImplementedError
 
@@ -171,7 +171,7 @@ class Voice16(Voice):
     def judged(self, answer: Payload) -> str:
         return str(answer["idTagInfo"]["status"])
 
-    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:  # noqa: B006
+    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:
         values = [{"value": str(wh), "context": context, "unit": "Wh"}]
         values += [{"value": str(v), "measurand": m, "context": context} for m, v in more.items()]
         return {"timestamp": self.now(), "sampledValue": values}
@@ -243,7 +243,7 @@ class Voice201(Voice):
     def judged(self, answer: Payload) -> str:
         return str(answer["idTokenInfo"]["status"])
 
-    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:  # noqa: B006
+    def register(self, wh: int, context: str = "Sample.Periodic", more: Mapping[str, int] = {}) -> Payload:
         values: list[Payload] = [{"value": wh, "context": context, "unitOfMeasure": {"unit": "Wh"}}]
         values += [{"value": v, "measurand": m, "context": context} for m, v in more.items()]
         return {"timestamp": self.now(), "sampledValue": values}
