@@ -1,7 +1,7 @@
 """The catalogue of what real chargers do, executed: one test an entry, named by its number and title.
 
-Adding an entry is adding a file to `quirks/`; its README says how. An entry that cannot concern Plugside stands
-in `quirks.md` with the reason.
+Adding an entry is adding a file to `quirks/`; its README says how. An entry that cannot concern Plugside
+stands in `quirks.md` with the reason.
 """
 
 from __future__ import annotations
