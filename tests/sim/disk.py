@@ -32,9 +32,21 @@ class SimJournal:
     Commits group and take time; `crash` is the end of the process with whatever was not committed.
     """
 
-    def __init__(self, disk: Disk, loop: SimLoop, chance: random.Random, *, lies: bool = False) -> None:
-        """lies: tell of a commit before it is one, as a drive with a lying cache does."""
+    def __init__(
+        self,
+        disk: Disk,
+        loop: SimLoop,
+        chance: random.Random,
+        *,
+        lies: bool = False,
+        boundary: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """lies: tell of a commit before it is one, as a drive with a lying cache does.
+
+        boundary: called before and after each commit; may `crash`.
+        """
         self._lies = lies
+        self._boundary = boundary
         self._disk, self._loop, self._chance = disk, loop, chance
         self.epoch = disk.rows.epoch
         self.last_seq = self.committed_seq = len(disk.facts)
@@ -93,6 +105,8 @@ class SimJournal:
         self._loop.call_later(delay_s, self._commit, group)
 
     def _commit(self, group: list[tuple[Sequence[Fact], Sequence[tuple[str, bytes]]]]) -> None:
+        if self._alive:
+            self._boundary("before a commit")
         if not self._alive:
             return  # the power went while it was on its way
         for made, replies in group:
@@ -101,6 +115,7 @@ class SimJournal:
                 self._disk.facts.append(fact)
             self._disk.replies.update(replies)
         self.committed_seq = len(self._disk.facts)
+        self._boundary("between a commit and what it lets out")
         self._loop.call_soon(self._tell, self.committed_seq)
         self._syncing = False
         self._sync()

@@ -126,7 +126,8 @@ class SimReply:
     def render(self, reply: inputs.Reply) -> bytes:
         body = msgspec.to_builtins(reply)
         body.pop("replay", None)
-        return msgspec.json.encode(body)
+        # Each start of the process may be another version, which spells the same answer in its own way.
+        return msgspec.json.encode(body | {"spelling": self._link.box.life})
 
     def send(self, payload: bytes) -> None:
         if self._message.starts and self._message.charge is not None:
@@ -142,9 +143,13 @@ class Box:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        world.lives += 1
+        self.life = world.lives
         self.alive = True
         self.links: dict[str, Link] = {}
-        self.journal = SimJournal(world.disk, world.loop, world.chance, lies=world.lying_disk)
+        self.journal = SimJournal(
+            world.disk, world.loop, world.chance, lies=world.lying_disk, boundary=self._boundary
+        )
         state = self._recover()
         clock, ids = SimClock(world.loop), SimIds(world.chance)
         loop: Any = world.loop
@@ -152,6 +157,7 @@ class Box:
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
         self.cursor = sync.EdgeCursor(self.journal.epoch, self.journal.committed_seq)
         self.gateway.bus.tap(lambda fact: self.cursor.committed(fact.seq, fact.kind, world.loop.now_ms))
+        world.tamper(self)
         self.gateway.start(self, loop)
 
     def _recover(self) -> SiteState:
@@ -164,6 +170,11 @@ class Box:
             engine.apply(state, facts.read(fact.epoch, fact.seq, fact.record))
         state.view.epoch, state.view.seq = disk.rows.epoch, len(disk.facts)
         return state
+
+    def _boundary(self, where: str) -> None:
+        if self._world.strikes(f"kill -9 {where}", 0.004):
+            self.crash()
+            self._world.loop.call_later(0.5 + 20 * self._world.chance.random(), self._world.boot)
 
     def crash(self) -> None:
         """kill -9. What was held back for the disk is never said."""
@@ -227,9 +238,14 @@ class Ordered:
 class World:
     """One seed's history. `run` lives it, heals it and returns; `problems` says what does not hold."""
 
-    def __init__(self, seed: int, *, lying_disk: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, lying_disk: bool = False, tamper: Callable[[Box], None] = lambda _: None
+    ) -> None:
+        """tamper: takes a safeguard out of each life of the box, to show that it is needed."""
         self.chance = random.Random(seed)
         self.lying_disk = lying_disk
+        self.tamper = tamper
+        self.lives = 0
         self.loop = SimLoop()
         self.disk = Disk()
         self.faults: Counter[str] = Counter()
@@ -377,7 +393,7 @@ class World:
             return
         if self.strikes("kill -9", 0.25) and self.box.alive:
             self.box.crash()
-            self.loop.call_later(0.5 + 20 * self.chance.random(), self._boot)
+            self.loop.call_later(0.5 + 20 * self.chance.random(), self.boot)
         if self.box.alive and self.strikes("link cut", 0.4):
             links = list(self.box.links.values())
             if links:
@@ -386,7 +402,7 @@ class World:
             self.box.gateway._write_snapshot()
         self.loop.call_later(20 + 60 * self.chance.random(), self._trouble)
 
-    def _boot(self) -> None:
+    def boot(self) -> None:
         if not self.box.alive:
             self.box = Box(self)
 
@@ -396,7 +412,7 @@ class World:
         """Live, then heal: no more faults, cars leave, links stay; long enough for every timer there is."""
         self.loop.run_until(minutes * 60_000)
         self.healing = True
-        self._boot()
+        self.boot()
         self.loop.run_until(self.loop.now_ms + 60_000)
         for charger in self.chargers:
             charger.unplug()

@@ -239,6 +239,17 @@ def red_without(off: str) -> bool:
             drain(edge, cloud)
             cloud.db = Database()
             drain(edge, cloud)
+        elif off == "retain":
+            drain(edge, cloud)
+            cloud.db = Database()
+            drain(edge, cloud)
+            return None in cloud.db.facts.values()
+        elif off == "rotate":
+            drain(edge, cloud)
+            edge.restored(3)
+            for number in range(9):
+                edge.commit(f"offline{number}")
+            drain(edge, cloud)
         elif off == "content":
             drain(edge, cloud)
             edge.restored(3)
@@ -257,7 +268,10 @@ def red_without(off: str) -> bool:
     return not holds(edge, cloud)
 
 
-@pytest.mark.parametrize("off", ["chain", "mark", "content", "commit_first"])
+SAFEGUARDS = ["chain", "mark", "content", "commit_first", "retain", "rotate"]
+
+
+@pytest.mark.parametrize("off", SAFEGUARDS)
 def test_each_safeguard_is_load_bearing(off: str) -> None:
     assert red_without(off)
 

@@ -66,6 +66,8 @@ class Safeguards:
     content: bool = True  #: recognise a record by its uid under whatever epoch
     commit_first: bool = True  #: ack after the commit
     fence: bool = True  #: take a batch only from the current link
+    retain: bool = True  #: keep what was acked, so that a restored cloud can be refilled
+    rotate: bool = True  #: begin a new epoch when the cloud's mark is not on this journal's chain
 
 
 @dataclass
@@ -150,6 +152,9 @@ class Edge:
                 if not self.safeguards.mark:
                     self.cursor.acked = max(remembered, welcome.hwm)
                 return
+            if not self.safeguards.rotate:
+                self.cursor.on_welcome(welcome, welcome.chain_at_hwm)
+                return
             self.rotate()
         raise AssertionError("the edge never found an epoch of its own")
 
@@ -171,7 +176,10 @@ class Edge:
     def answer(self, message: sync.Ack | sync.Nack) -> None:
         if isinstance(message, sync.Ack):
             self.cursor.on_ack(message, self.now_ms)
-        elif isinstance(self.cursor.on_nack(message, self.now_ms), sync.Rotate):
+            if not self.safeguards.retain:
+                for place in range(self.cursor.acked):
+                    self.journal.erase(place)
+        elif isinstance(self.cursor.on_nack(message, self.now_ms), sync.Rotate) and self.safeguards.rotate:
             self.rotate()
 
     def restored(self, rows: int) -> None:
