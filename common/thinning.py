@@ -1,9 +1,9 @@
 """What a ledger leaves out on purpose, declared: the one fact by which a gap in the samples is no loss.
 
 Meter samples are most of a journal. When they grow old, or the disk runs short, some are removed (their place
-in the chain stays, as a tombstone) or, at the worst, not written at all. Before either happens a `Thinned` fact
-says so. So every tombstone and every acknowledged sample without a row lies under a declaration, and what
-lies under none is a loss that somebody must explain.
+in the chain stays, as a tombstone) or, at the worst, not written at all. Before either happens a `Thinned`
+fact says so. So every tombstone and every acknowledged sample without a row lies under a declaration, and
+what lies under none is a loss that somebody must explain.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ async def test_questions_are_answered_and_bad_ones_do_not_end_the_link(tmp_path:
             wire.Query(id="1", site=where, what="ledger"),
             wire.Query(id="2", site=where, what="nothing"),
             wire.Query(id="3", site=where, what="ledger", limit=10_000),
-            wire.Query(id="4", site=where, what="ledger", after="²"),
+            wire.Query(id="4", site=where, what="sessions", after="²"),
             wire.Query(id="5", site=where, what="health"),
         ]
         for query in asked:
