@@ -81,6 +81,8 @@ async def test_a_token_reads_its_site_by_name_or_id_and_no_other(cloud: Cloud, b
         "provisional": False,
         "revision": 0,
         "flags": [],
+        "corrected_started_at": "",
+        "corrected_ended_at": "",
         **{key: first["sessions"][0][key] for key in ("started_at", "received_at", "ended_at")},
     }
     for site in (other.site, "Work", "nowhere"):
