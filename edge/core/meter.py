@@ -19,6 +19,7 @@ import msgspec
 
 from common import signed
 from common.domain import EnergyMethod, MeterSample
+from common.samples import merge
 from edge.core.registers import IN_SESSION as IN_SESSION
 from edge.core.registers import REGISTER_MAX_WH
 from edge.core.registers import Registers as Registers
@@ -37,6 +38,8 @@ WORD_CHARS_MAX = 64
 #: A sample with nothing unusual about it is shorter, in bytes of JSON.
 PLAIN_BYTES = 512
 
+#: Behind the key of a moment: the last sample that contradicted it.
+_AGAINST = "|!"
 #: By `sample_key`.
 Seen = dict[str, MeterSample]
 
@@ -82,23 +85,39 @@ def taken(seen: Seen, samples: tuple[MeterSample, ...]) -> list[tuple[MeterSampl
     if plain and room >= 0:
         return [samples] if samples else []
     parts = [part for sample in samples for part in _parts(_clean(sample))]
-    return _chunks([s for s in parts if s.at is None or seen.get(sample_key(s)) != _kept(s)])
+    return _chunks([s for s in parts if s.at is None or not _repeats(seen, s)])
+
+
+def _repeats(seen: Seen, sample: MeterSample) -> bool:
+    """Whether a sample says nothing that is not remembered, as a part of a moment or against it."""
+    key, kept = sample_key(sample), _kept(sample)
+    known = seen.get(key)
+    return known is not None and (merge(known, kept) == (known, False) or seen.get(key + _AGAINST) == kept)
 
 
 def remember(seen: Seen, registers: Registers, samples: tuple[MeterSample, ...]) -> None:
-    """Take samples into a session's memory and registers. Changes both in place."""
+    """Take samples into a session's memory and registers. Changes both in place.
+
+    A moment's first value stands (`common.samples`): a register that contradicts it moves nothing.
+    """
+    believed = samples
     for sample in samples:
         if sample.at is None:
             continue
-        key = sample_key(sample)
+        key, kept = sample_key(sample), _kept(sample)
         known = seen.get(key)
-        if known is not None and _contradict(known.energy_wh, sample.energy_wh):
-            registers.conflicts += 1
-        seen[key] = _kept(sample) if sample.signed else sample
+        if known is not None:
+            kept, conflict = merge(known, kept)
+            if conflict:
+                seen[key + _AGAINST] = _kept(sample)
+            if _contradict(known.energy_wh, sample.energy_wh):
+                registers.conflicts += 1
+                believed = tuple(other for other in believed if other is not sample)
+        seen[key] = kept
         registers.signed_cut = registers.signed_cut or (sample.part != "" and signed.is_cut(sample))
         if len(seen) > SEEN_MAX:
             del seen[next(iter(seen))]
-    follow(registers, samples)
+    follow(registers, believed)
 
 
 def _contradict(one_wh: float | None, other_wh: float | None) -> bool:

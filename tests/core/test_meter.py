@@ -154,6 +154,29 @@ def test_another_register_for_the_same_moment_is_flagged() -> None:
     assert site.last(facts.SessionEnded).flags == ("sample_conflict",)
 
 
+def test_a_register_that_contradicts_a_moment_moves_nothing_and_is_told_once() -> None:
+    site, transaction = charging()
+    site.meter(site.sample(1100.0), transaction=transaction)
+    contradiction = site.sample(999_999.0)
+    assert len(site.meter(contradiction, transaction=transaction).facts) == 1
+    assert site.meter(contradiction, transaction=transaction).facts == (), "on record already"
+    site.now += MINUTE
+    site.meter(site.sample(1300.0), transaction=transaction)
+    site.now += MINUTE
+    site.begin(meter_start_wh=1300.0)  # its stop was lost: the samples tell the energy
+    assert site.last(facts.SessionEnded).energy_wh == 300.0
+    site.check()
+
+
+def test_a_part_of_a_moment_is_no_news_once_the_whole_was_told() -> None:
+    site, transaction = charging()
+    first, second = site.sample(1100.0), site.sample(None, power_w=7000.0)
+    for part in (first, second):
+        assert len(site.meter(part, transaction=transaction).facts) == 1
+    for part in (first, second):
+        assert site.meter(part, transaction=transaction).facts == ()
+
+
 @pytest.mark.parametrize("other", [{"context": "end"}, {"location": "ev"}])
 def test_another_context_or_place_is_another_sample(other: dict[str, str]) -> None:
     site, transaction = charging()
