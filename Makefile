@@ -19,11 +19,11 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--custom-compile-command "make requirements" $(ARGS) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim fuzz setup requirements clean .venv
+.PHONY: help demo test check bench sim sim-night soak fuzz setup requirements clean .venv
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: .venv ## cloud, edge and two simulated chargers on this machine, until Ctrl-C
 	@$(BIN)/plugside-edge demo $(ARGS)
@@ -42,6 +42,9 @@ bench: .venv ## the measured budgets, side by side with their floors
 
 sim: .venv ## live one seeded history of the simulated world: make sim SEED=7; many: ARGS="--seeds 1000"
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
+
+sim-night: .venv ## 50,000 histories on every processor (half an hour on two)
+	@$(BIN)/python -m tests.sim --seeds 50000 --workers 0 $(ARGS)
 
 fuzz: .venv ## look for bytes from a charger that break a law, guided by coverage: ARGS="--seconds 600"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

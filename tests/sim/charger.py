@@ -32,6 +32,7 @@ class Charge:
     started_ms: int
     number: str | None = None
     stop_wh: int | None = None
+    ended_ms: int | None = None
     replies: list[bytes] = field(default_factory=list)
 
 
@@ -111,6 +112,7 @@ class SimCharger:
         if charge is None:
             return
         charge.stop_wh = self.register_wh()
+        charge.ended_ms = self._loop.now_ms
         self.running = None
         at_ms = T0 + self._loop.now_ms
         stop_wh = float(charge.stop_wh)

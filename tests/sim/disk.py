@@ -25,6 +25,20 @@ class Disk:
         self.replies: dict[str, bytes] = {}
         self.snapshot: tuple[int, bytes] | None = None
 
+    def image(self) -> Disk:
+        """A copy, as somebody makes of a card."""
+        made = Disk()
+        made.rows = Rows(self.rows.epoch, list(self.rows.rows), self.rows.epochs)
+        made.facts, made.replies, made.snapshot = list(self.facts), dict(self.replies), self.snapshot
+        return made
+
+    def rotate(self, epoch: str) -> None:
+        """The same facts under a new epoch; a snapshot of the old numbers is none any more."""
+        self.rows.rotate(epoch)
+        self.rows.epochs += 1
+        self.facts = [facts.read(epoch, seq, fact.record) for seq, fact in enumerate(self.facts, 1)]
+        self.snapshot = None
+
 
 class SimJournal:
     """The surface of `edge.journal.Journal` that the gateway and the recall use, over a `Disk`.

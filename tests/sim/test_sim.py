@@ -5,19 +5,32 @@ from __future__ import annotations
 import pytest
 
 from common.errors import PlugsideError
+from tests.sim import many
 from tests.sim.laws import problems
+from tests.sim.many import live
 from tests.sim.world import World
 
-#: Seeds in every run of the suite. `python -m tests.sim --seeds N` lives as many as one likes.
-SEEDS = 120
-#: Histories to one test, so that a failure names a few seeds and the workers share the load.
-SHARE = 10
+#: Seeds in every run of the suite; `make sim-night` lives 50,000.
+SEEDS = 1000
+#: Histories to one test, so that a failure names a few seeds.
+SHARE = 50
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, SHARE))
 def test_the_laws_hold(first: int) -> None:
-    broken = {seed: found for seed in range(first, first + SHARE) if (found := problems(World(seed).run()))}
-    assert not broken, f"replay with `make sim SEED={min(broken)}`"
+    broken = {
+        lived.seed: lived.problems for seed in range(first, first + SHARE) if (lived := live(seed)).problems
+    }
+    assert not broken, f"replay with `make sim SEED={min(broken)} ARGS='--minutes 10'`"
+
+
+def test_a_failing_history_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a cut link is what breaks the law, the cut alone is what is named."""
+    monkeypatch.setattr(many, "problems", lambda world: ["cut"] if world.faults["link cut"] else [])
+    seed = next(seed for seed in range(1, 20) if live(seed).problems)
+    minutes, needed = many.shrink(seed, many.SHORT_MINUTES)
+    assert needed == {"link cut"}
+    assert minutes <= many.SHORT_MINUTES
 
 
 def test_a_seed_is_one_history() -> None:

@@ -230,8 +230,9 @@ class Box:
 class Ordered:
     """A command as its driver sees it."""
 
-    def __init__(self, given: inputs.CommandReceived) -> None:
+    def __init__(self, given: inputs.CommandReceived, asked_ms: int) -> None:
         self.given = given
+        self.asked_ms = asked_ms
         self.stages: list[inputs.CommandReply] = []
 
 
@@ -239,15 +240,32 @@ class World:
     """One seed's history. `run` lives it, heals it and returns; `problems` says what does not hold."""
 
     def __init__(
-        self, seed: int, *, lying_disk: bool = False, tamper: Callable[[Box], None] = lambda _: None
+        self,
+        seed: int,
+        *,
+        lying_disk: bool = False,
+        restores: bool = False,
+        spared: frozenset[str] = frozenset(),
+        tamper: Callable[[Box], None] = lambda _: None,
     ) -> None:
-        """tamper: takes a safeguard out of each life of the box, to show that it is needed."""
+        """restores: now and then an old image of the box's card is put back.
+
+        spared: faults that do not happen though their time has come, so that a failing history can be made
+        smaller. tamper: takes a safeguard out of each life of the box, to show that it is needed.
+        """
         self.chance = random.Random(seed)
         self.lying_disk = lying_disk
+        self.restores = restores
+        self.spared = spared
         self.tamper = tamper
         self.lives = 0
         self.loop = SimLoop()
         self.disk = Disk()
+        self.card = (0, self.disk.image())
+        self.backup: tuple[dict[str, sync.Mark], dict[str, facts.Fact]] = ({}, {})
+        #: From when to when a card's facts are gone, in virtual ms. What lies within was told to a charger
+        #: and may be known to nobody but the cloud: the laws say less about it.
+        self.destroyed: list[tuple[int, int]] = []
         self.faults: Counter[str] = Counter()
         self.healing = False
         self.orders: dict[str, Ordered] = {}
@@ -267,7 +285,7 @@ class World:
 
     def strikes(self, what: str, likely: float) -> bool:
         """Whether this fault happens now; counted, and never while the world heals."""
-        if self.healing or self.chance.random() >= likely:
+        if self.healing or self.chance.random() >= likely or what in self.spared:
             return False
         self.faults[what] += 1
         return True
@@ -332,7 +350,7 @@ class World:
             fingerprint=command_id,
             site=SITE,
         )
-        ordered = self.orders[command_id] = Ordered(given)
+        ordered = self.orders[command_id] = Ordered(given, self.loop.now_ms)
         for _ in range(self.chance.choice((1, 1, 2, 3))):
             self.loop.call_later(0.001 + self.chance.random(), self._deliver, ordered)
 
@@ -348,11 +366,12 @@ class World:
             cursor = self.box.cursor
             if not cursor.link:
                 self._hello(cursor)
-            want = cursor.wanted(self.loop.now_ms)
+            want = cursor.wanted(self.loop.now_ms) if self.box.alive and cursor.link else None
             if want is not None:
                 rows = self.box.journal.records(want.from_seq, self.chance.randrange(1, want.max_records))
                 self._batch(cursor, cursor.batch_of(rows))
-        self.loop.call_later(0.2 + self.chance.random(), self._sync)
+        # A healed world has nothing to lose by looking less often.
+        self.loop.call_later((10 if self.healing else 0.2) + self.chance.random(), self._sync)
 
     def _hello(self, cursor: sync.EdgeCursor) -> None:
         self.cloud_link += 1
@@ -366,7 +385,9 @@ class World:
         )
         own = chain.seed(cursor.epoch) if mark.hwm == 0 else self.box.journal.chain_at(mark.hwm)
         step = cursor.on_welcome(welcome, own)
-        assert isinstance(step, sync.Resume), f"an epoch was given up without a reason: {step}"
+        if isinstance(step, sync.Rotate):
+            assert self.destroyed, f"an epoch was given up without a reason: {step}"
+            self._rotate()
 
     def _batch(self, cursor: sync.EdgeCursor, batch: sync.Batch) -> None:
         if self.strikes("batch lost", 0.1):
@@ -386,6 +407,13 @@ class World:
         assert not isinstance(verdict, sync.Decline), "a batch that follows was declined"
         cursor.on_ack(sync.ack(batch.link, mark), self.loop.now_ms)
 
+    def _rotate(self) -> None:
+        """The box begins a new epoch with what it has; here by a restart, which is the same to everybody."""
+        self.faults["new epoch"] += 1
+        self.box.crash()
+        self.disk.rotate(f"{self.disk.rows.epochs + 1}-{self.chance.getrandbits(32):08x}")
+        self.boot()
+
     # --- trouble -------------------------------------------------------------------------------------------
 
     def _trouble(self) -> None:
@@ -400,7 +428,25 @@ class World:
                 self.chance.choice(links).drop()
         if self.box.alive and self.chance.random() < 0.2:
             self.box.gateway._write_snapshot()
+        self._keep_or_restore()
         self.loop.call_later(20 + 60 * self.chance.random(), self._trouble)
+
+    def _keep_or_restore(self) -> None:
+        """Images of the box's card and of the cloud's database are kept, and now and then put back."""
+        if self.chance.random() < 0.3:
+            self.card = (self.loop.now_ms, self.disk.image())
+        if self.chance.random() < 0.3:
+            self.backup = (dict(self.marks), dict(self.cloud_facts))
+        if self.strikes("cloud restored", 0.03):
+            # Links are gone with it; their numbers go on from above all that were ever given.
+            self.marks, self.cloud_facts = dict(self.backup[0]), dict(self.backup[1])
+            self.box.cursor.disconnected()
+        if self.restores and self.strikes("box restored", 0.05):
+            self.box.crash()
+            since_ms, image = self.card
+            self.disk = image.image()
+            self.destroyed.append((since_ms, self.loop.now_ms))
+            self.loop.call_later(1 + 20 * self.chance.random(), self.boot)
 
     def boot(self) -> None:
         if not self.box.alive:
