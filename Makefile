@@ -43,6 +43,9 @@ bench: .venv ## the measured budgets, side by side with their floors
 sim: .venv ## live one seeded history of the simulated world: make sim SEED=7; many: ARGS="--seeds 1000"
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
 
+soak: setup ## 200 kills of box and cloud while chargers charge; nothing lost, nothing doubled
+	@$(BIN)/python -m tests.e2e.soak $(ARGS)
+
 sim-night: .venv ## 50,000 histories on every processor (half an hour on two)
 	@$(BIN)/python -m tests.sim --seeds 50000 --workers 0 $(ARGS)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 REGISTER_TOLERANCE_WH = 100.0
 #: Starts are floored to the second, ends may be exact: back to back can look like a second's overlap.
 TIME_TOLERANCE_MS = 1000
+#: Sessions of one connector and one second that are ordered among themselves: more is no driver.
+SAME_MAX = 256
 #: Starts before 2020, like starts without a zone, come from a clock that was never set (quirk 41): such a
 #: session has no place in time, and nothing is claimed about its neighbours.
 _CLOCK_BELIEVED_MS = from_iso("2020-01-01T00:00:00Z")
@@ -46,11 +48,30 @@ class _Span(msgspec.Struct, frozen=True):
 
 
 class PlaceWalk:
-    """Feed it rows in the order of (charger, evse, connector, start, session); it tells what does not fit."""
+    """Feed it rows in the order of (charger, evse, connector, start, session); it tells what does not fit.
+
+    Starts are whole seconds, and an impatient driver makes two of them within one: what begins in the same
+    second is put into the order of the register first. Call `end` behind the last row.
+    """
 
     def __init__(self, side: str) -> None:
         self._side = side
+        self._same: list[LedgerRow] = []  # of one place and one second
         self._leave(None)
+
+    def see(self, row: LedgerRow) -> Iterator[Finding]:
+        """What is known to be wrong once this row has come, each pair once."""
+        if self._same and (
+            place_order(row)[:4] != place_order(self._same[0])[:4] or len(self._same) >= SAME_MAX
+        ):
+            yield from self.end()
+        self._same.append(row)
+
+    def end(self) -> Iterator[Finding]:
+        """What the last rows show to be wrong."""
+        same, self._same = self._same, []
+        for row in sorted(same, key=lambda row: row.meter_start_wh or 0.0):
+            yield from self._step(row)
 
     def _leave(self, place: tuple[str, int, int] | None) -> None:
         self._place = place
@@ -59,7 +80,7 @@ class PlaceWalk:
         self._claimed: dict[tuple[float, float], str] = {}  # exactly the same interval again is the same
         self._last: _Span | None = None
 
-    def see(self, row: LedgerRow) -> Iterator[Finding]:
+    def _step(self, row: LedgerRow) -> Iterator[Finding]:
         """What this row shows to be wrong, each pair once.
 
         A session's forerunners stay in sight only as long as they can still overlap it.

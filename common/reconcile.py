@@ -255,3 +255,4 @@ def _within(rows: Mapping[str, LedgerRow], side: str) -> Iterable[Finding]:
     walk = PlaceWalk(side)
     for row in sorted(rows.values(), key=place_order):
         yield from walk.see(row)
+    yield from walk.end()

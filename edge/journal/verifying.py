@@ -130,9 +130,13 @@ class _Look:
         self._unmoved()
         self._sums()
         walk = PlaceWalk(TABLE)
+        started_at = ""
         for row in _by_place(self._db):
-            for finding in walk.see(row):
-                self._tally.add(finding, row.started_at)
+            for finding in walk.see(row):  # about what came before this row
+                self._tally.add(finding, started_at)
+            started_at = row.started_at
+        for finding in walk.end():
+            self._tally.add(finding, started_at)
         self._unmoved()
         chain, findings, counts = self._chain, self._tally.findings, self._tally.counts
         first = f"fact {chain.first_break} {chain.why}" if not chain.intact else ""

@@ -224,3 +224,27 @@ def test_a_digest_tells_rows_apart_and_not_spellings() -> None:
 
 def test_a_ledger_goes_over_the_wire_and_back() -> None:
     assert read_ledger(ledger_page(DAY)) == list(DAY)
+
+
+def test_two_sessions_of_one_second_are_looked_at_in_the_order_of_the_register() -> None:
+    """Found by the kill loop: the uid that comes first is not the session that came first."""
+    at = "2026-11-20T10:00:00Z"
+    steps = [(f"{letter}", 1000.0 + 500 * place) for place, letter in enumerate("dbca")]
+    rows = {
+        name: LedgerRow(
+            session=name,
+            charger="CP1",
+            evse=1,
+            started_at=at,
+            ended_at="2026-11-20T10:00:01Z",
+            meter_start_wh=start_wh,
+            meter_stop_wh=start_wh + 500,
+            energy_wh=500.0,
+        )
+        for name, start_wh in steps
+    }
+    report = compare(rows, rows, side="box", other="cloud")
+    assert (report.lost, report.doubled, report.differing) == (0, 0, 0)
+    del rows["b"]
+    report = compare(rows, rows, side="box", other="cloud")
+    assert report.lost == 1, "what is missing within the second is still found"
