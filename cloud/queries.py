@@ -68,9 +68,7 @@ class Queries:
             raise Refused(Code.UNKNOWN_SITE, name_or_id or "name one")
         return row
 
-    async def sessions(
-        self, claims: Claims, *, after: str, limit: int, flagged: bool = False
-    ) -> Page[Plain]:
+    async def sessions(self, claims: Claims, *, after: str, limit: int, flagged: bool = False) -> Page[Plain]:
         """Sessions as people see them, newest first; with names for staff, who gave them.
 
         flagged: those that want a person's look; such a page may be short.

@@ -83,6 +83,7 @@ def session_after(row: SessionRow | None, fact: Fact) -> SessionRow:
             flags=flags,
             principal=principal,
             reason=reason,
+            obtained=begun.obtained if begun.revision else body.obtained,
             stopped_by=body.stopped_by,
         )
     if body.revision < begun.revision:
