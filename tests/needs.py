@@ -25,6 +25,7 @@ NPM_FOLDER = ROOT / "tests" / "e2e" / "clients"
 # A tool the tests run, and the Debian package that has it. ensurepip is the module, which Debian keeps apart.
 SYSTEM_TOOLS = {
     "ensurepip": "python{}.{}-venv".format(*sys.version_info),
+    "gcc": "gcc",
     "git": "git",
     "ip": "iproute2",
     "systemd-analyze": "systemd",
