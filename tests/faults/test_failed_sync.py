@@ -1,4 +1,4 @@
-"""A disk that fails to sync, under the real box: nothing more is acknowledged, and nothing that was is lost."""
+"""A disk that fails to sync, under the real box: nothing more is acknowledged, nothing that was is lost."""
 
 from __future__ import annotations
 
