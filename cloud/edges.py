@@ -7,6 +7,7 @@ tunnel's own life.
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from cloud.callers import crowded
@@ -101,15 +102,18 @@ class Edges:
 
     async def ask(self, site: str, what: str, **args: Any) -> list[Any]:
         """All rows of a question that only the box can answer. Raises Unavailable, or what it was refused."""
-        rows: list[Any] = []
+        return [row async for page in self.pages(site, what, **args) for row in page]
+
+    async def pages(self, site: str, what: str, **args: Any) -> AsyncIterator[Sequence[Any]]:
+        """The same, page by page."""
         after = ""
         while True:
             query_id = self._shared.ids.uid()
             query = wire.Query(id=query_id, site=site, what=what, args=args, after=after, limit=PAGE_ROWS)
             page = await self._tunnel(site).ask(query)
-            rows += page.rows
+            yield page.rows
             if not page.next or not page.rows:
-                return rows
+                return
             after = page.next
 
     def _tunnel(self, site: str) -> Tunnel:

@@ -1,38 +1,50 @@
-"""Reconciliation of a site: the cloud's tables against the box's ledger, and against the cloud's own facts.
+"""Reconciliation of a site: the cloud's tables against the box's ledger, its own facts, and its charge lines.
 
-Three comparisons, each named in the report's `compared`, so that a clean report is not more than it is:
+Each comparison is named in the report's `compared`, so that a clean report is not more than it is:
 
-    box      the box is asked for its ledger; when it is away, this is said and nothing is concluded from it
-    facts    the sessions table against what the stored facts come to: a row lost or changed here shows
-    chain    every place of the current epoch up to the mark holds its record: a fact lost here shows
+    box           the box is asked for its ledger; when it is away this is said, and nothing concluded from it
+    facts         the sessions table against what the stored facts come to: a row lost or changed here shows
+    charge lines  what a session's lines come to against its facts: nothing billed twice or changed since
+    places        sessions of one connector against each other, on either side (`common.doubles`)
+    chain         every place of the current epoch up to the mark holds its record, and the chain over them
+                  goes through every head that the box signed: a fact lost or rewritten here shows
 
-The judgement is `common.reconcile`'s (design §9); this gathers what it judges.
+Both sides are walked through in one order, a page at a time: memory does not grow with the ledger. The
+judgement is `common.reconcile`'s (design §9); this gathers what it judges.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from cloud.store.ports import LedgerStore
+from cloud.charge_lines import energy_wh, milliwh, standings
+from cloud.store.ports import Store
 from cloud.store.rows import ChainState, SiteRow
+from common.doubles import PlaceWalk
 from common.errors import Code, PlugsideError, RemoteFault
-from common.reconcile import Finding, LedgerRow, Report, compare, fold, read_ledger
+from common.facts import Fact
+from common.reconcile import Finding, LedgerRow, Tally, difference, fold, read_ledger
 
 log = logging.getLogger("plugside.reconciliation")
 
 #: How often a difference is looked at before it is told, and how long between: facts about sessions leave the
-#: box at once, so what is still on its way after a second has no way.
+#: box at once, so what is still on its way after a second has no way, unless more is arriving all the time (a
+#: cloud that is being filled again): then it is waited for, so many looks at most.
 LOOKS = 5
+LOOKS_WHILE_ARRIVING = 40
 PAUSE_S = 0.25
-#: Asks a site's box for all rows of a question.
-Ask = Callable[[str, str], Awaitable[list[Any]]]
+#: Sessions of this database that are looked at together.
+PAGE = 200
+#: Asks a site's box: (site, question, arguments by name) → its pages.
+Ask = Callable[..., AsyncIterator[Sequence[Any]]]
 
-CLOUD, BOX, FACTS = "the cloud", "the box", "the cloud's facts"
+CLOUD, BOX, FACTS, LINES = "the cloud", "the box", "the cloud's facts", "the charge lines"
 
 
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,92 +64,224 @@ class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
     compared: dict[str, Any]
 
 
-async def reconcile(store: LedgerStore, site: SiteRow, ask: Ask, *, pause_s: float = PAUSE_S) -> Reconciled:
+class _Away(Exception):  # noqa: N818 - not an error: there is nothing to compare with
+    """The box does not answer, or not with a ledger."""
+
+
+async def reconcile(store: Store, site: SiteRow, ask: Ask, *, pause_s: float = PAUSE_S) -> Reconciled:
     """Compare everything that can be compared now.
 
     A session that begins while we look is on its way, not lost: what is found is looked at again, a few
     times, `pause_s` apart, and only what stays is told.
     """
     told = await _once(store, site, ask)
-    for _ in range(LOOKS - 1):
-        if told.ok or told.compared["box_sessions"] is None:
-            break
+    looks, hwm = 1, told.compared["chain"]["hwm"]
+    while not told.ok and told.compared["box_sessions"] is not None and looks < LOOKS_WHILE_ARRIVING:
         await asyncio.sleep(pause_s)
         told = await _once(store, site, ask)
+        before, hwm = hwm, told.compared["chain"]["hwm"]
+        looks += 1
+        if looks >= LOOKS and hwm == before:
+            break
     return told
 
 
-async def _once(store: LedgerStore, site: SiteRow, ask: Ask) -> Reconciled:
-    # The box first: what it has told of by then has had the time of our own reading to arrive.
-    box, why = await _box(site, ask)
+async def _once(store: Store, site: SiteRow, ask: Ask) -> Reconciled:
+    why = ""
+    try:
+        look = _Look(store, site, ask)
+        await look.sessions(with_box=True)
+    except _Away as away:
+        why = str(away)
+        look = _Look(store, site, ask)
+        await look.sessions(with_box=False)
+    await look.places()
     chain = await store.chain_state(site.id)
-    table = await store.ledger(site.id)
-    folded = await _folded(store, site.id)
-    # A box that took another one's place, or was restored, does not have what is from before: nobody lost it.
-    bygone = await store.bygone(site.id) - (box or {}).keys()
-    its_own = {uid: row for uid, row in table.items() if uid not in bygone}
-    reports = [
-        compare(its_own, box, side=CLOUD, other=BOX),
-        compare(table, folded, side=CLOUD, other=FACTS),
-    ]
-    findings = _merged(reports)
-    counts = {kind: sum(f.kind == kind for f in findings) for kind in ("lost", "doubled", "differing")}
-    walked = chain.told() | {"behind": max(0, chain.last_seq - chain.hwm)}
+    findings = look.tally.findings
     return Reconciled(
         site=site.id,
         name=site.name,
         ok=not findings and chain.intact and not chain.quarantined,
-        sessions=reports[0].sessions + len(table) - len(its_own),
+        sessions=look.seen,
         first_difference=findings[0] if findings else None,
-        findings=tuple(findings),
+        findings=findings,
         chain_intact=chain.intact,
         quarantined=chain.quarantined,
         compared={
-            "with": BOX if box is not None else FACTS,
-            "statement": _statement(chain, box, why),
-            "cloud_sessions": len(table),
-            "box_sessions": None if box is None else len(box),
-            "before_this_box": len(table) - len(its_own),
-            "fact_sessions": len(folded),
-            "chain": walked,
+            "with": BOX if look.box is not None else FACTS,
+            "statement": _statement(chain, why, with_box=look.box is not None),
+            "cloud_sessions": look.cloud,
+            "box_sessions": look.box,
+            "before_this_box": look.bygone,
+            "fact_sessions": look.told,
+            "billed_sessions": look.billed,
+            "chain": chain.told() | {"behind": max(0, chain.last_seq - chain.hwm)},
         },
-        **counts,
+        **look.tally.counts,
     )
 
 
-async def _folded(store: LedgerStore, site: str) -> dict[str, LedgerRow]:
-    rows: dict[str, LedgerRow] = {}
-    async for fact in store.session_facts(site):
-        uid = getattr(fact.body, "session", None)
-        if uid is not None and (after := fold(rows.get(uid), fact.body)) is not None:
-            rows[uid] = after
-    return rows
+class _Look:
+    """One walk through one site's ledgers, and what was found and counted on the way."""
+
+    def __init__(self, store: Store, site: SiteRow, ask: Ask) -> None:
+        self._store = store
+        self._site = site.id
+        self._name = site.name
+        self._ask = ask
+        self._differing = 0  #: sessions that cloud and box tell differently
+        self.tally = Tally()
+        self.seen = self.cloud = self.told = self.billed = self.bygone = 0
+        self.box: int | None = None
+
+    # --- session by session --------------------------------------------------------------------------------
+
+    async def sessions(self, *, with_box: bool) -> None:
+        """Each session on all sides, in the order of their uids. Raises _Away: the box did not tell."""
+        after = ""
+        if with_box:
+            self.box = 0
+            # The box first: what it has told of by then has had the time of our own reading to arrive.
+            async for rows in self._pages("session"):
+                if rows:
+                    await self._stretch(after, rows[-1].session, {row.session: row for row in rows})
+                    after = rows[-1].session
+        await self._stretch(after, None, {})
+        for finding, row in await self._without_row():
+            self.tally.add(finding, row.started_at)
+
+    async def _stretch(self, after: str, up_to: str | None, theirs: dict[str, LedgerRow]) -> None:
+        """The cloud's sessions behind `after` up to `up_to`, against the box's between the same two."""
+        while rows := await self._store.ledger_after(self._site, after, up_to=up_to, limit=PAGE):
+            after = rows[-1].session
+            self.cloud += len(rows)
+            self.seen += len(rows)
+            if self.box is not None:
+                await self._across_page(rows, theirs)
+            await self._inside(rows)
+        for row in theirs.values():
+            self.seen += 1
+            self._compare(None, row)
+
+    async def _across_page(self, rows: Sequence[LedgerRow], theirs: dict[str, LedgerRow]) -> None:
+        # A box that took another one's place, or was restored, does not have what is from before: nobody
+        # lost it.
+        absent = [row.session for row in rows if row.session not in theirs]
+        bygone = await self._store.bygone(self._site, absent) if absent else set()
+        self.bygone += len(bygone)
+        for row in rows:
+            if row.session not in bygone:
+                self._compare(row, theirs.pop(row.session, None))
+
+    def _compare(self, here: LedgerRow | None, there: LedgerRow | None) -> None:
+        known = here or there
+        finding = difference(here, there, CLOUD, BOX)
+        if finding is not None and known is not None:
+            self._differing += 1
+            self.tally.add(finding, known.started_at)
+
+    async def _inside(self, rows: Sequence[LedgerRow]) -> None:
+        """The same sessions against the cloud's own facts, and what was billed of them."""
+        names = [row.session for row in rows]
+        told = await self._store.told(self._site, names)
+        lines = await self._store.charge_totals(self._site, names)
+        for row in rows:
+            facts = told[row.session]
+            self.told += bool(facts)
+            finding = difference(row, _folded(facts), CLOUD, FACTS)
+            if finding is not None:
+                self.tally.add(finding, row.started_at)
+            if row.session in lines:
+                self.billed += 1
+                revision, total = lines[row.session]
+                if (expected := _billed(facts, revision)) != total:
+                    self.tally.add(_misbilled(row, total, expected), row.started_at)
+
+    async def _without_row(self) -> list[tuple[Finding, LedgerRow]]:
+        lost = await self._store.without_row(self._site)
+        found = []
+        for facts in (await self._store.told(self._site, lost)).values():
+            row = _folded(facts)
+            finding = difference(None, row, CLOUD, FACTS)
+            if row is not None and finding is not None:
+                self.told += 1
+                found.append((finding, row))
+        return found
+
+    # --- connector by connector ----------------------------------------------------------------------------
+
+    async def places(self) -> None:
+        """Doubles and gaps: here, and at the box where its ledger is another one than ours."""
+        walk, behind = PlaceWalk(CLOUD), None
+        while rows := await self._store.ledger_by_place(self._site, behind):
+            self._walk(walk, rows)
+            behind = rows[-1]
+        if not self._differing:
+            return  # the box's ledger is the same, and so would be what is wrong within it
+        theirs = PlaceWalk(BOX)
+        try:
+            async for page in self._pages("place"):
+                self._walk(theirs, page)
+        except _Away as gone:
+            log.warning("%s: its ledger was not looked at by connector: %s", self._name, gone)
+
+    def _walk(self, walk: PlaceWalk, rows: Iterable[LedgerRow]) -> None:
+        for row in rows:
+            for finding in walk.see(row):
+                self.tally.add(finding, row.started_at)
+
+    async def _pages(self, order: str) -> AsyncIterator[list[LedgerRow]]:
+        """The box's ledger in an order. Raises _Away."""
+        last = ""
+        try:
+            async for page in self._ask(self._site, "ledger", order=order):
+                rows = read_ledger(page)
+                if order == "session":
+                    names = [last, *(row.session for row in rows)]
+                    if any(later <= sooner for sooner, later in pairwise(names)):
+                        raise RemoteFault(
+                            Code.PROTOCOL, "the box's ledger is not in the order of its sessions"
+                        )
+                    last = names[-1]
+                    self.box = (self.box or 0) + len(rows)
+                yield rows
+        except PlugsideError as away:
+            raise _Away(away.message) from None
+        except msgspec.ValidationError as wrong:
+            fault = RemoteFault(Code.PROTOCOL, f"the box's ledger: {wrong}")
+            log.warning("%s: %s", self._name, fault)
+            raise _Away(fault.message) from None
 
 
-async def _box(site: SiteRow, ask: Ask) -> tuple[dict[str, LedgerRow] | None, str]:
-    try:
-        rows = read_ledger(await ask(site.id, "ledger"))
-    except PlugsideError as away:
-        return None, away.message
-    except msgspec.ValidationError as wrong:
-        fault = RemoteFault(Code.PROTOCOL, f"the box's ledger: {wrong}")
-        log.warning("%s: %s", site.name, fault)
-        return None, fault.message
-    return {row.session: row for row in rows}, ""
+def _folded(told: Iterable[Fact]) -> LedgerRow | None:
+    row: LedgerRow | None = None
+    for fact in sorted(told, key=lambda fact: (fact.at, fact.uid)):
+        row = fold(row, fact.body)
+    return row
 
 
-def _merged(reports: list[Report]) -> list[Finding]:
-    """Each finding once, the earliest of each report first; what two comparisons both see is one thing."""
-    seen: dict[tuple[str, tuple[str, ...]], Finding] = {}
-    for report in reports:
-        for finding in report.findings:
-            seen.setdefault((finding.kind, finding.sessions), finding)
-    return list(seen.values())
+def _billed(told: Iterable[Fact], revision: int) -> int | None:
+    """What the lines of a session up to a revision come to by its facts; None = it has no such revision."""
+    for standing in standings(told):
+        if standing.row.revision == revision:
+            return 0 if standing.void else milliwh(standing.row)
+    return None
 
 
-def _statement(chain: ChainState, box: dict[str, LedgerRow] | None, why: str) -> str:
+def _misbilled(row: LedgerRow, total: int, expected: int | None) -> Finding:
+    by_facts = "nothing" if expected is None else f"{energy_wh(expected):g} Wh"
+    return Finding(
+        kind="differing",
+        charger=row.charger,
+        sessions=(row.session,),
+        side=LINES,
+        message=f"its charge lines come to {energy_wh(total):g} Wh, its facts to {by_facts}",
+    )
+
+
+def _statement(chain: ChainState, why: str, *, with_box: bool) -> str:
     behind = chain.last_seq - chain.hwm
-    if box is not None:
+    if with_box:
         return "Compared with the box's own ledger, as it is now, and with the facts that it has sent."
     late = (
         f" When it last said hello it had {behind} facts more than are here; they were not compared."

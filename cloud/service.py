@@ -123,7 +123,7 @@ class Cloud:
         self.router.online = lambda site: bool(self.hub.link(site))
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health, self.edges.ask)
-        management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.ask)
+        management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
         self.bundles = Bundles(store, self.counters, clock)
         management.offer("import", self.bundles.request)
         self.apps = Apps(

@@ -59,7 +59,7 @@ class ChargePart:
         held: list[Standing] = []
         async with self._db.write() as tx:
             await _lock(tx, site)
-            told = await _facts_of(tx, site, sessions)
+            told = await facts_of(tx, site, sessions)
             query = select(table).where(table.c.site == site, table.c.session.in_(sessions))
             written: dict[str, list[ChargeLine]] = {}
             for row in await tx.execute(query):
@@ -156,7 +156,8 @@ async def _closed_through(tx: AsyncConnection, site: str) -> str:
     return await tx.scalar(select(func.max(table.c.month)).where(table.c.site == site)) or ""
 
 
-async def _facts_of(tx: AsyncConnection, site: str, sessions: Sequence[str]) -> dict[str, list[Fact]]:
+async def facts_of(tx: AsyncConnection, site: str, sessions: Sequence[str]) -> dict[str, list[Fact]]:
+    """The facts that these sessions are made from, as far as they are here in full."""
     table = schema.fact
     query = select(table.c.epoch, table.c.seq, table.c.record).where(
         table.c.site == site,

@@ -20,7 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, event, text
+from sqlalchemy import Column, ColumnElement, Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -124,6 +124,10 @@ class Database:
             raise Unavailable(Code.BUSY, "the database is busy") from None
         except OperationalError as trouble:
             raise Unavailable(Code.BUSY, f"the database cannot be read: {trouble.orig}") from trouble
+
+    def bytewise(self, column: Column[str]) -> ColumnElement[str]:
+        """A text column in the order of its code points, whatever this database's collation is."""
+        return column.collate("BINARY" if self.is_sqlite else "C")
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An insert that can be given `on_conflict_do_…`; both databases spell it alike."""

@@ -7,7 +7,6 @@ whose batch brought a session's start, end or revision. So a session's records a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -79,7 +78,7 @@ async def write_head(database: Database, tx: AsyncConnection, site: str, batch: 
 
 async def heads_between(
     tx: AsyncConnection, site: str, epoch: str, first: int, last: int
-) -> Mapping[int, HeadRow]:
+) -> dict[int, HeadRow]:
     """The heads of an epoch in a range of seq, by seq."""
     table = schema.head
     query = select(table).where(

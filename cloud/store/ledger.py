@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
+from cloud.store.audit import whole_facts
 from cloud.store.engine import Database, whole
 from cloud.store.ingest import Ingest, read_mark, write_view
-from cloud.store.projection import AUDIT_KINDS, SESSION_KINDS
+from cloud.store.projection import AUDIT_KINDS
 from cloud.store.rows import (
-    ChainState,
     FactRow,
     HelloNote,
     MeterConflict,
@@ -25,13 +24,12 @@ from cloud.store.rows import (
     ViewCopy,
 )
 from cloud.store.times import with_true_times
-from common import chain, facts, sync
+from common import facts, sync
 from common.domain import EnergyMethod
 from common.errors import Code, Refused, RemoteFault
 from common.policy import Claims, is_staff
-from common.reconcile import LedgerRow
 
-#: Rows that one step of a walk over a whole ledger reads.
+#: Rows of one answer that has no pages.
 _STEP = 2000
 #: Processes of a box that are remembered: a copy that keeps dialling is one of the last few.
 PAST_BOOTS_MAX = 8
@@ -165,7 +163,7 @@ class LedgerPart:
         if await self.session(claims, session) is None:
             return Page(rows=())
         table = schema.fact
-        query = _facts().where(table.c.site == claims.site, table.c.session == session)
+        query = whole_facts().where(table.c.site == claims.site, table.c.session == session)
         if after:
             query = query.where(tuple_(table.c.at, table.c.uid) > _cursor(after, 2))
         return await self._fact_page(query.order_by(table.c.at, table.c.uid), limit)
@@ -173,7 +171,7 @@ class LedgerPart:
     @whole
     async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
         table = schema.fact
-        query = _facts().where(table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS))
+        query = whole_facts().where(table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS))
         if not is_staff(claims):
             query = query.where(table.c.principal == claims.principal)
         if after:
@@ -183,7 +181,7 @@ class LedgerPart:
     @whole
     async def orphans(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
         table = schema.fact
-        query = _facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanRecorded.KIND)
+        query = whole_facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanRecorded.KIND)
         if after:
             query = query.where(tuple_(table.c.at, table.c.uid) < _cursor(after, 2))
         return await self._fact_page(query.order_by(table.c.at.desc(), table.c.uid.desc()), limit)
@@ -191,7 +189,7 @@ class LedgerPart:
     @whole
     async def decisions(self, claims: Claims, *, since: str, limit: int = 2000) -> Page[FactRow]:
         table = schema.fact
-        query = _facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanResolved.KIND)
+        query = whole_facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanResolved.KIND)
         query = query.where(table.c.at >= since).order_by(table.c.at, table.c.uid)
         return await self._fact_page(query, limit)
 
@@ -204,94 +202,6 @@ class LedgerPart:
         )
         more = _BAR.join((found[limit - 1].at, found[limit - 1].uid)) if len(found) > limit else ""
         return Page(rows=rows, next=more)
-
-    # --- reconciliation ------------------------------------------------------------------------------------
-
-    @whole
-    async def ledger(self, site: str) -> dict[str, LedgerRow]:
-        table = schema.session
-        async with self._db.read() as tx:
-            rows = await tx.execute(select(table).where(table.c.site == site))
-            return {row.session: _ledger_row(codec.session_row(row)) for row in rows}
-
-    @whole
-    async def bygone(self, site: str) -> set[str]:
-        fact, known = schema.fact, schema.site
-        started = (fact.c.kind == facts.SessionStarted.KIND, fact.c.session.is_not(None))
-        query = select(fact.c.session).join(known, known.c.id == fact.c.site)
-        # A session that was carried over has a start in both epochs.
-        here = func.sum(case((fact.c.epoch == known.c.epoch, 1), else_=0))
-        query = query.where(fact.c.site == site, *started).group_by(fact.c.session).having(here == 0)
-        async with self._db.read() as tx:
-            return {session for session in await tx.scalars(query) if session is not None}
-
-    async def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
-        uid = ""
-        while True:
-            rows = await self._session_facts_after(site, uid)
-            for row in rows:
-                yield facts.read(row.epoch, row.seq, row.record)
-            if len(rows) < _STEP:
-                return
-            uid = rows[-1].uid
-
-    @whole
-    async def _session_facts_after(self, site: str, uid: str) -> list[Row[Any]]:
-        table = schema.fact
-        query = _facts().where(table.c.site == site, table.c.kind.in_(SESSION_KINDS), table.c.uid > uid)
-        async with self._db.read() as tx:
-            return list(await tx.execute(query.order_by(table.c.uid).limit(_STEP)))
-
-    @whole
-    async def chain_state(self, site: str) -> ChainState:
-        async with self._db.read() as tx:
-            query = select(schema.site.c.epoch, schema.site.c.hello).where(schema.site.c.id == site)
-            known = (await tx.execute(query)).one()
-            state = schema.sync_state
-            end = (
-                await tx.execute(select(state).where(state.c.site == site, state.c.epoch == known.epoch))
-            ).first()
-            held = select(func.count()).select_from(schema.quarantine)
-            quarantined = await tx.scalar(held.where(schema.quarantine.c.site == site))
-            reached, broken = chain.seed(known.epoch), 0
-            hwm = end.hwm if end else 0
-            async for seq, uid, inner in self._places(tx, site, known.epoch, hwm):
-                if inner is None:
-                    broken = seq
-                    break
-                reached = chain.link(reached, seq, uid, inner)
-        if end is not None and not broken and reached != end.chain:
-            broken = hwm
-        return ChainState(
-            epoch=known.epoch,
-            hwm=hwm,
-            intact=not broken,
-            first_break=broken,
-            quarantined=quarantined or 0,
-            last_seq=codec.hello_in(known.hello).last_seq,
-        )
-
-    async def _places(
-        self, tx: Any, site: str, epoch: str, hwm: int
-    ) -> AsyncIterator[tuple[int, str, bytes | None]]:
-        """What stands at each seq of an epoch: a fact or a quarantined record; `inner` None where nothing."""
-        expected = 1
-        while expected <= hwm:
-            found: dict[int, tuple[str, bytes]] = {}
-            for table in (schema.fact, schema.quarantine):
-                query = select(table.c.seq, table.c.uid, table.c.inner).where(
-                    table.c.site == site,
-                    table.c.epoch == epoch,
-                    table.c.seq >= expected,
-                    table.c.seq < expected + _STEP,
-                )
-                found.update({row.seq: (row.uid, row.inner) for row in await tx.execute(query)})
-            for seq in range(expected, min(expected + _STEP, hwm + 1)):
-                uid, inner = found.get(seq, ("", None))
-                yield seq, uid, inner
-                if inner is None:
-                    return
-            expected += _STEP
 
 
 def _after(before: HelloNote, note: HelloNote) -> HelloNote:
@@ -321,13 +231,6 @@ async def _begin_again(tx: AsyncConnection, incarnation: str, link: int) -> str:
     return name
 
 
-def _facts() -> Select[Any]:
-    """The facts that are still told in full."""
-    table = schema.fact
-    query = select(table.c.uid, table.c.epoch, table.c.seq, table.c.at, table.c.record)
-    return query.where(table.c.record.is_not(None))
-
-
 def _sessions_of(claims: Claims) -> list[ColumnElement[bool]]:
     """The sessions that these claims may see: all for staff, a driver's own for the driver."""
     table = schema.session
@@ -342,7 +245,3 @@ def _cursor(after: str, parts: int) -> tuple[str, ...]:
     if len(found) != parts:
         raise Refused(Code.BAD_REQUEST, "`after` is the `next` of the page before")
     return found
-
-
-def _ledger_row(row: SessionRow) -> LedgerRow:
-    return LedgerRow(**{name: getattr(row, name) for name in LedgerRow.__struct_fields__})

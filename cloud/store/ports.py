@@ -82,17 +82,37 @@ class LedgerStore(Protocol):
     async def decisions(self, claims: Claims, *, since: str, limit: int = 2000) -> Page[FactRow]:
         """The site's `orphan_resolved` from this site time on."""
 
-    async def ledger(self, site: str) -> dict[str, LedgerRow]:
-        """All sessions as rows to reconcile."""
 
-    async def bygone(self, site: str) -> set[str]:
-        """Sessions whose start no record of the site's current epoch tells: from before the present box."""
+class AuditStore(Protocol):
+    """What reconciliation walks through."""
+
+    async def ledger(self, site: str) -> dict[str, LedgerRow]:
+        """All sessions as rows to reconcile, at once: for small ledgers."""
+
+    async def bygone(self, site: str, sessions: Sequence[str]) -> set[str]:
+        """Those whose start no record of the site's current epoch tells: from before the present box."""
 
     def session_facts(self, site: str) -> AsyncIterator[facts.Fact]:
         """The stored facts that sessions are made from, in no order that means anything."""
 
     async def chain_state(self, site: str) -> ChainState:
-        """Walk the chain of the site's current epoch over what is stored."""
+        """Walk the chain of the site's current epoch over what is stored, through the box's heads of it."""
+
+    async def ledger_after(
+        self, site: str, after: str, *, up_to: str | None = None, limit: int = 500
+    ) -> list[LedgerRow]:
+        """Sessions behind a uid, up to another one and with it, in their order (by code point)."""
+
+    async def ledger_by_place(
+        self, site: str, behind: LedgerRow | None, *, limit: int = 500
+    ) -> list[LedgerRow]:
+        """Sessions behind one in the order of `common.doubles.place_order`; None = from the first."""
+
+    async def told(self, site: str, sessions: Sequence[str]) -> dict[str, list[facts.Fact]]:
+        """The stored facts of these sessions, as far as they are there in full."""
+
+    async def without_row(self, site: str, *, limit: int = 100) -> list[str]:
+        """Sessions that facts tell of and that have no row."""
 
 
 class ImportStore(Protocol):
@@ -209,7 +229,9 @@ class ChargeStore(Protocol):
         """The time zone of a site's months from now on; months that are closed stay as they were."""
 
 
-class Store(LedgerStore, ImportStore, EstateStore, AccountStore, WorkStore, ChargeStore, Protocol):
+class Store(
+    LedgerStore, AuditStore, ImportStore, EstateStore, AccountStore, WorkStore, ChargeStore, Protocol
+):
     """All of it."""
 
     incarnation: str  #: changes when this database was made anew

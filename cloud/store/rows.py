@@ -192,6 +192,7 @@ class ChainState(msgspec.Struct, frozen=True, kw_only=True):
     first_break: int = 0  #: seq at which the chain stops to fit; 0 = nowhere
     quarantined: int = 0
     last_seq: int = 0  #: what the box said it had, at its last hello
+    heads: int = 0  #: signed heads that are kept; those of this epoch were held against the chain
 
     def told(self) -> dict[str, Any]:
         """For `compared` in a report."""

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from cloud.store import schema
 from cloud.store.accounts import AccountPart
+from cloud.store.audit import AuditPart
 from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
 from cloud.store.estate import EstatePart
@@ -21,7 +22,7 @@ from common.ports import Ids
 INCARNATION = "incarnation"
 
 
-class SqlStore(LedgerPart, ImportPart, EstatePart, AccountPart, WorkPart, ChargePart):
+class SqlStore(LedgerPart, ImportPart, EstatePart, AccountPart, WorkPart, ChargePart, AuditPart):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 
     def __init__(self, database: Database, incarnation: str) -> None:

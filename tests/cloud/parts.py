@@ -24,6 +24,7 @@ from common.clock import SystemClock, SystemIds
 from common.commands import Command, Name
 from common.domain import Path as LinkPath
 from common.domain import Role, Target, iso
+from common.doubles import place_order
 from common.keystore import generate_identity, generate_issuer
 from common.link.websocket import LINK_PATH, connect_websocket
 from common.policy import Claims
@@ -72,6 +73,7 @@ class FakeBox:
     def __init__(self, url: str, site: str = "") -> None:
         self.url = url
         self.identity, self.issuer = generate_identity(), generate_issuer()
+        self.signer = self.identity  #: of heads
         self.site = site or f"s-{self.identity.fingerprint[:16]}"
         self.ledger = Box(self.site)
         self.instance = IDS.uid()
@@ -189,7 +191,13 @@ class FakeBox:
 
     async def _send_due(self) -> None:
         if self.socket is not None and (batch := self.ledger.next_batch()) is not None:
-            await self.socket.send(sync.encode(batch))
+            await self.socket.send(sync.encode(self._witnessed(batch)))
+
+    def _witnessed(self, batch: sync.Batch) -> sync.Batch:
+        """With the head of the chain after it signed, as a box does."""
+        at, last = iso(CLOCK.now_ms()), batch.records[-1].seq
+        signature = trust.sign_head(self.signer, self.site, batch.epoch, last, batch.chain_end, at)
+        return msgspec.structs.replace(batch, at=at, signature=signature)
 
     async def _read(self, socket: ClientConnection) -> None:
         while True:
@@ -207,10 +215,18 @@ class FakeBox:
                     for step in self.answers(message.command):
                         await socket.send(sync.encode(sync.Progress(ref=message.ref, message=step)))
                 case sync.Ask():
-                    page = wire.Page(id=message.query.id, rows=ledger_page(self.rows()))
+                    page = self._ledger_page(message.query)
                     await socket.send(sync.encode(sync.Answer(ref=message.ref, message=page)))
                 case _:
                     pass
+
+    def _ledger_page(self, query: wire.Query) -> wire.Page:
+        """Two rows a page, in the order that is asked for, as a box pages it."""
+        by_place = query.args["order"] == "place"
+        rows = sorted(self.rows(), key=place_order if by_place else lambda row: row.session)
+        first = int(query.after or 0)
+        more = str(first + 2) if len(rows) > first + 2 else ""
+        return wire.Page(id=query.id, rows=ledger_page(rows[first : first + 2]), next=more)
 
     def honest_rows(self) -> list[LedgerRow]:
         """The ledger that its journal comes to."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,12 @@ from sqlalchemy import text
 
 from cloud.reconciliation import reconcile
 from cloud.service import Cloud
+from cloud.store.sql import SqlStore
+from common import chain, facts, sync
 from common.client.local import local
-from common.reconcile import LedgerRow
+from common.domain import EnergyMethod
+from common.keystore import generate_identity
+from common.reconcile import LedgerRow, ledger_page
 from tests.cloud.parts import FakeBox, running, until
 
 
@@ -150,13 +156,14 @@ async def test_what_is_on_its_way_is_not_lost(cloud: Cloud, box: FakeBox) -> Non
         assert store is not None
         asked = 0
 
-        async def ask(site: str, what: str) -> list[Any]:
+        async def ask(site: str, what: str, **args: Any) -> AsyncIterator[Sequence[Any]]:
             nonlocal asked
-            asked += 1
+            asked += args["order"] == "session"
             if asked == 2:
                 await box._send_due()
                 await until(lambda: box.drained)
-            return await cloud.edges.ask(site, what)
+            async for page in cloud.edges.pages(site, what, **args):
+                yield page
 
         site = await store.site("Home")
         assert site is not None
@@ -173,12 +180,129 @@ async def test_a_box_that_answers_nonsense_was_not_compared(cloud: Cloud, box: F
         site = await store.site("Home")
         assert site is not None
 
-        async def ask(_site: str, _what: str) -> list[Any]:
-            return [{"session": 7}]
+        async def ask(_site: str, _what: str, **_args: Any) -> AsyncIterator[Sequence[Any]]:
+            yield [{"session": 7}]
 
         report = await reconcile(store, site, ask, pause_s=0)
         assert report.compared["box_sessions"] is None
         assert "ledger" in report.compared["statement"]
+
+
+async def test_a_box_whose_ledger_is_in_no_order_was_not_compared(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        store = cloud._store
+        assert store is not None
+        site = await store.site("Home")
+        assert site is not None
+
+        async def ask(_site: str, _what: str, **_args: Any) -> AsyncIterator[Sequence[Any]]:
+            yield ledger_page(reversed(box.honest_rows()))
+
+        report = await reconcile(store, site, ask, pause_s=0)
+        assert report.compared["box_sessions"] is None
+        assert "order" in report.compared["statement"]
+
+
+# --- what was billed ---------------------------------------------------------------------------------------
+
+
+async def billed(cloud: Cloud) -> None:
+    async with local(cloud._settings.socket_path) as operator:
+        await operator.manage("export", {"site": "Home", "month": "2026-03"})
+
+
+_LINE_TWICE = (
+    "INSERT INTO charge_line SELECT site, 'twice', session, 1, 'correction', id, charger, evse, connector,"
+    " principal, started_at, ended_at, at_ms, energy_milliwh, total_milliwh, obtained, month, made_ms"
+    " FROM charge_line WHERE session = 's1'"
+)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE charge_line SET energy_milliwh = 1 WHERE session = 's1'",
+        "UPDATE charge_line SET session = 's2', revision = 7 WHERE session = 's1'",
+        _LINE_TWICE,
+    ],
+)
+async def test_what_was_billed_otherwise_than_it_was_charged_is_found(
+    cloud: Cloud, box: FakeBox, statement: str
+) -> None:
+    async with box.connected():
+        await filled(box)
+        await billed(cloud)
+        clean = await judged(cloud)
+        assert (clean["ok"], clean["compared"]["billed_sessions"]) == (True, 3)
+        await meddle(cloud, statement)
+        report = await judged(cloud)
+        assert counts(report) == (0, 0, 1)
+        assert "charge lines" in report["first_difference"]["side"]
+
+
+async def test_a_revision_that_is_not_billed_yet_is_no_difference(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await filled(box)
+        await billed(cloud)
+        word = facts.SessionRevised(
+            session="s1",
+            charger="CP1",
+            revision=1,
+            energy_wh=50.0,
+            method=EnergyMethod.STATED,
+            obtained="operator",
+        )
+        box.ledger.write(word)
+        await box._send_due()
+        await until(lambda: box.drained)
+        assert (await judged(cloud))["ok"]
+
+
+# --- what the box has signed -------------------------------------------------------------------------------
+
+
+async def test_heads_are_kept_and_history_that_was_rewritten_with_its_chain_is_found(
+    cloud: Cloud, box: FakeBox
+) -> None:
+    async with box.connected():
+        await filled(box)
+    await until(lambda: cloud.hub.online == 0)
+    clean = await judged(cloud)
+    assert clean["ok"]
+    assert clean["compared"]["chain"]["heads"] >= 1
+    # Whoever holds this database rewrites a fact and the whole chain behind it, so that it fits itself.
+    store = cloud._store
+    assert store is not None
+    await rewritten(store, box.site)
+    report = await judged(cloud)
+    assert not report["ok"]
+    assert not report["chain_intact"]
+
+
+async def rewritten(store: SqlStore, site: str) -> None:
+    """Another record at seq 2, and a chain that knows no other."""
+    async with store._db.write() as tx:
+        rows = (await tx.execute(text("SELECT seq, uid, inner, epoch FROM fact ORDER BY seq"))).all()
+        reached = chain.seed(rows[0].epoch)
+        for row in rows:
+            inner = b"x" * 32 if row.seq == 2 else bytes(row.inner)
+            reached = chain.link(reached, row.seq, row.uid, inner)
+        await tx.execute(text("UPDATE fact SET inner = :inner WHERE seq = 2"), {"inner": b"x" * 32})
+        await tx.execute(
+            text("UPDATE sync_state SET chain = :chain WHERE site = :site"), {"chain": reached, "site": site}
+        )
+
+
+async def test_a_batch_whose_head_another_key_signed_is_turned_away(cloud: Cloud, box: FakeBox) -> None:
+    box.signer = generate_identity()
+    box.ledger.charge("s0", 0, 10)
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with box.connected():
+            await box._send_due()
+            await until(lambda: any(isinstance(said, sync.TunnelBye) for said in box.said))
+    assert cloud._store is not None
+    assert await cloud._store.ledger(box.site) == {}
 
 
 async def test_the_cloud_remembers_how_far_the_box_was_at_its_last_hello(folder: Path) -> None:
