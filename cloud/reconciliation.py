@@ -147,8 +147,7 @@ class _Look:
                     await self._stretch(after, rows[-1].session, {row.session: row for row in rows})
                     after = rows[-1].session
         await self._stretch(after, None, {})
-        for finding, row in await self._without_row():
-            self.tally.add(finding, row.started_at)
+        await self._without_row()
 
     async def _stretch(self, after: str, up_to: str | None, theirs: dict[str, LedgerRow]) -> None:
         """The cloud's sessions behind `after` up to `up_to`, against the box's between the same two."""
@@ -174,11 +173,10 @@ class _Look:
                 self._compare(row, theirs.pop(row.session, None))
 
     def _compare(self, here: LedgerRow | None, there: LedgerRow | None) -> None:
-        known = here or there
         finding = difference(here, there, CLOUD, BOX)
-        if finding is not None and known is not None:
+        if finding is not None:
             self._differing += 1
-            self.tally.add(finding, known.started_at)
+            self.tally.add(finding)
 
     async def _inside(self, rows: Sequence[LedgerRow]) -> None:
         """The same sessions against the cloud's own facts, and what was billed of them."""
@@ -190,23 +188,21 @@ class _Look:
             self.told += bool(facts)
             finding = difference(row, _folded(facts), CLOUD, FACTS)
             if finding is not None:
-                self.tally.add(finding, row.started_at)
+                self.tally.add(finding)
             if row.session in lines:
                 self.billed += 1
                 revision, total = lines[row.session]
                 if (expected := _billed(facts, revision)) != total:
-                    self.tally.add(_misbilled(row, total, expected), row.started_at)
+                    self.tally.add(_misbilled(row, total, expected))
 
-    async def _without_row(self) -> list[tuple[Finding, LedgerRow]]:
+    async def _without_row(self) -> None:
+        """Sessions that facts tell of and that have no row."""
         lost = await self._store.without_row(self._site)
-        found = []
         for facts in (await self._store.told(self._site, lost)).values():
-            row = _folded(facts)
-            finding = difference(None, row, CLOUD, FACTS)
-            if row is not None and finding is not None:
+            finding = difference(None, _folded(facts), CLOUD, FACTS)
+            if finding is not None:
                 self.told += 1
-                found.append((finding, row))
-        return found
+                self.tally.add(finding)
 
     # --- connector by connector ----------------------------------------------------------------------------
 
@@ -216,19 +212,22 @@ class _Look:
         while rows := await self._store.ledger_by_place(self._site, behind):
             self._walk(walk, rows)
             behind = rows[-1]
+        self._walk(walk, None)
         if not self._differing:
             return  # the box's ledger is the same, and so would be what is wrong within it
         theirs = PlaceWalk(BOX)
         try:
             async for page in self._pages("place"):
                 self._walk(theirs, page)
+            self._walk(theirs, None)
         except _Away as gone:
             log.warning("%s: its ledger was not looked at by connector: %s", self._name, gone)
 
-    def _walk(self, walk: PlaceWalk, rows: Iterable[LedgerRow]) -> None:
-        for row in rows:
-            for finding in walk.see(row):
-                self.tally.add(finding, row.started_at)
+    def _walk(self, walk: PlaceWalk, rows: Iterable[LedgerRow] | None) -> None:
+        """The next rows; None = there are no more."""
+        found = walk.end() if rows is None else (finding for row in rows for finding in walk.see(row))
+        for finding in found:
+            self.tally.add(finding)
 
     async def _pages(self, order: str) -> AsyncIterator[list[LedgerRow]]:
         """The box's ledger in an order. Raises _Away."""
@@ -275,6 +274,7 @@ def _misbilled(row: LedgerRow, total: int, expected: int | None) -> Finding:
         charger=row.charger,
         sessions=(row.session,),
         side=LINES,
+        at=row.started_at,
         message=f"its charge lines come to {energy_wh(total):g} Wh, its facts to {by_facts}",
     )
 

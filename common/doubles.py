@@ -1,7 +1,7 @@
 """Doubles and gaps within one ledger: sessions of one connector that claim the same time or register. Pure.
 
 A walk over rows in the order of their places and starts, so that a ledger of years is looked through page
-by page: what is remembered is the connector that the walk is at (some tens of bytes for each of its sessions,
+by page: what is remembered is the connector that the walk is at (some 300 bytes for each of its sessions,
 for register intervals that come again) and nothing of those before it. `common.reconcile` uses it.
 """
 
@@ -36,6 +36,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     charger: str
     sessions: tuple[str, ...]
     side: str = ""  #: where it was seen
+    at: str = ""  #: when the (later) session began, as told
     message: str
 
 
@@ -111,6 +112,7 @@ class PlaceWalk:
                 charger=row.charger,
                 sessions=tuple(sorted((session, row.session))),
                 side=self._side,
+                at=row.started_at,
                 message=f"two sessions of {_told(row)} overlap in {measure} in {self._side}",
             )
         self._live.append(span)
@@ -128,6 +130,7 @@ class PlaceWalk:
                 charger=row.charger,
                 sessions=(before.row.session, row.session),
                 side=self._side,
+                at=row.started_at,
                 message=f"the register of {_told(row)} moved by {step_wh:.0f} Wh between two sessions",
             )
 

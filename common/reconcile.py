@@ -197,15 +197,16 @@ class Tally:
         self._seen: set[tuple[str, tuple[str, ...]]] = set()
         self._kept: list[tuple[str, int, Finding]] = []
 
-    def add(self, finding: Finding, started_at: str) -> None:
-        """started_at: of the earliest session that it is about, as told; decides what is told first."""
+    def add(self, finding: Finding, started_at: str | None = None) -> None:
+        """started_at: of the earliest session that it is about, where that is known: it is told first."""
         about = (finding.kind, finding.sessions)
         if about in self._seen:
             return
         if len(self._seen) < SEEN_MAX:
             self._seen.add(about)
         self.counts[finding.kind] += 1
-        self._kept.append((started_at, sum(self.counts.values()), finding))
+        began = finding.at if started_at is None else started_at
+        self._kept.append((began, sum(self.counts.values()), finding))
         if len(self._kept) > 2 * FINDINGS_MAX:
             self._kept = sorted(self._kept)[:FINDINGS_MAX]
 
@@ -236,6 +237,7 @@ def difference(here: LedgerRow | None, there: LedgerRow | None, side: str, other
             charger=known.charger,
             sessions=(known.session,),
             side=has_not,
+            at=known.started_at,
             message=f"a session of {known.charger} from {known.started_at} is in {has}, not in {has_not}",
         )
     if session_digest(here) == session_digest(there):
@@ -246,7 +248,11 @@ def difference(here: LedgerRow | None, there: LedgerRow | None, side: str, other
         if getattr(here, name) != getattr(there, name)
     ]
     return Finding(
-        kind="differing", charger=here.charger, sessions=(here.session,), message="; ".join(fields)
+        kind="differing",
+        charger=here.charger,
+        sessions=(here.session,),
+        at=here.started_at,
+        message="; ".join(fields),
     )
 
 

@@ -8,7 +8,7 @@
 
 On a connection and a thread of its own, in pages and without a long transaction, so that charging goes on.
 What is remembered is the page, the open sessions and one connector's register intervals: memory grows with
-the journal by some tens of bytes for each session of one connector and each declaration, no more. What is
+the journal by some 300 bytes for each session of one connector and each declaration, no more. What is
 not there to be compared any more (erased, cut off at the front) is counted as such, and nothing is claimed
 about it.
 """
@@ -130,13 +130,11 @@ class _Look:
         self._unmoved()
         self._sums()
         walk = PlaceWalk(TABLE)
-        started_at = ""
         for row in _by_place(self._db):
-            for finding in walk.see(row):  # about what came before this row
-                self._tally.add(finding, started_at)
-            started_at = row.started_at
+            for finding in walk.see(row):
+                self._tally.add(finding)
         for finding in walk.end():
-            self._tally.add(finding, started_at)
+            self._tally.add(finding)
         self._unmoved()
         chain, findings, counts = self._chain, self._tally.findings, self._tally.counts
         first = f"fact {chain.first_break} {chain.why}" if not chain.intact else ""
@@ -212,7 +210,7 @@ class _Look:
             return  # of a journal that was cut, rows of old sessions have left before their facts
         found = self._db.execute("SELECT 1 FROM session WHERE session = ?", (body.session,)).fetchone()
         if found is None:
-            self._add(difference(fold(None, body), None, FACTS, TABLE), body.started_at)
+            self._add(difference(fold(None, body), None, FACTS, TABLE))
 
     def _ended(self, body: facts.SessionEnded) -> None:
         seen = self._seen.pop(body.session, None)
@@ -226,14 +224,20 @@ class _Look:
             self._odd(body, f"a sample told {seen.low_wh:.0f} Wh, the start {seen.start_wh:.0f} Wh")
 
     def _odd(self, body: facts.SessionEnded, message: str) -> None:
-        finding = Finding(
-            kind="differing", charger=body.charger, sessions=(body.session,), side=FACTS, message=message
+        self._tally.add(
+            Finding(
+                kind="differing",
+                charger=body.charger,
+                sessions=(body.session,),
+                side=FACTS,
+                at=body.ended_at,
+                message=message,
+            )
         )
-        self._tally.add(finding, body.ended_at)
 
-    def _add(self, finding: Finding | None, started_at: str) -> None:
+    def _add(self, finding: Finding | None) -> None:
         if finding is not None:
-            self._tally.add(finding, started_at)
+            self._tally.add(finding)
 
     # --- sums --------------------------------------------------------------------------------------------
 
@@ -250,7 +254,7 @@ class _Look:
             here, there = ledger_row(row), None
             for fact in told:
                 there = fold(there, fact.body)
-            self._add(difference(here, there, TABLE, FACTS), row.started_at)
+            self._add(difference(here, there, TABLE, FACTS))
             if row.ended:
                 self._table_wh += row.energy_wh or 0.0
                 self._facts_wh += there.energy_wh or 0.0 if there is not None else 0.0
@@ -276,10 +280,16 @@ class _Look:
         gained_wh = row.meter_stop_wh - row.meter_start_wh
         if abs(gained_wh - row.energy_wh) > ENERGY_TOLERANCE_WH:
             message = f"it claims {row.energy_wh:g} Wh, its registers differ by {gained_wh:g} Wh"
-            finding = Finding(
-                kind="differing", charger=row.charger, sessions=(row.session,), side=TABLE, message=message
+            self._tally.add(
+                Finding(
+                    kind="differing",
+                    charger=row.charger,
+                    sessions=(row.session,),
+                    side=TABLE,
+                    at=row.started_at,
+                    message=message,
+                )
             )
-            self._tally.add(finding, row.started_at)
 
 
 class _Seen(msgspec.Struct):
