@@ -24,15 +24,10 @@ from common import facts
 from common.domain import EnergyMethod, from_iso
 from common.facts import Fact
 from common.reconcile import LedgerRow, fold
-from common.review import SCALED
+from common.review import attention
 
 #: Names the ids of lines; made once for this purpose and never changed.
 _NAMESPACE = UUID("6a3c1c5e-93a5-5d5b-8f0e-6f1d1d0c5a77")
-#: Flags that say nothing against the energy of an ended session. Any other flag, a future one too, waits for
-#: an operator: offline = delivered late; missing_stop = the charger's own stop has come since; the other two
-#: stand beside registers that were reported at start and stop and fit together.
-HARMLESS = frozenset({"offline", "missing_stop", "carried"})
-HARMLESS_BESIDE_REGISTERS = HARMLESS | {"sample_conflict", "register_decreased"}
 #: An end that is told as later than this after it was written down, or as earlier than 2020, comes from a
 #: clock that cannot be believed: the line is then of the month in which the end was written down.
 _AHEAD_MS = 24 * 3_600_000
@@ -154,8 +149,7 @@ def _waiting(row: LedgerRow, principal: str | None, obtained: str, flags: Iterab
         return "no_energy"
     if obtained != "measured":
         return obtained
-    harmless = HARMLESS_BESIDE_REGISTERS if row.method is EnergyMethod.REGISTER else HARMLESS
-    return next((flag for flag in flags if flag not in harmless and not flag.startswith(SCALED)), "")
+    return next(iter(attention(tuple(flags), row.method, ended=True, provisional=False)), "")
 
 
 def _instant_ms(row: LedgerRow, fact: Fact) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,134 @@ async def test_the_cloud_remembers_how_far_the_box_was_at_its_last_hello(folder:
         report = await judged(cloud)
         assert report["compared"]["chain"]["behind"] == 3
         assert "3 facts more than are here" in report["compared"]["statement"]
+
+
+# --- no alarm where there is nothing wrong -----------------------------------------------------------------
+
+
+def session(name: str, begun: str, over: str, *registers: float, **more: Any) -> list[facts.Body]:
+    start_wh, stop_wh = registers
+    fields = {"charger": "CP1", "evse": 1} | more
+    return [
+        facts.SessionStarted(
+            session=name,
+            transaction=name,
+            principal="ann",
+            started_at=begun,
+            received_at=begun,
+            meter_start_wh=start_wh,
+            **fields,
+        ),
+        facts.SessionEnded(
+            session=name,
+            ended_at=over,
+            received_at=over,
+            meter_stop_wh=stop_wh,
+            energy_wh=stop_wh - start_wh,
+            method=EnergyMethod.REGISTER,
+            **fields,
+        ),
+    ]
+
+
+def ordinary_days() -> list[facts.Body]:
+    """Over midnight, of no length, closed by the box and put right, decided on, on two outlets at once."""
+    provisional = session("s3", "2026-03-03T08:00:00Z", "2026-03-03T08:30:00Z", 3000, 3100)
+    guess = msgspec.structs.replace(provisional[1], provisional=True, flags=("missing_stop",))  # type: ignore[type-var]
+    return [
+        *session("s1", "2026-03-01T23:30:00Z", "2026-03-02T06:00:00Z", 1000, 3000),
+        *session("s2", "2026-03-02T07:00:00Z", "2026-03-02T07:00:00Z", 3000, 3000),
+        provisional[0],
+        guess,
+        facts.SessionRevised(
+            session="s3",
+            charger="CP1",
+            revision=1,
+            ended_at="2026-03-03T09:00:00Z",
+            meter_stop_wh=3500.0,
+            energy_wh=500.0,
+            method=EnergyMethod.REGISTER,
+        ),
+        *session("s4", "2026-03-04T08:00:00Z", "2026-03-04T09:00:00Z", 3500, 4000),
+        facts.SessionRevised(
+            session="s4",
+            charger="CP1",
+            revision=1,
+            energy_wh=450.0,
+            method=EnergyMethod.STATED,
+            obtained="operator",
+        ),
+        *session("t1", "2026-03-04T08:00:00Z", "2026-03-04T09:00:00Z", 10, 20, evse=2),
+        *session("t2", "2026-03-04T08:30:00Z", "2026-03-04T09:30:00Z", 10, 20, charger="CP2"),
+        *session("u1", "2026-03-05T08:00:00Z", "2026-03-05T09:00:00Z", 4000, 4500)[:1],
+    ]
+
+
+async def test_ordinary_days_are_in_order(cloud: Cloud, box: FakeBox) -> None:
+    async with box.connected():
+        await box.tell(*ordinary_days())
+        await until(lambda: box.drained)
+        report = await judged(cloud)
+        assert report["ok"], report["findings"]
+        await billed(cloud)
+        report = await judged(cloud)
+        assert report["ok"], report["findings"]
+        assert report["compared"]["billed_sessions"] == 6
+
+
+async def test_tombstones_and_a_new_epoch_are_in_order(cloud: Cloud, box: FakeBox) -> None:
+    """A sample that the box thinned before it was sent; then everything again under another epoch."""
+    box.ledger.charge("s1", 1000, 5000)
+    rows = box.ledger.journal.rows
+    rows[1] = dataclasses.replace(rows[1], record=None, salt=b"")
+    async with box.connected():
+        await until(lambda: box.drained)
+        assert (await judged(cloud))["ok"]
+    box.ledger.rotate()
+    async with box.connected():
+        await until(lambda: box.drained)
+        report = await judged(cloud)
+        assert report["ok"], report
+        assert report["compared"]["chain"]["epoch"].startswith("2-")
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """The database's files as they are."""
+    return {file.name: file.read_bytes() for file in folder.glob("cloud.db*")}
+
+
+def put_back(folder: Path, saved: dict[str, bytes]) -> None:
+    """The database as it was then, and nothing of what came since."""
+    for name in kept(folder):
+        (folder / name).unlink()
+    for name, content in saved.items():
+        (folder / name).write_bytes(content)
+
+
+async def test_a_restored_cloud_is_in_order_once_it_is_filled_again(folder: Path) -> None:
+    async with running(folder) as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        async with box.connected():
+            box.ledger.charge("s1", 1000, 5000)
+            await box._send_due()
+            await until(lambda: box.drained)
+    saved = kept(folder)
+    async with running(folder) as cloud:
+        box.url = cloud.url
+        async with box.connected():
+            box.ledger.charge("s2", 5000, 6000)
+            await box._send_due()
+            await until(lambda: box.drained)
+            await billed(cloud)
+            assert (await judged(cloud))["ok"]
+    put_back(folder, saved)
+    async with running(folder) as cloud:
+        box.url = cloud.url
+        box.ledger.cursor.acked = 0
+        async with box.connected():
+            report = await judged(cloud)
+            assert report["ok"], report
+            assert report["sessions"] == 2
+            await billed(cloud)
+            assert (await judged(cloud))["compared"]["billed_sessions"] == 2
