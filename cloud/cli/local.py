@@ -204,8 +204,22 @@ def _print_report(report: dict[str, Any]) -> None:
         ]
         table(("Finding", "Where", "What", "Sessions"), rows)
     print(report["compared"]["statement"])
+    print(_compared(report["compared"]))
     if not report["ok"]:
         _print_next(report)
+
+
+def _compared(compared: dict[str, Any]) -> str:
+    """What the verdict rests on, in numbers."""
+    box, chain = compared["box_sessions"], compared["chain"]
+    parts = [
+        f"{count(compared['cloud_sessions'], 'session')} here",
+        "the box away" if box is None else f"{box} at the box",
+        f"{compared['fact_sessions']} by the facts",
+        f"{compared['billed_sessions']} on charge lines",
+        f"a chain of {count(chain['hwm'], 'fact')} with {count(chain['heads'], 'signed head')}",
+    ]
+    return f"Looked at: {', '.join(parts)}."
 
 
 def _print_next(report: dict[str, Any]) -> None:

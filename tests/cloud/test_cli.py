@@ -68,6 +68,8 @@ async def test_the_way_of_the_readme(cloud: Cloud, shell: Shell) -> None:
             assert "Ann" in out
             code, out, _ = await shell("reconcile", "Home")
             assert code == 0
+            assert "Looked at: " in out
+            assert "at the box" in out
             assert "Home: in order. 1 session; 0 lost, 0 doubled, 0 differing." in out
             listed = await shell.json("site", "list")
             assert (listed[0]["name"], listed[0]["online"]) == ("Home", True)
