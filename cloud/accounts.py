@@ -12,6 +12,7 @@ the ledger as it is.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -68,36 +69,50 @@ class Accounts:
 
     def __init__(self, store: Store, keyring: Keyring, clock: Clock, ids: Ids) -> None:
         self._store = store
-        self._keyring = keyring
+        self.keyring = keyring
         self._clock = clock
         self._ids = ids
         self._seen: dict[str, int] = {}
         self.url = ""  #: where this cloud is reached; set once its listener is bound
         self.verifier = trust.Verifier(trust.TrustSet())
+        self.tell_boxes: Callable[[tuple[str, ...]], None] = lambda _: None
 
     async def open(self) -> None:
         """Learn whom to believe."""
         issuers = [trust.box_issuer(site.box, site.issuer, site.id) for site in await self._store.sites()]
-        self.verifier.trust = trust.TrustSet([*self._keyring.issuers, *issuers])
+        self.verifier.trust = trust.TrustSet([*self.keyring.issuers, *issuers])
         self.verifier.revoked = await self._store.revoked()
 
-    def renew_keys(self) -> None:
-        """Look after the online key; boxes hear of a new one at their next welcome."""
-        if self._keyring.renew():
-            self.verifier.trust = self.verifier.trust.extended(self._keyring.issuers)
+    async def renew_keys(self) -> None:
+        """Look after the online key."""
+        if self.keyring.renew():
+            await self._keys_changed("root is here")
+
+    async def install_keys(self, signed: trust.SignedKeySet, actor: str) -> None:
+        """Use the key set that the root has signed.
+
+        Raises RemoteFault(untrusted_peer), Refused(bad_request).
+        """
+        self.keyring.install(signed)
+        await self._keys_changed(actor)
+
+    async def _keys_changed(self, actor: str) -> None:
+        await self.open()
+        self.tell_boxes(self.statements)
+        await self.note("keys_changed", actor=actor, detail=f"set {self.keyring.keys.number}")
 
     @property
     def identity(self) -> trust.IdentityKey:
-        return self._keyring.identity
+        return self.keyring.identity
 
     @property
     def statements(self) -> tuple[str, ...]:
         """What a box is told of this cloud's keys at every welcome."""
-        return (self._keyring.statement,)
+        return (self.keyring.statement,)
 
     @property
     def root_is_here(self) -> bool:
-        return self._keyring.root_is_here
+        return self.keyring.root_is_here
 
     async def note(self, what: str, *, site: str = "", actor: str = "", detail: str = "") -> None:
         """Write down what this cloud did. Never with a name in it."""
@@ -174,8 +189,8 @@ class Accounts:
             log.info("box %s has joined as site %s (%s)", box.box, box.site, pairing.name)
         bundle = trust.TrustBundle(
             site=box.site,
-            root=self._keyring.root,
-            keys=self._keyring.signed,
+            root=self.keyring.root,
+            keys=self.keyring.signed,
             url=self.url,
             cloud=self.identity.fingerprint,
             name=pairing.name,
@@ -247,7 +262,7 @@ class Accounts:
         row = await self._store.site(site)
         assert row is not None, "rights are given at a site that is there"
         grant = trust.issue_grant(
-            self._keyring.issuing,
+            self.keyring.issuing,
             site=site,
             principal=principal,
             role=role,

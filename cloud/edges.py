@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cloud.callers import crowded
@@ -99,6 +100,12 @@ class Edges:
     def relay(self, site: str, frame: sync.Relay) -> None:
         """Hand a command to a site's box. Raises Unavailable: site_offline, busy."""
         self._tunnel(site).say(frame)
+
+    def tell(self, statements: tuple[str, ...]) -> None:
+        """Tell every box whom to believe from now on. One that does not read hears it on its return."""
+        for tunnel in tuple(self._tunnels.values()):
+            with suppress(Unavailable):
+                tunnel.say(sync.Statements(trust=statements))
 
     async def ask(self, site: str, what: str, **args: Any) -> list[Any]:
         """All rows of a question that only the box can answer. Raises Unavailable, or what it was refused."""

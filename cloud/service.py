@@ -29,6 +29,7 @@ from cloud.edges import Edges
 from cloud.exports import Exports
 from cloud.folder import Folder
 from cloud.hub import Hub
+from cloud.keydesk import KeyDesk
 from cloud.keyring import Keyring
 from cloud.management import Management
 from cloud.queries import Queries
@@ -120,12 +121,15 @@ class Cloud:
             )
         )
         self.router.relay = self.edges.relay
+        self.accounts.tell_boxes = self.edges.tell
         self.router.online = lambda site: bool(self.hub.link(site))
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health, self.edges.ask)
         management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
         self.bundles = Bundles(store, self.counters, clock)
         management.offer("import", self.bundles.request)
+        for name, request in KeyDesk(self.accounts).requests.items():
+            management.offer(name, request)
         self.apps = Apps(
             store,
             self.accounts,
@@ -223,7 +227,7 @@ class Cloud:
     async def _keep_keys(self) -> None:
         while True:
             await asyncio.sleep(KEYS_EVERY_S)
-            self.accounts.renew_keys()
+            await self.accounts.renew_keys()
 
     async def _feed_watchdog(self, interval_s: float) -> None:
         """WATCHDOG=1 only if the loop ticked and the database answered."""

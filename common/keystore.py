@@ -93,6 +93,10 @@ class Keystore:
         """An Ed25519 issuer key, made at the first call."""
         return IssuerKey.from_pem(self._kept(f"{name}.pem", lambda: generate_issuer().to_pem()))
 
+    def has_key(self, name: str) -> bool:
+        """Whether a key of this name has been made and is still here."""
+        return (self.folder / f"{name}.pem").exists()
+
     def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:
         known = self._read(name)
         if known is None:

@@ -239,6 +239,8 @@ class _Link:
                 self._relay(message)
             elif isinstance(message, sync.Ask):
                 self._ask(message)
+            elif isinstance(message, sync.Statements):
+                self._up.authority.learn(message.trust)
             elif isinstance(message, sync.TunnelBye):
                 raise from_wire(message.code, message.message, message.hint)
             self._up.work.set()

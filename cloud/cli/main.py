@@ -92,8 +92,35 @@ def parser() -> argparse.ArgumentParser:
     forget.add_argument("principal", help="as `invite` and `sessions --json` show it")
     token = commands.add_parser("token", parents=[shared], help="a short-lived token that reads one site")
     token.add_argument("site", help="name or id")
+    _add_keys(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the cloud's parts are")
     return top
+
+
+def _add_keys(commands: Any, shared: argparse.ArgumentParser) -> None:
+    keys = commands.add_parser(
+        "keys", parents=[shared], help="the keys that sign rights, and their successor"
+    )
+    actions = keys.add_subparsers(dest="action", metavar="ACTION")
+    rotate = actions.add_parser(
+        "rotate", parents=[shared], help="begin a new signing key; the root is read here and sent nowhere"
+    )
+    request = actions.add_parser(
+        "request", parents=[shared], help="what the root is to sign, to be carried to where it is"
+    )
+    sign = actions.add_parser("sign", parents=[shared], help="sign a request with the root; needs no cloud")
+    install = actions.add_parser("install", parents=[shared], help="bring the signed set to the cloud")
+    for asks in (rotate, request):
+        asks.add_argument("--at-once", action="store_true", help="sign with it from now on, not in a week")
+        asks.add_argument(
+            "--drop-old",
+            action="store_true",
+            help="believe no earlier key any more: one was copied (implies --at-once)",
+        )
+    for reads in (sign, install):
+        reads.add_argument("file", type=Path, metavar="FILE", help="what the step before wrote")
+    for signs in (rotate, sign):
+        signs.add_argument("--root", type=Path, metavar="FILE", required=True, help="the root key, root.pem")
 
 
 def _add_export(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -135,6 +162,10 @@ def _handler(args: argparse.Namespace) -> Handler:
         from cloud.cli.imports import import_
 
         return import_
+    if args.command == "keys":
+        from cloud.cli import keys
+
+        return keys.HANDLERS[args.action]
     from cloud.cli import local
 
     name = f"{args.command}_{args.action}" if "action" in args else args.command

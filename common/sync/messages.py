@@ -205,6 +205,12 @@ class Ask(TunnelMessage, tag="ask", frozen=True, kw_only=True):
     query: wire.Query
 
 
+class Statements(TunnelMessage, tag="statements", frozen=True, kw_only=True):
+    """What a welcome's `trust` says, said again because it changed while the link stands."""
+
+    trust: tuple[str, ...]
+
+
 class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
     """Last message before either side closes, with the reason."""
 
@@ -214,7 +220,7 @@ class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
 
 
 EdgeMessage = TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | TunnelBye
-CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | TunnelBye
+CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | Statements | TunnelBye
 
 _encoder = msgspec.msgpack.Encoder()
 _edge_decoder = msgspec.msgpack.Decoder(EdgeMessage)

@@ -68,11 +68,13 @@ class TrustSet:
         return TrustSet([*self._by_kid.values(), *issuers])
 
 
-class OnlineKey(msgspec.Struct, frozen=True, kw_only=True):
+class OnlineKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One online signing key of a cloud."""
 
     public: str
     not_after_ms: int
+    #: Its cloud signs with it from then on: boxes that are without their cloud for some days know it by then.
+    from_ms: int = 0
 
 
 class KeySet(msgspec.Struct, frozen=True, kw_only=True):
