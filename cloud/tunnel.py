@@ -30,6 +30,7 @@ from common.domain import iso
 from common.errors import Code, PlugsideError, Refused, RemoteFault, Unavailable, error, from_wire
 from common.ports import Clock, Ids
 from common.trust.handshake import NONCE_BYTES
+from common.trust.recovery import SEALED_BYTES_MAX
 
 log = logging.getLogger("plugside.edges")
 
@@ -44,6 +45,8 @@ ASK_TIMEOUT_S = 10.0
 #: Questions to one box at once.
 ASKS_MAX = 16
 ADDRESSES_MAX = 16
+#: Of sealed secrets, in base64url.
+SEALED_CHARS_MAX = SEALED_BYTES_MAX * 4 // 3 + 4
 
 
 class Socket(Protocol):
@@ -189,6 +192,7 @@ class Tunnel:
             log.warning("the box of %s remembers more than this database: it was restored", self.site.name)
         self._welcomed(self)
         edges.hub.arrived(self.site.id, self.link)
+        sealed = await edges.store.sealed(self.site.id)
         self.say(
             sync.TunnelWelcome(
                 version=version,
@@ -203,6 +207,8 @@ class Tunnel:
                 packs=True,
                 max_bytes=sync.BATCH_UNPACKED_BYTES_MAX,
                 estate=await edges.store.estate(self.site.id) if hello.inherits else (),
+                sealed=sealed if hello.inherits else (),
+                sealed_number=max((blob.number for blob in sealed), default=0),
             )
         )
         log.info(
@@ -272,6 +278,8 @@ class Tunnel:
                     self._answered(answer)
                 case sync.TunnelHello() as hello:
                     await self._again(hello)
+                case sync.Keep() as keep:
+                    await self._keep(keep)
                 case sync.TunnelBye() as bye:
                     log.info("box of %s says goodbye: %s", self.site.name, bye.message)
                     return
@@ -283,6 +291,13 @@ class Tunnel:
             raise RemoteFault(Code.PROTOCOL, "a hello of another box on this link")
         await self._batch.join()
         await self._welcome(hello)
+
+    async def _keep(self, keep: sync.Keep) -> None:
+        """Keep what nobody here can open."""
+        assert self.site is not None
+        if keep.sealed.site != self.site.id or len(keep.sealed.data) > SEALED_CHARS_MAX:
+            raise RemoteFault(Code.PROTOCOL, "what was sealed is of another site, or larger than is kept")
+        await self._edges.store.keep_sealed(keep.sealed, self._edges.clock.now_ms())
 
     def _begin_batch(self, batch: sync.Batch) -> None:
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+import msgspec
+from sqlalchemy import delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import schema
 from cloud.store.engine import Database, whole
 from cloud.store.projection import SESSION_KINDS
 from common import facts
+from common.trust.recovery import Sealed
 
 #: Sessions that are handed over, the latest first: open ones, and those that wait for their charger's stop.
 SESSIONS_MAX = 512
@@ -16,6 +18,11 @@ SESSIONS_MAX = 512
 RECORDS_MAX = 4096
 #: An estate is a part of one frame of the tunnel, which has 4 MiB.
 BYTES_MAX = 2 * 1024 * 1024
+#: Recovery keys of which something is kept: the present one, and those of boxes before it, which somebody may
+#: still want to use.
+SEALED_MAX = 3
+
+_LATEST = (schema.sealed.c.kept_ms.desc(), schema.sealed.c.number.desc())
 
 
 class EstatePart:
@@ -34,6 +41,27 @@ class EstatePart:
                 break
             records.append(record)
         return tuple(records)
+
+    @whole
+    async def keep_sealed(self, blob: Sealed, now_ms: int) -> None:
+        table = schema.sealed
+        mine = (table.c.site == blob.site) & (table.c.to == blob.to)
+        async with self._db.write() as tx:
+            if (await tx.scalar(select(table.c.number).where(mine)) or 0) >= blob.number:
+                return
+            await tx.execute(delete(table).where(mine))
+            await tx.execute(insert(table).values(**msgspec.structs.asdict(blob), kept_ms=now_ms))
+            kept = select(table.c.to).where(table.c.site == blob.site).order_by(*_LATEST)
+            last = (await tx.scalars(kept.limit(SEALED_MAX))).all()
+            await tx.execute(delete(table).where(table.c.site == blob.site, table.c.to.not_in(last)))
+
+    @whole
+    async def sealed(self, site: str) -> tuple[Sealed, ...]:
+        table = schema.sealed
+        query = select(table.c.site, table.c.number, table.c.to, table.c.by, table.c.data)
+        async with self._db.read() as tx:
+            found = await tx.execute(query.where(table.c.site == site).order_by(*_LATEST))
+            return tuple(Sealed(**row) for row in found.mappings())
 
 
 async def _chargers(tx: AsyncConnection, site: str) -> list[bytes]:

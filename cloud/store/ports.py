@@ -32,6 +32,7 @@ from common import facts, sync
 from common.policy import Claims
 from common.reconcile import LedgerRow
 from common.trust import InviteRecord
+from common.trust.recovery import Sealed
 
 
 class LedgerStore(Protocol):
@@ -138,6 +139,12 @@ class EstateStore(Protocol):
 
     async def estate(self, site: str) -> tuple[bytes, ...]:
         """Records for a box that takes another one's place: adopted chargers, sessions that are not over."""
+
+    async def keep_sealed(self, blob: Sealed, now_ms: int) -> None:
+        """Keep what a box has sealed, in place of an earlier number for the same recovery key."""
+
+    async def sealed(self, site: str) -> tuple[Sealed, ...]:
+        """What boxes of this site have sealed: the newest of each recovery key, the latest first."""
 
 
 class AccountStore(Protocol):

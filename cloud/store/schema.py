@@ -58,6 +58,18 @@ site = Table(
     Column("zone", Text, nullable=False, default="UTC", server_default="UTC"),  # what a month is here (IANA)
 )
 
+# What a box has sealed for the one after it; the newest of each recovery key. Nobody here can open it.
+sealed = Table(
+    "sealed",
+    metadata,
+    _site(),
+    Column("to", Text, primary_key=True),  # public half of the recovery key
+    Column("number", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("kept_ms", BigInteger, nullable=False),
+)
+
 # A box's pairing code that the operator gave us; gone once the box has come, or at its end.
 pairing = Table(
     "pairing",

@@ -26,6 +26,7 @@ import msgspec
 
 from common import wire
 from common.errors import Code, RemoteFault
+from common.trust.recovery import Sealed
 from common.view import View
 
 #: Tunnel protocol versions this build speaks, best first.
@@ -127,6 +128,12 @@ class LiveFact(TunnelMessage, tag="live_fact", frozen=True, kw_only=True):
     record: bytes
 
 
+class Keep(TunnelMessage, tag="keep", frozen=True, kw_only=True):
+    """Secrets of the site, sealed to its recovery key: for the box that will take this one's place."""
+
+    sealed: Sealed
+
+
 Step = wire.Accepted | wire.Refusal | wire.Confirmed | wire.Settled
 
 
@@ -166,6 +173,8 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     time: str = ""  #: cloud time, ISO 8601
     estate: tuple[bytes, ...] = ()  #: for who `inherits`: records that a site goes on with, oldest first
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
+    sealed: tuple[Sealed, ...] = ()  #: for who `inherits`: what boxes before it have sealed, the latest first
+    sealed_number: int = 0  #: of what is kept for this site, the highest
     packs: bool = False  #: batches may come as `Packed`
     max_records: int = BATCH_RECORDS_MAX
     max_bytes: int = BATCH_BYTES_MAX
@@ -219,7 +228,7 @@ class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
     hint: str = ""
 
 
-EdgeMessage = TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | TunnelBye
+EdgeMessage = TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | Keep | TunnelBye
 CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | Statements | TunnelBye
 
 _encoder = msgspec.msgpack.Encoder()

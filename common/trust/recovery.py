@@ -32,8 +32,8 @@ _GROUP_CHARS = 4
 #: Crockford's base32 without the letters that are taken for digits or for each other.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _READ_AS = str.maketrans({"O": "0", "I": "1", "L": "1"})
-#: The largest sealed blob: a thousand tags and a hundred chargers' secrets are a quarter of it.
-SEALED_BYTES_MAX = 512 * 1024
+#: The largest sealed blob: a thousand tags and a hundred chargers' secrets are half of it.
+SEALED_BYTES_MAX = 256 * 1024
 
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _INFO = b"plugside-recovery-v1"

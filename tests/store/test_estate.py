@@ -5,6 +5,7 @@ from __future__ import annotations
 from cloud.store.ports import Store
 from common import facts
 from common.domain import EnergyMethod
+from common.trust.recovery import Sealed
 from tests.store.box import Box
 
 
@@ -55,3 +56,17 @@ async def test_open_and_provisional_sessions_with_their_last_register(store: Sto
     assert given[1] == ended.body
     assert isinstance(given[3], facts.MeterSampled)
     assert given[3].samples[0].energy_wh == 300
+
+
+def sealed(to: str, number: int, site: str = "") -> Sealed:
+    return Sealed(site=site, number=number, to=to, by="by", data=f"{to}{number}")
+
+
+async def test_the_newest_of_each_recovery_key_is_kept_and_not_too_many(store: Store, box: Box) -> None:
+    site = box.site
+    for now_ms, (to, number) in enumerate([("a", 2), ("a", 1), ("b", 3), ("a", 4), ("c", 5), ("d", 6)]):
+        await store.keep_sealed(sealed(to, number, site), now_ms)
+    assert [(blob.to, blob.number) for blob in await store.sealed(site)] == [("d", 6), ("c", 5), ("a", 4)]
+    await store.keep_sealed(sealed("d", 6, site), 99)
+    assert (await store.sealed(site))[0] == sealed("d", 6, site), "told again, it is the same"
+    assert await store.sealed("another") == ()

@@ -1,0 +1,23 @@
+"""What boxes have sealed for those that will replace them. Only adds."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "sealed",
+        sa.Column("site", sa.Text(), nullable=False),
+        sa.Column("to", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("kept_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["site"], ["site.id"], name=op.f("fk_sealed_site")),
+        sa.PrimaryKeyConstraint("site", "to", name=op.f("pk_sealed")),
+    )
