@@ -134,6 +134,18 @@ class Authority:
         key = bytes.fromhex(self._document.tag_secret)
         return hmac.digest(key, b"plugside-file-addresses", "sha512")  # no tag is hashed so
 
+    @property
+    def tag_secret(self) -> str:
+        """What tag references are made with, hex. Leaves the box sealed to its recovery key only."""
+        return self._document.tag_secret
+
+    def take_tag_secret(self, secret: str) -> None:
+        """Go on with the secret of the box before this one."""
+        if len(bytes.fromhex(secret)) != 32:
+            raise ValueError("a tag secret is 32 bytes")
+        self._document.tag_secret = secret
+        self._store.save("site", self._document)
+
     def tag_ref(self, tag: str) -> str:
         """A tag's reference: a keyed hash of its text, without blanks around it, in lower case."""
         key = bytes.fromhex(self._document.tag_secret)

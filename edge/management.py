@@ -7,6 +7,7 @@ tags are put into the journal's two tables for them, and nowhere else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -33,6 +34,7 @@ from edge.filing import Filing
 from edge.gateway import Gateway
 from edge.journal import backups, inspection, people
 from edge.journal.journal import Journal
+from edge.recovery import Recovery
 
 #: OCPP 1.6 idTag: 20 characters; some chargers send 22 (quirk 65), 2.x allows 36.
 _Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"\S")]
@@ -66,6 +68,7 @@ class Management:
         self._gateway = gateway
         self._journal = journal
         self._clock = clock
+        self._recovery_key: Callable[[], str] = lambda: ""
         self._table = {
             "pair": Request(_Pair, LOCAL_ONLY, self._pair),
             "invite": Request(InviteArgs, STAFF, self._invite),
@@ -74,6 +77,11 @@ class Management:
             "forget": Request(_Forget, STAFF, self._forget),
             **filing.table,
         }
+
+    def keep(self, recovery: Recovery) -> None:
+        """What the recovery key is about, which the first pairing shows."""
+        self._recovery_key = recovery.first
+        self._table.update(recovery.requests)
 
     def offer(self, name: str, request: Request) -> None:
         """One more request, which another part answers."""
@@ -100,6 +108,7 @@ class Management:
             "site": self._authority.site,
             "addresses": list(code.addresses),
             "asks": self._authority.asks,
+            "recovery_key": self._recovery_key(),
         }
 
     async def _invite(self, args: InviteArgs, claims: Claims) -> Plain:

@@ -59,7 +59,9 @@ from edge.lan import Lan, host_port, serving
 from edge.management import Management
 from edge.queries import Queries
 from edge.receipts import Receipts
+from edge.recovery import Recovery
 from edge.settings import EdgeSettings
+from edge.tag_recovery import TagPart
 from edge.timekeeping import ClockWatch
 from edge.uplink import Uplink
 
@@ -124,6 +126,10 @@ class Site:
             self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
         )
         management.offer("export", exports.request)
+        self.recovery = Recovery(self._store, lambda: self.authority.site, clock, ids)
+        self.recovery.parts.append(TagPart(self.authority, self.gateway, self.journal))
+        self.bus.tap(self.recovery.committed)
+        management.keep(self.recovery)
         self.apps = Apps(
             self.gateway,
             self.commander,
@@ -249,6 +255,7 @@ class Site:
                 self.journal,
                 self.commander,
                 self.queries,
+                self.recovery,
                 self.clock,
                 boot_id=self.boot_id,
             )

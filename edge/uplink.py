@@ -33,6 +33,7 @@ from edge.inheritance import Inheritance
 from edge.journal.journal import Journal
 from edge.queries import Queries
 from edge.receipts import witnessed
+from edge.recovery import Recovery
 
 log = logging.getLogger("plugside.uplink")
 
@@ -63,6 +64,7 @@ class Uplink:
         journal: Journal,
         commander: Commander,
         queries: Queries,
+        recovery: Recovery,
         clock: Clock,
         *,
         boot_id: str,
@@ -76,6 +78,7 @@ class Uplink:
         self.journal = journal
         self.commander = commander
         self.queries = queries
+        self.recovery = recovery
         self.clock = clock
         self._boot_id = boot_id
         self._inheritance = Inheritance(gateway, journal)
@@ -146,7 +149,7 @@ class Uplink:
         link = _Link(socket, self)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for part in (link.read(), link.write(), link.answer(), link.overflow()):
+                for part in (link.read(), link.write(), link.answer(), link.seal(), link.overflow()):
                     tasks.create_task(part)
         except ExceptionGroup as ended:
             raise _reason(ended) from None
@@ -163,6 +166,7 @@ class Uplink:
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
+            self.recovery.welcomed(welcome)
             step = self.cursor.on_welcome(welcome, self._chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
                 await self._inheritance.settle(welcome)
@@ -280,6 +284,12 @@ class _Link:
             await self._socket.send(sync.encode(sync.Answer(ref=ask.ref, message=answer)))
 
     # --- edge → cloud ------------------------------------------------------------------------------------
+
+    async def seal(self) -> None:
+        """Bring the cloud what it keeps for the box after this one, whenever that has changed."""
+        while True:
+            sealed = await self._up.recovery.next()
+            await self._socket.send(sync.encode(sync.Keep(sealed=sealed)))
 
     def _say(self, message: sync.TunnelMessage) -> None:
         if len(self._out) >= OUT_MAX:

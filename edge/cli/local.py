@@ -9,6 +9,7 @@ from typing import Any
 from common.cli.output import count, print_json, print_qr, table
 from edge.cli import chargers, ledger, tuning, upkeep
 from edge.cli.connect import connect
+from edge.cli.recovery import show_key
 
 
 async def pair(args: argparse.Namespace) -> int:
@@ -25,6 +26,8 @@ async def pair(args: argparse.Namespace) -> int:
         print(f"Until then this box keeps asking {code['asks']}.")
     else:
         print("This box was started without a cloud: start it with `run --cloud URL`, then pair.")
+    if code["recovery_key"]:
+        show_key(code["recovery_key"])
     return 0
 
 

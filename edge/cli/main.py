@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _add_tags(commands, shared)
 
     add_ledger(commands, shared)
+    _add_recovery(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the box's parts are")
     forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
     forget.add_argument("principal", help="as `invite` and `ledger` show it")
@@ -93,6 +94,17 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="one scripted session, then end")
     demo.add_argument("--charger", metavar="URL", help="only a simulated charger that dials this URL")
     return top
+
+
+def _add_recovery(commands: Any, shared: argparse.ArgumentParser) -> None:
+    recovery = commands.add_parser(
+        "recovery", parents=[shared], help="the key by which the next box gets this one's secrets"
+    )
+    actions = recovery.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("new", parents=[shared], help="show a new key; the one before opens nothing new")
+    actions.add_parser(
+        "restore", parents=[shared], help="type the key of the box before: its secrets come back"
+    )
 
 
 def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -164,6 +176,10 @@ def _handler(args: argparse.Namespace) -> Handler:
         from edge.cli import copies
 
         return copies.backup if args.command == "backup" else copies.restore
+    if args.command == "recovery":
+        from edge.cli import recovery
+
+        return recovery.HANDLERS[args.action]
     from edge.cli import local
 
     name = f"{args.command}_{args.action}" if getattr(args, "action", None) else args.command

@@ -51,8 +51,8 @@ class Ran:
         return f"{' '.join(self.argv)} (exit {self.code})\n{self.text}{self.err}"
 
 
-async def typed(module: str, *arguments: str, env: dict[str, str] | None = None) -> Ran:
-    """Run one command line to its end."""
+async def typed(module: str, *arguments: str, env: dict[str, str] | None = None, said: str = "") -> Ran:
+    """Run one command line to its end. said: what it reads from stdin."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -60,13 +60,13 @@ async def typed(module: str, *arguments: str, env: dict[str, str] | None = None)
         *arguments,
         cwd=ROOT,
         env={**os.environ, **(env or {})},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            out, err = await process.communicate()
+            out, err = await process.communicate(said.encode())
     except TimeoutError:
         process.kill()
         out, err = await process.communicate()
@@ -116,8 +116,9 @@ class Place:
 
     # --- command lines -----------------------------------------------------------------------------------
 
-    async def edge(self, *arguments: str) -> Ran:
-        return await typed("edge.cli.main", "--socket", str(self.box.control), "--json", *arguments)
+    async def edge(self, *arguments: str, said: str = "") -> Ran:
+        where = ("--socket", str(self.box.control), "--json")
+        return await typed("edge.cli.main", *where, *arguments, said=said)
 
     async def at_cloud(self, *arguments: str) -> Ran:
         return await typed("cloud.cli.main", "--socket", str(self.cloud.control), "--json", *arguments)

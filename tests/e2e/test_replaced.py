@@ -37,6 +37,7 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
     async with place(folder, cloud=True) as home:
         await home.adopt("CP1", "CP2")
         await home.tag(TAG, "p-ann")
+        key = (await home.told(home.edge("recovery", "new")))["recovery_key"]
         async with wire(home.url, "CP2") as charger:
             await charger.boot()
             first = {"connectorId": 1, "idTag": TAG, "meterStart": 0, "timestamp": now()}
@@ -56,6 +57,11 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
                 return (await home.health())["cloud"]["backlog"] == 0 and len(await home.in_cloud()) == 2
 
             await home.until(synced, "the start in the cloud", patience_s=90)
+
+            async def sealed() -> bool:
+                return bool((await home.told(home.edge("recovery")))["kept"])
+
+            await home.until(sealed, "the cloud to keep what the key opens")
             before = (await home.sessions("CP1"))[0]
         async with local(home.cloud.control) as link:
             (site,) = await link.query("sites")
@@ -66,6 +72,17 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
         (carried,) = await home.sessions("CP1")
         assert (carried["session"], carried["transaction"]) == (before["session"], before["transaction"])
         assert (carried["state"], carried["principal"]) == ("open", "p-ann")
+        async with wire(home.url, "CP2") as charger:
+            await charger.boot()
+            unknown = await charger.call("Authorize", {"idTag": TAG})
+            assert unknown["idTagInfo"]["status"] == "Invalid", "the new box has nobody's tags"
+            wrong = await home.edge("recovery", "restore", said="0000-" * 9)
+            assert wrong.code == 2
+            back = await home.told(home.edge("recovery", "restore", said=key.lower()))
+            assert back["restored"]["tags"] == 1
+            known = await charger.call("Authorize", {"idTag": TAG})
+            assert known["idTagInfo"]["status"] == "Accepted"
+            await home.until(sealed, "the same key to go on at the new box")
         async with wire(home.url, "CP1") as charger:
             # Its start once more, as a charger that never got the reply would send it: the same session.
             again = await charger.call("StartTransaction", started)
