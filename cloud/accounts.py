@@ -173,6 +173,9 @@ class Accounts:
                 f"site {box.site} has another box",
                 hint=f'To replace its box, run `plugside-cloud site add "{known.name}" CODE --replace`.',
             )
+        succession = known.succession if known is not None else ""
+        if known is not None and known.box != box.box:
+            succession = trust.succeed(self.identity, box.site, box.box, now_ms)
         await self._store.put_site(
             SiteRow(
                 id=box.site,
@@ -181,6 +184,7 @@ class Accounts:
                 public=box.public,
                 issuer=box.issuer.public,
                 added_ms=now_ms,
+                succession=succession,
             )
         )
         await self.open()
@@ -364,5 +368,6 @@ def access(site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
         online=online,
         expires_at=iso(claims.expires_ms),
         key=site.box,
+        succession=site.succession,
         addresses=site.hello.addresses,
     )

@@ -150,6 +150,7 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     online: bool = True
     expires_at: str = ""
     key: str = ""  #: the edge's identity fingerprint
+    succession: str = ""  #: where the site's box was replaced: the cloud's signed word for `key`
     addresses: tuple[str, ...] = ()  #: where the edge can be reached on its LAN, host:port
 
 

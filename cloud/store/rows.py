@@ -42,6 +42,7 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     seen_ms: int = 0
     added_ms: int = 0
     zone: str = "UTC"  #: IANA time zone in which its months begin and end
+    succession: str = ""  #: our signed word that `box` took another one's place; empty = it is the first
 
 
 class PairingRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ site = Table(
     Column("seen_ms", BigInteger, nullable=False, default=0),
     Column("added_ms", BigInteger, nullable=False),
     Column("zone", Text, nullable=False, default="UTC", server_default="UTC"),  # what a month is here (IANA)
+    Column("succession", Text, nullable=False, default="", server_default=""),  # signed, for phones
 )
 
 # What a box has sealed for the one after it; the newest of each recovery key. Nobody here can open it.

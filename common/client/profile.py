@@ -15,11 +15,12 @@ from pathlib import Path
 
 import msgspec
 
+from common import wire
 from common.commands import Name
 from common.domain import Target
-from common.errors import Code, LocalFault, PlugsideError, Refused
+from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault
 from common.keystore import FILE_MODE, Keystore
-from common.trust import IdentityKey, unb64
+from common.trust import IdentityKey, open_succession, unb64
 
 #: A command's file is kept for so long after its end: then nobody asks about it any more.
 PENDING_KEPT_MS = 24 * 3_600_000
@@ -40,6 +41,18 @@ class SiteEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_good: str = ""  #: the address that answered last
     cloud_url: str = ""
     cloud_key: str = ""  #: the cloud's identity fingerprint, pinned at pairing
+    box_at_ms: int = 0  #: of the cloud's word by which `box` took another one's place
+
+
+def succeeded(entry: SiteEntry, access: wire.SiteAccess) -> SiteEntry:
+    """The entry with the site's new box, when its pinned cloud has signed that, and later than the last time.
+
+    Raises RemoteFault(untrusted_peer).
+    """
+    told = open_succession(access.succession, site=entry.site, cloud=entry.cloud_key)
+    if told.box != access.key or told.at_ms <= entry.box_at_ms:
+        raise RemoteFault(Code.UNTRUSTED_PEER, "an earlier word about this site's box is told again")
+    return msgspec.structs.replace(entry, box=told.box, box_at_ms=told.at_ms, last_good="")
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,7 +15,7 @@ import msgspec
 
 from common import facts, wire
 from common.client.connection import Connection
-from common.client.profile import ADDRESSES_MAX, Profile, SiteEntry
+from common.client.profile import ADDRESSES_MAX, Profile, SiteEntry, succeeded
 from common.client.race import telling
 from common.domain import Path, from_iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable
@@ -239,16 +239,21 @@ class Site:
     # --- what is learnt about finding it -------------------------------------------------------------------
 
     def learn_access(self, access: wire.SiteAccess, *, from_box: bool, last_good: str = "") -> None:
-        """What a welcome says about the site. The pinned identity of the box is never replaced by this."""
+        """What a welcome says about the site. Another box is believed on the pinned cloud's word only."""
         entry = self.entry
         if access.key and entry.box and access.key != entry.box:
-            log.warning(
-                "%s is said to have another box now; pair again if it was replaced", entry.name or entry.site
-            )
-            return
+            try:
+                entry = succeeded(entry, access)
+            except RemoteFault as unproved:
+                log.warning("%s: %s; pair again if it was replaced", entry.name or entry.site, unproved)
+                return
+            log.info("%s has another box now, and its cloud says so", entry.name or entry.site)
+            if self.lan.open is not None:
+                self.lan.open.end(Unavailable(Code.SHUTTING_DOWN, "the site has another box"))
         addresses = access.addresses[:ADDRESSES_MAX] or entry.addresses
         # Where a site has a cloud, its operator has named it there; the box has the name it was set up with.
         named = access.name if not (from_box and entry.cloud_url) else ""
+        moved = entry.box != self.entry.box
         self._store(
             msgspec.structs.replace(
                 entry,
@@ -261,7 +266,7 @@ class Site:
         )
         if not from_box:
             self.online = access.online
-        if addresses != entry.addresses:
+        if moved or addresses != entry.addresses:
             self.lan.wake.set()
 
     def replace(self, entry: SiteEntry) -> None:

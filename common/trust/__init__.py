@@ -10,6 +10,7 @@ times are arguments, secrets and keys are handed in (`common.keystore` makes and
     handshake    the exact bytes that both ends of an app link sign
     invites      one-time secrets that bring a new key in
     enrolment    how a box and a cloud come to trust each other, and the tunnel's challenge
+    succession   a cloud's word that a site has another box now
     heads        where a site's chain is, under its box's signature
     receipts     one session's records, signed by its box, checked by anybody without a network
 
@@ -67,6 +68,7 @@ from common.trust.keys import (
     verify_identity,
     verify_issuer,
 )
+from common.trust.succession import open_succession, succeed
 
 __all__ = [
     "LIFETIMES_MS",
@@ -107,6 +109,7 @@ __all__ = [
     "open_enrolment",
     "open_envelope",
     "open_key_set",
+    "open_succession",
     "redeem",
     "request_enrolment",
     "revoked_grant",
@@ -117,6 +120,7 @@ __all__ = [
     "sign_key_set",
     "sign_tunnel",
     "spend",
+    "succeed",
     "thumbprint",
     "unb64",
     "verify_identity",

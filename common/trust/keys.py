@@ -45,6 +45,7 @@ class Purpose(StrEnum):
     BUNDLE = "plugside-bundle-v1"
     HEAD = "plugside-head-v1"
     RECEIPT = "plugside-receipt-v1"
+    SUCCESSION = "plugside-succession-v1"
     TOKEN = "plugside-token-v1"  # noqa: S105 - a purpose, not a secret
 
 

@@ -174,6 +174,33 @@ async def test_the_cloud_cannot_put_another_box_in_the_place_of_the_pinned_one()
         assert profile.get("s-home").addresses == (here.box.address,)
 
 
+async def test_the_pinned_clouds_signed_word_brings_the_box_after_it() -> None:
+    async with world(box=False) as here:
+        profile = here.device()
+        here.box.identity, before = generate_identity(), here.box.identity
+        new = here.box.identity.fingerprint
+        stranger = generate_identity()
+        others = (
+            trust.succeed(stranger, "s-home", new, 5),
+            trust.succeed(here.cloud.identity, "s-other", new, 5),
+            trust.succeed(here.cloud.identity, "s-home", stranger.fingerprint, 5),
+            "nonsense",
+        )
+        for here.succession in others:
+            async with here.client(profile, "cloud"):
+                assert profile.get("s-home").box == before.fingerprint
+        here.succession = trust.succeed(here.cloud.identity, "s-home", new, 5)
+        await here.box.start()
+        async with here.client(profile) as client:
+            await until(client, lambda: client.status("s-home").path is Path.LAN)
+        assert profile.get("s-home").box == new
+        # What was said earlier is not believed again: a box that was released stays so.
+        here.box.identity = before
+        here.succession = trust.succeed(here.cloud.identity, "s-home", before.fingerprint, 4)
+        async with here.client(profile, "cloud"):
+            assert profile.get("s-home").box == new
+
+
 async def test_a_site_is_called_what_its_cloud_calls_it() -> None:
     async with world() as here:
         here.name = "Plugside"  # as the box was set up, and as the operator has named it since

@@ -112,6 +112,7 @@ class World:
         self.cloud = Server(Path.CLOUD, cloud, self.issuing.issuer, folder / "cloud")
         for server in (self.box, self.cloud):
             server.backend.renewed = self.granted_again
+        self.succession = ""  #: the cloud's word that the box is another one now
         self.told_addresses: tuple[str, ...] | None = None
 
     def access(self, claims: Claims) -> wire.SiteAccess:
@@ -125,6 +126,7 @@ class World:
             expires_at=iso(claims.expires_ms),
             online=self.cloud.backend.online,
             key=self.box.identity.fingerprint,
+            succession=self.succession,
             addresses=(self.box.address,) if told is None else told,
         )
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.client.local import local
 from tests.e2e.chargers import now, wire
-from tests.e2e.place import Place, place
+from tests.e2e.place import Driver, Place, place
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,7 +65,14 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
             before = (await home.sessions("CP1"))[0]
         async with local(home.cloud.control) as link:
             (site,) = await link.query("sites")
+        bob = Driver(folder / "bob")
+        await bob.told("pair", await home.invite(by_cloud=True))
+        assert [seen["path"] for seen in (await bob.told("status"))["sites"]] == ["lan"]
         await replace_box(home)
+        # Bob's phone pinned the box that died; its cloud's signed word is what lets it take the new one.
+        await bob.told("--via", "cloud", "status")
+        (seen,) = (await bob.told("--via", "lan", "status"))["sites"]
+        assert seen["path"] == "lan"
         (health,) = await home.asked("health")
         assert health["site"] == site["site"]
         assert {row["id"] for row in await home.asked("chargers") if row["adopted"]} == {"CP1", "CP2"}

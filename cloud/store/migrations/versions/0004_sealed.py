@@ -1,4 +1,4 @@
-"""What boxes have sealed for those that will replace them. Only adds."""
+"""What boxes have sealed for those that will replace them, and the word that one was replaced. Only adds."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("site", sa.Column("succession", sa.Text(), server_default="", nullable=False))
     op.create_table(
         "sealed",
         sa.Column("site", sa.Text(), nullable=False),
