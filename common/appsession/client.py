@@ -68,6 +68,10 @@ class Positions:
             return offered < shown
         return message.source != "edge" and message.site in self._from_box
 
+    def forget(self, site: str) -> None:
+        """Begin anew with this site: whatever is said next is news."""
+        self._at.pop(site, None)
+
     def since(self, sites: Iterable[str]) -> dict[str, tuple[str, int]]:
         """What to put into `follow`, so that only what is missing is sent."""
         return {site: self._at[site] for site in sites if site in self._at}
@@ -120,6 +124,9 @@ class ClientSession:
         self._binding = binding
         self._client = client
         self._transcript: Transcript | None = None
+        self._followed: dict[
+            str, tuple[str, int]
+        ] = {}  #: where each site was when it was asked to be followed
         self._out: list[bytes] = []
 
     def data_to_send(self) -> list[bytes]:
@@ -143,6 +150,8 @@ class ClientSession:
             return self._end(fault.code, fault.detail)
         except (ValueError, RecursionError):
             return self._end(Code.PROTOCOL, "a message could not be read")
+        if isinstance(message, wire.Snapshot):
+            self._look_for_loss(message)
         if isinstance(message, wire.Snapshot | wire.FactMessage) and not self.positions.admits(message):
             return []
         if isinstance(message, wire.Bye):
@@ -186,9 +195,20 @@ class ClientSession:
 
     def follow(self, *sites: str) -> None:
         """Follow these sites from where they were last shown."""
-        self.ask(wire.Follow(sites=sites, since=self.positions.since(sites)))
+        self._followed = self.positions.since(sites)
+        self.ask(wire.Follow(sites=sites, since=self._followed))
 
     # --- what the server says ------------------------------------------------------------------------------
+
+    def _look_for_loss(self, snapshot: wire.Snapshot) -> None:
+        """A box that answers from before what was shown already has lost that: its card was put back.
+
+        What is shown comes from its disk, so it cannot merely be behind; and no fact of it will come that
+        fits what was shown.
+        """
+        epoch, seq = self._followed.pop(snapshot.site, ("", 0))
+        if self._path is Path.LAN and snapshot.epoch == epoch and snapshot.seq < seq:
+            self.positions.forget(snapshot.site)
 
     def _advance(self, message: wire.ServerMessage) -> None:
         """Bring the handshake forward. Raises RemoteFault on what does not belong."""

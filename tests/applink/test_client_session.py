@@ -287,3 +287,43 @@ def test_a_client_that_changes_paths_shows_no_older_state() -> None:
     asked = wire.client_decoder.decode(cloud.client.data_to_send()[0])
     assert isinstance(asked, wire.Follow)
     assert asked.since == {SITE: ("1-a", 6)}
+
+
+def shown_until(seq: int) -> Positions:
+    positions = Positions()
+    lan = Talk(client(positions=positions), server()).open()
+    lan.client.follow(SITE)
+    lan.tell(snapshot("1-a", 5))
+    for number in range(6, seq + 1):
+        lan.tell(fact("1-a", number))
+    return positions
+
+
+def heard_again(positions: Positions, told: wire.Message, **path: Any) -> list[Any]:
+    """What another link shows of `told` in answer to its follow."""
+    talk = Talk(client(positions=positions, **path), server()).open()
+    talk.client.follow(SITE)
+    before = len(talk.heard)
+    talk.tell(told)
+    return talk.heard[before:]
+
+
+def test_a_box_whose_card_was_put_back_is_believed_about_itself() -> None:
+    # Found by the simulation: its numbers begin again below what was shown, and its facts fit nothing there.
+    positions = shown_until(9)
+    assert heard_again(positions, snapshot("1-a", 7))
+    assert positions.since([SITE]) == {SITE: ("1-a", 7)}
+    assert positions.admits(fact("1-a", 8))
+
+
+def test_a_snapshot_that_was_overtaken_on_its_way_is_still_old() -> None:
+    positions = shown_until(9)
+    talk = Talk(client(positions=positions), server()).open()
+    talk.client.follow(SITE)
+    for number in (10, 11):
+        assert positions.admits(fact("1-a", number))  # by another path, meanwhile
+    before = len(talk.heard)
+    talk.tell(snapshot("1-a", 10))
+    assert talk.heard[before:] == []
+    talk.tell(snapshot("1-a", 7))  # not the answer to the follow any more
+    assert talk.heard[before:] == []

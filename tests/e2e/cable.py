@@ -19,6 +19,8 @@ class Cable:
     def __init__(self, port: int) -> None:
         self.here = 0
         self.carried = 0  #: connections that came through so far
+        self.delay_s = 0.0  #: how long what is carried takes, each way
+        self._left: int | None = None  #: bytes that still go there before it breaks
         self._to = port
         self._whole = True
         self._there, self._back = asyncio.Event(), asyncio.Event()
@@ -60,6 +62,10 @@ class Cable:
     def unblock(self) -> None:
         self._there.set()
         self._back.set()
+
+    def break_after(self, count: int) -> None:
+        """Let so many bytes more go there, then break off in the middle of whatever that is; once."""
+        self._left = count
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ends.add(writer)
@@ -103,6 +109,13 @@ class Cable:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await flows.wait()
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                if self._left is not None and flows is self._there:
+                    data, self._left = data[: self._left], self._left - len(data)
                 writer.write(data)
                 await writer.drain()
+                if self._left is not None and self._left <= 0:
+                    self._left = None
+                    break
         writer.transport.abort()  # one direction's end is the connection's

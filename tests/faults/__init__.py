@@ -1,1 +1,1 @@
-"""Faults that only the system can make: a disk that is slow, or that fails to sync."""
+"""Faults that only the system makes: a slow or failing disk, stopped processes, lines that break anywhere."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.chargers import now, wire
-from tests.e2e.place import place
+from tests.e2e.place import Place, place
 from tests.faults.shim import SyncFault
 from tests.needs import needs
 
 TAG = "5F5F5F5F"
+
+
+async def _ended(here: Place) -> bool:
+    """The box's process is gone, and nobody stopped it."""
+    try:
+        here.box.signal(signal.SIGCONT)  # to a process that runs it means nothing
+    except ProcessLookupError:
+        return True
+    return False
 
 
 @needs("gcc")
@@ -40,8 +50,8 @@ async def test_after_a_failed_sync_the_box_says_nothing_and_ends(
             with pytest.raises(ConnectionError):  # no answer, neither good nor bad
                 async with asyncio.timeout(20):
                     await unanswered
+        await here.until(lambda: _ended(here), "the box to end by itself")
         disk.none()
-        await here.box.stop()
         await here.box.start()
         (session,) = await here.sessions("EIO1")
         assert session["transaction"] == str(begun["transactionId"])

@@ -49,8 +49,15 @@ class SimCharger:
     """One connector, one car at a time. `site` is where it dials; the world decides when links live."""
 
     def __init__(
-        self, name: str, loop: SimLoop, chance: random.Random, dial: Callable[[SimCharger], Any]
+        self,
+        name: str,
+        loop: SimLoop,
+        chance: random.Random,
+        dial: Callable[[SimCharger], Any],
+        strikes: Callable[[str, float], bool],
     ) -> None:
+        """strikes: whether an odd way that real chargers have shows itself now (`World.strikes`)."""
+        self._strikes = strikes
         self.name = name
         self.link: Any = None
         self.charges: list[Charge] = []
@@ -58,6 +65,7 @@ class SimCharger:
         self.plugged = False
         self.state = ConnectorState.AVAILABLE
         self.start_calls: dict[str, int] = {}  #: minted tag → how often a remote start came over the wire
+        self.started_at: dict[str, int] = {}  #: minted tag → when the last of them came, virtual ms
         self._register_wh = chance.randrange(0, 5_000_000)
         self._metered_ms = 0
         self._loop, self._chance, self._dial = loop, chance, dial
@@ -132,6 +140,10 @@ class SimCharger:
     def reboot(self) -> None:
         """Power was away: the charge ends, and says so once the charger is back."""
         self.end("PowerLoss")
+        if not self.charges or (
+            self.charges[-1].stop_wh is not None and self._strikes("meter set to zero", 0.1)
+        ):
+            self._register_wh = 0
         if self.link is not None:
             self.link.drop()
 
@@ -149,6 +161,8 @@ class SimCharger:
                 )
 
             self._say(Message(made, charge))
+            if self._strikes("sample told twice", 0.03):
+                self._say(Message(made, charge))
         self._loop.call_later(SAMPLE_S, self._sample)
 
     def _become(self, state: ConnectorState) -> None:
@@ -217,8 +231,11 @@ class SimCharger:
         match action:
             case inputs.StartCharge(tag=tag):
                 self.start_calls[tag] = self.start_calls.get(tag, 0) + 1
+                self.started_at[tag] = self._loop.now_ms
                 if self.running is not None or not self.plugged:
                     return "rejected", None
+                if self._strikes("start accepted and never begun", 0.03):
+                    return "accepted", None
                 return "accepted", lambda: self.begin(tag, minted=tag)
             case inputs.StopCharge(transaction=number):
                 if self.running is None or self.running.number != number:

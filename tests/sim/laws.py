@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-from common import facts, reconcile
+from common import facts, reconcile, wire
+from common.commands import CLASSES, Name
+from common.domain import Role
+from common.policy import Claims, view_for
+from edge.core.identity import minted_tag
+from tests.sim.keys import SITE
 from tests.sim.world import World
 
 
 def problems(world: World) -> list[str]:
     """Every law that this history breaks, in words; empty when all hold."""
-    found = [*_sessions(world), *_replies(world), *_commands(world), *_cloud(world), *_order(world)]
+    found = [problem for law in LAWS for problem in law(world)]
     if world.box.gateway.failed is not None and world.box.gateway.failed.done():
         found.append("the gateway failed")
     return found
@@ -25,6 +30,9 @@ def _touched(world: World, began_ms: int, ended_ms: int) -> bool:
     return any(began_ms <= until and since <= ended_ms + TELLING_MS for since, until in world.destroyed)
 
 
+OPERATOR = Claims(site=SITE, principal="p-op", role=Role.OPERATOR)
+#: The longest that a call may be on its way, and a disk may think before it leaves.
+ON_THE_WIRE_MS = 1000
 #: How long after its end a charge may still be on its way to the box.
 TELLING_MS = 10 * 60_000
 
@@ -59,6 +67,8 @@ def _sessions(world: World) -> list[str]:
     for key, count in (by_start - real).items():
         found.append(f"{count} session(s) {key} were never charged")
     for row in rows:
+        if row.ended_at and row.ended_at < row.started_at:
+            found.append(f"session {row.session} ended before it began")
         if not row.ended_at or row.provisional:
             found.append(f"session {row.session} has no true end")
         elif row.energy_wh != (row.meter_stop_wh or 0) - (row.meter_start_wh or 0):
@@ -87,13 +97,43 @@ def _commands(world: World) -> list[str]:
             continue
         if calls > 1:
             found.append(f"start {command_id} was sent {calls} times")
-        told = {step.outcome for step in ordered.stages if step.stage == "settled"}
+        told = {step.outcome for step in ordered.told if isinstance(step, wire.Settled)}
         if len(told) > 1:
             found.append(f"{command_id} was told as {told}")
         if ends[command_id] > 1:
             found.append(f"{command_id} was settled {ends[command_id]} times")
-    accepted = {f.body.command for f in world.disk.facts if isinstance(f.body, facts.CommandAccepted)}
+    accepted = Counter(f.body.command for f in world.disk.facts if isinstance(f.body, facts.CommandAccepted))
+    found += [
+        f"{command_id} was accepted {count} times" for command_id, count in accepted.items() if count > 1
+    ]
     return found + [f"{command_id} never ended" for command_id in accepted if not ends[command_id]]
+
+
+def _effects(world: World) -> list[str]:
+    """What was told to have been done was done; and nothing was done of what had run out."""
+    found = []
+    right = not any(world.faults[what] for what in ("clock set wrong", "boot in 1970"))
+    for command_id, ordered in world.orders.items():
+        if ordered.command.name is not Name.START or _touched(world, ordered.asked_ms, ordered.asked_ms):
+            continue
+        tag = minted_tag(command_id)
+        began = any(charge.tag == tag for _, charge in world.charges)
+        outcomes = {step.outcome for step in ordered.told if isinstance(step, wire.Settled)}
+        if "succeeded" in outcomes and not began:
+            found.append(f"start {command_id} is said to have succeeded, and no charge began")
+        if right:
+            until_ms = ordered.asked_ms + CLASSES[Name.START].ttl_ms + ON_THE_WIRE_MS
+            late = [c.name for c in world.chargers if c.started_at.get(tag, 0) > until_ms]
+            found += [f"start {command_id} reached {name} after its end" for name in late]
+    return found
+
+
+def _pushed(world: World) -> list[str]:
+    """What the phone was shown comes to what the box has, once it is quiet."""
+    box = world.box.gateway.state.view
+    if view_for(OPERATOR, box) != world.phone.view:
+        return ["the phone shows something else than the box has"]
+    return []
 
 
 def _cloud(world: World) -> list[str]:
@@ -125,3 +165,6 @@ def _order(world: World) -> list[str]:
         elif isinstance(body, facts.SessionEnded) and running.get(body.charger) == body.session:
             del running[body.charger]
     return found
+
+
+LAWS = (_sessions, _replies, _commands, _effects, _cloud, _order, _pushed)

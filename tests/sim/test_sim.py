@@ -25,11 +25,12 @@ def test_the_laws_hold(first: int) -> None:
 
 
 def test_a_failing_history_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a cut link is what breaks the law, the cut alone is what is named."""
+    """Where a cut link is what breaks the law, the cut is named, and little that has to happen before it."""
     monkeypatch.setattr(many, "problems", lambda world: ["cut"] if world.faults["link cut"] else [])
     seed = next(seed for seed in range(1, 20) if live(seed).problems)
     minutes, needed = many.shrink(seed, many.SHORT_MINUTES)
-    assert needed == {"link cut"}
+    assert "link cut" in needed
+    assert len(needed) <= 3, "of more than twenty kinds"
     assert minutes <= many.SHORT_MINUTES
 
 

@@ -1,7 +1,8 @@
 """The world of one seed: a box, its chargers, its drivers and its cloud, and everything that goes wrong.
 
-What is real: `edge.gateway` (loop and output gate), `edge.core`, `edge.recall`, both halves of the sync
-cursor, `common.reconcile`. What is simulated: time, disk, links, chargers (with the ground truth), drivers.
+What is real: `edge.gateway` (loop and output gate), `edge.core`, `edge.recall`, `edge.commander`, the app
+session at both ends, signatures and grants, the site's clock, both halves of the sync cursor,
+`common.reconcile`. What is simulated: time, disk, links, chargers (with the ground truth), people.
 """
 
 from __future__ import annotations
@@ -9,231 +10,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
-
-import msgspec
 
 from common import chain, facts, reconcile, sync
 from common.commands import CLASSES, Args, Limit, Name, Start, Stop
-from common.domain import Path, Role, Target
-from common.policy import Claims
-from common.view import View
-from edge.bus import Bus
-from edge.core import engine, inputs
+from common.domain import Target
 from edge.core.identity import minted_tag
-from edge.core.state import SiteState
-from edge.gateway import Gateway
-from tests.sim.charger import T0, Charge, Message, SimCharger
-from tests.sim.disk import Disk, SimJournal
+from tests.sim.box import Box
+from tests.sim.charger import T0, Charge, SimCharger
+from tests.sim.disk import Disk
 from tests.sim.loop import SimLoop
+from tests.sim.phone import Ordered, Phone
 
-SITE = "sim"
 CHARGERS = 3
-
-
-class SimClock:
-    """The box's clock: virtual time."""
-
-    quality = "synced"
-
-    def __init__(self, loop: SimLoop) -> None:
-        self._loop = loop
-
-    def now_ms(self) -> int:
-        return T0 + self._loop.now_ms
-
-    def mono_ms(self) -> int:
-        return self._loop.now_ms
-
-
-class SimIds:
-    """Ids from the seed."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-
-    def uid(self) -> str:
-        return f"{self._chance.getrandbits(96):024x}"
-
-    def token(self, size: int = 16) -> bytes:
-        return self._chance.randbytes(size)
-
-    def transaction(self) -> int:
-        return self._chance.randrange(1, 2**31)
-
-    def jitter(self) -> float:
-        return self._chance.random()
-
-
-class Link:
-    """One connection between a charger and the box: messages take time, and it may go in the middle."""
-
-    def __init__(self, world: World, charger: SimCharger) -> None:
-        self._world, self.charger = world, charger
-        self.box = world.box
-        self.alive = True
-        self.calls: dict[str, inputs.Request] = {}
-
-    def later(self, then: Callable[[], None]) -> None:
-        """After the network's delay, if the link is still there."""
-
-        def arrive() -> None:
-            if self.alive:
-                then()
-
-        self._world.loop.call_later(self._world.chance.choice((0.001, 0.005, 0.05, 0.4)), arrive)
-
-    def to_box(self, given: inputs.Input, message: Message) -> None:
-        if self._world.strikes("request lost", 0.01):
-            self.drop()
-            return
-        self.later(lambda: self.box.take(given, SimReply(self, message)))
-
-    def to_charger(self, request: inputs.Request) -> None:
-        self.calls[request.id] = request
-        self.later(lambda: self._call(request))
-
-    def _call(self, request: inputs.Request) -> None:
-        answer, then = self.charger.asked(request.action)
-        if then is not None:
-            self._world.loop.call_later(0.002, then)
-        if self._world.strikes("answer lost", 0.03):
-            self.drop()
-            return
-        self.later(lambda: self._ended(request, answer))
-
-    def _ended(self, request: inputs.Request, answer: str) -> None:
-        if self.calls.pop(request.id, None) is not None:
-            self.box.call_ended(request, answer)
-
-    def drop(self) -> None:
-        """The link goes: both ends see it, the calls on it are lost."""
-        if not self.alive:
-            return
-        self.alive = False
-        self.charger.disconnected()
-        for request in self.calls.values():
-            self.box.call_ended(request, "lost")
-        self.box.hung_up(self)
-
-
-class SimReply:
-    """`ReplyTo` of one message."""
-
-    def __init__(self, link: Link, message: Message) -> None:
-        self._link, self._message = link, message
-
-    def render(self, reply: inputs.Reply) -> bytes:
-        body = msgspec.to_builtins(reply)
-        body.pop("replay", None)
-        # Each start of the process may be another version, which spells the same answer in its own way.
-        return msgspec.json.encode(body | {"spelling": self._link.box.life})
-
-    def send(self, payload: bytes) -> None:
-        if self._message.starts and self._message.charge is not None:
-            self._message.charge.replies.append(payload)
-        if self._link._world.strikes("reply lost", 0.02):
-            self._link.drop()
-            return
-        self._link.later(lambda: self._link.charger.answered(self._message, payload))
-
-
-class Box:
-    """One life of the box's process over its disk."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        world.lives += 1
-        self.life = world.lives
-        self.alive = True
-        self.links: dict[str, Link] = {}
-        self.journal = SimJournal(
-            world.disk, world.loop, world.chance, lies=world.lying_disk, boundary=self._boundary
-        )
-        state = self._recover()
-        clock, ids = SimClock(world.loop), SimIds(world.chance)
-        loop: Any = world.loop
-        journal: Any = self.journal
-        self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
-        self.cursor = sync.EdgeCursor(self.journal.epoch, self.journal.committed_seq)
-        self.gateway.bus.tap(lambda fact: self.cursor.committed(fact.seq, fact.kind, world.loop.now_ms))
-        world.tamper(self)
-        self.gateway.start(self, loop)
-
-    def _recover(self) -> SiteState:
-        disk = self._world.disk
-        state, after = SiteState(view=View(site=SITE)), disk.facts
-        if disk.snapshot is not None:
-            seq, encoded = disk.snapshot
-            state, after = engine.decode_state(encoded), disk.facts[seq:]
-        for fact in after:
-            engine.apply(state, facts.read(fact.epoch, fact.seq, fact.record))
-        state.view.epoch, state.view.seq = disk.rows.epoch, len(disk.facts)
-        return state
-
-    def _boundary(self, where: str) -> None:
-        if self._world.strikes(f"kill -9 {where}", 0.004):
-            self.crash()
-            self._world.loop.call_later(0.5 + 20 * self._world.chance.random(), self._world.boot)
-
-    def crash(self) -> None:
-        """kill -9. What was held back for the disk is never said."""
-        self.alive = False
-        self.journal.crash()
-        assert self.gateway.failed is not None
-        self.gateway.failed.set_result(RuntimeError("kill -9"))
-        for link in list(self.links.values()):
-            link.drop()
-
-    # --- chargers ------------------------------------------------------------------------------------------
-
-    def dialled(self, charger: SimCharger) -> None:
-        older = self.links.get(charger.name)
-        if older is not None:
-            older.drop()
-        link = self.links[charger.name] = Link(self._world, charger)
-        self.gateway.submit(inputs.StationConnected(charger=charger.name, protocol="sim"))
-        charger.connected(link)
-
-    def hung_up(self, link: Link) -> None:
-        if self.links.get(link.charger.name) is link:
-            del self.links[link.charger.name]
-            if self.alive:
-                self.gateway.submit(inputs.StationDisconnected(charger=link.charger.name))
-
-    def take(self, given: inputs.Input, reply_to: SimReply) -> None:
-        if self.alive:
-            self.gateway.submit(given, reply_to)
-
-    def send(self, request: inputs.Request) -> None:
-        """Where the gateway's calls leave."""
-        if not self.alive:
-            return
-        link = self.links.get(request.charger)
-        if link is None:
-            self._world.loop.call_soon(self.call_ended, request, "not_sent")
-        else:
-            link.to_charger(request)
-
-    def call_ended(self, request: inputs.Request, answer: str) -> None:
-        if self.alive:
-            ended = inputs.CallEnded(
-                charger=request.charger,
-                request=request.id,
-                command=request.command,
-                answer=answer,
-                context=request.context,
-            )
-            self.gateway.submit(ended)
-
-
-class Ordered:
-    """A command as its driver sees it."""
-
-    def __init__(self, given: inputs.CommandReceived, asked_ms: int) -> None:
-        self.given = given
-        self.asked_ms = asked_ms
-        self.stages: list[inputs.CommandReply] = []
 
 
 class World:
@@ -268,15 +56,18 @@ class World:
         self.destroyed: list[tuple[int, int]] = []
         self.faults: Counter[str] = Counter()
         self.healing = False
-        self.orders: dict[str, Ordered] = {}
+        self.wall_off_ms = 0  #: by how much the box's machine is wrong about the time
+        self.phone = Phone(self)
         self.marks: dict[str, sync.Mark] = {}
         self.cloud_facts: dict[str, facts.Fact] = {}
         self.cloud_link = 0
         self.box = Box(self)
         self.chargers = [
-            SimCharger(f"CP{n}", self.loop, self.chance, self._dial) for n in range(1, CHARGERS + 1)
+            SimCharger(f"CP{n}", self.loop, self.chance, self._dial, self.strikes)
+            for n in range(1, CHARGERS + 1)
         ]
         self._people()
+        self.phone.dial()
         for charger in self.chargers:
             self.loop.call_later(self.chance.random(), self._dial, charger)
             self._live(charger)
@@ -337,26 +128,17 @@ class World:
             self._order(Name.STOP, charger, Stop(place.session))
 
     def _order(self, name: Name, charger: SimCharger, args: Args) -> None:
-        """A tap: over the LAN, through the cloud, or both at once with the same id."""
-        command_id = f"{self.chance.getrandbits(96):024x}"
-        given = inputs.CommandReceived(
-            claims=Claims(site=SITE, principal="p-op", role=Role.OPERATOR, expires_ms=2**62),
-            path=Path.LAN,
-            id=command_id,
-            name=name,
-            target=Target(charger=charger.name, evse=1),
-            args=args,
-            expires_ms=T0 + self.loop.now_ms + CLASSES[name].ttl_ms,
-            fingerprint=command_id,
-            site=SITE,
-        )
-        ordered = self.orders[command_id] = Ordered(given, self.loop.now_ms)
-        for _ in range(self.chance.choice((1, 1, 2, 3))):
-            self.loop.call_later(0.001 + self.chance.random(), self._deliver, ordered)
+        target = Target(charger=charger.name, evse=1)
+        self.phone.tap(name, target, args, CLASSES[name].ttl_ms)
 
-    def _deliver(self, ordered: Ordered) -> None:
-        if self.box.alive:
-            self.box.gateway.command(ordered.given, ordered.stages.append)
+    @property
+    def orders(self) -> dict[str, Ordered]:
+        """Every command that was asked for, by its id."""
+        return self.phone.orders
+
+    def true_ms(self) -> int:
+        """The time, as everybody but the box may know it."""
+        return T0 + self.loop.now_ms
 
     # --- the tunnel ----------------------------------------------------------------------------------------
 
@@ -426,10 +208,20 @@ class World:
             links = list(self.box.links.values())
             if links:
                 self.chance.choice(links).drop()
+        if self.box.alive and self.strikes("second link of one charger", 0.05):
+            self.box.dialled(self.chance.choice(self.chargers))
         if self.box.alive and self.chance.random() < 0.2:
             self.box.gateway._write_snapshot()
+        self._clock_trouble()
         self._keep_or_restore()
         self.loop.call_later(20 + 60 * self.chance.random(), self._trouble)
+
+    def _clock_trouble(self) -> None:
+        """The box's machine is wrong about the time, for a while."""
+        if self.strikes("clock set wrong", 0.05):
+            self.wall_off_ms = self.chance.choice((-3_600_000, 3_600_000, -20_000, 120_000))
+        elif self.wall_off_ms and self.strikes("clock set right", 0.3):
+            self.wall_off_ms = 0
 
     def _keep_or_restore(self) -> None:
         """Images of the box's card and of the cloud's database are kept, and now and then put back."""
@@ -450,7 +242,14 @@ class World:
 
     def boot(self) -> None:
         if not self.box.alive:
+            if self.strikes("boot in 1970", 0.05):
+                # No battery: right again once the network has told it.
+                self.wall_off_ms = -T0
+                self.loop.call_later(5 + 300 * self.chance.random(), self._told_the_time)
             self.box = Box(self)
+
+    def _told_the_time(self) -> None:
+        self.wall_off_ms = 0
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -458,6 +257,7 @@ class World:
         """Live, then heal: no more faults, cars leave, links stay; long enough for every timer there is."""
         self.loop.run_until(minutes * 60_000)
         self.healing = True
+        self.wall_off_ms = 0
         self.boot()
         self.loop.run_until(self.loop.now_ms + 60_000)
         for charger in self.chargers:

@@ -1,0 +1,103 @@
+"""A bad line between charger, box and cloud: slow, dead one way, half open, broken off within a frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cable import Cable
+from tests.e2e.chargers import now, wire
+from tests.e2e.place import Place
+
+TAG = "11C0FFEE"
+#: Bytes of the tunnel or of a frame behind which it breaks: within a header, a hello, a batch.
+PLACES = (1, 40, 300, 700, 1500)
+
+
+@asynccontextmanager
+async def through_a_cable(folder: Path) -> AsyncIterator[tuple[Place, Cable]]:
+    """Box and cloud, with a cable between the two."""
+    here = Place(folder)
+    port = int(here.stage.cloud_url.rpartition(":")[2])
+    async with Cable(port) as cable:
+        far = f"http://127.0.0.1:{cable.here}"
+        here.cloud._arguments += ["--public-url", far]
+        here.box._arguments[here.box._arguments.index("--cloud") + 1] = far
+        try:
+            await here.cloud.start()
+            await here.box.start()
+            await here.take_in()
+            yield here, cable
+        finally:
+            await here.stage.stop()
+
+
+async def charge(here: Place, number: int) -> None:
+    """One charge of 100 Wh; its content differs from all others."""
+    async with wire(here.url, "LINE1") as charger:
+        await charger.boot()
+        at = {"connectorId": 1, "idTag": TAG, "meterStart": number * 100, "timestamp": now()}
+        begun = await charger.call("StartTransaction", at)
+        stop = {"transactionId": begun["transactionId"], "meterStop": (number + 1) * 100, "timestamp": now()}
+        await charger.call("StopTransaction", stop)
+
+
+async def test_the_ledger_crosses_a_bad_line_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async with through_a_cable(tmp_path_factory.mktemp("l")) as (here, cable):
+        await here.adopt("LINE1")
+        await here.tag(TAG, "p-ann")
+        charges = 0
+        for count in PLACES:
+            cable.break_after(count)
+            await charge(here, charges)
+            charges += 1
+        for replies_only in (True, False):
+            cable.block(replies_only=replies_only)  # nobody is told; acks, or everything, go nowhere
+            await charge(here, charges)
+            charges += 1
+            cable.cut()
+            cable.mend()
+        cable.delay_s = 0.2
+        await charge(here, charges)
+        charges += 1
+
+        async def arrived() -> bool:
+            return len(await here.in_cloud("LINE1")) >= charges
+
+        await here.until(arrived, "every session in the cloud", patience_s=90)
+        there = await here.in_cloud("LINE1")
+        assert [row["energy_wh"] for row in there] == [100] * charges
+        cable.delay_s = 0.0
+        report = await here.told(here.at_cloud("reconcile", "Home"))
+        assert (report["lost"], report["doubled"], report["differing"]) == (0, 0, 0), report
+        assert report["chain_intact"]
+
+
+async def test_a_chargers_line_breaks_within_its_frames(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever of a start came through: told again, it is one session with one transaction."""
+    async with through_a_cable(tmp_path_factory.mktemp("l")) as (here, _):
+        await here.adopt("LINE2")
+        await here.tag(TAG, "p-ann")
+        start = {"connectorId": 1, "idTag": TAG, "meterStart": 5, "timestamp": now()}
+        async with Cable(here.ocpp_port) as cable:
+            for count in (1, 3, 20, 100, 10_000):
+                async with wire(f"ws://127.0.0.1:{cable.here}", "LINE2") as charger:
+                    cable.break_after(count)
+                    try:
+                        async with asyncio.timeout(5):
+                            unsure = await charger.post("StartTransaction", start)
+                            # What breaks off behind it must break all the same.
+                            await charger.post("Heartbeat", {"padding": "x" * 12_000})
+                            await unsure
+                    except ConnectionError:
+                        continue
+        async with wire(here.url, "LINE2") as charger:
+            begun = await charger.call("StartTransaction", start)
+            stop = {"transactionId": begun["transactionId"], "meterStop": 305, "timestamp": now()}
+            await charger.call("StopTransaction", stop)
+        (session,) = await here.sessions("LINE2")
+        assert (session["transaction"], session["energy_wh"]) == (str(begun["transactionId"]), 300)
