@@ -41,6 +41,11 @@ class Name(StrEnum):
     ADJUST = "adjust"
     ADOPT = "adopt"
     RESOLVE = "resolve"
+    RESERVE = "reserve"
+    CANCEL_RESERVATION = "cancel_reservation"
+    ASSIGN_TAG = "assign_tag"
+    WITHDRAW_TAG = "withdraw_tag"
+    OFFLINE_POLICY = "offline_policy"
 
 
 class Repeat(StrEnum):
@@ -217,6 +222,43 @@ class Resolve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     principal: str = ""
 
 
+class Reserve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Keep the target connector for the asking principal."""
+
+    minutes: int = 15
+
+
+class CancelReservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give up what is reserved on the target connector."""
+
+
+class AssignTag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tag that was shown at a charger belongs to a principal from now on. It is named by its reference.
+
+    `chargers`: where it is good; None = everywhere.
+    """
+
+    tag_ref: str
+    principal: str
+    chargers: tuple[str, ...] | None = None
+
+
+class WithdrawTag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tag is nobody's any more."""
+
+    tag_ref: str
+
+
+class OfflinePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What chargers do about tags while the box is away: nobody starts, or who is on their local list.
+
+    `expect`: the revision that it was based on.
+    """
+
+    policy: Literal["strict", "listed"]
+    expect: int | None = None
+
+
 Args = (
     Start
     | Stop
@@ -239,6 +281,11 @@ Args = (
     | Adjust
     | Adopt
     | Resolve
+    | Reserve
+    | CancelReservation
+    | AssignTag
+    | WithdrawTag
+    | OfflinePolicy
 )
 
 
@@ -254,6 +301,8 @@ class Class(msgspec.Struct, frozen=True):
 
 _ALL = frozenset(Role)
 _STAFF = frozenset({Role.OPERATOR, Role.INSTALLER, Role.LOCAL})
+#: They are about the site and its people, not about the charger that they name.
+OF_THE_SITE = frozenset({Name.RESOLVE, Name.ASSIGN_TAG, Name.WITHDRAW_TAG, Name.OFFLINE_POLICY})
 _SITE = frozenset({Role.INSTALLER, Role.LOCAL, Role.OPERATOR})
 _DAY_MS = 24 * 3600 * 1000
 
@@ -281,6 +330,11 @@ CLASSES: dict[Name, Class] = {
     Name.ADJUST: Class(Adjust, Repeat.LOCAL, frozenset({Role.INSTALLER, Role.LOCAL}), 60_000),
     Name.ADOPT: Class(Adopt, Repeat.LOCAL, _SITE, 60_000),
     Name.RESOLVE: Class(Resolve, Repeat.LOCAL, frozenset({Role.OPERATOR, Role.LOCAL}), 60_000),
+    Name.RESERVE: Class(Reserve, Repeat.AT_MOST_ONCE, _ALL, 30_000),
+    Name.CANCEL_RESERVATION: Class(CancelReservation, Repeat.UNTIL_CONFIRMED, _ALL, 300_000),
+    Name.ASSIGN_TAG: Class(AssignTag, Repeat.LOCAL, _STAFF, 60_000),
+    Name.WITHDRAW_TAG: Class(WithdrawTag, Repeat.LOCAL, _STAFF, 60_000),
+    Name.OFFLINE_POLICY: Class(OfflinePolicy, Repeat.LOCAL, _STAFF, 60_000),
 }
 
 

@@ -86,6 +86,7 @@ def view_for(claims: Claims, view: View) -> View:
             for cid, c in view.commands.items()
             if everything or c.principal == claims.principal
         },
+        taps=dict(view.taps) if everything else {},
     )
 
 
@@ -118,8 +119,8 @@ def authorize(claims: Claims, name: Name, target: Target, args: commands.Args, v
         if charger is None and not is_charger_id(target.charger):
             raise Refused(Code.BAD_CHARGER_ID, ascii(target.charger[:CHARGER_ID_CHARS_MAX]))
         return
-    if name is Name.RESOLVE:
-        return  # the ledger outlives its chargers
+    if name in commands.OF_THE_SITE:
+        return  # ledger and people outlive the chargers
     if charger is None:
         raise Refused(Code.UNKNOWN_CHARGER, target.charger)
     if not charger.adopted:

@@ -28,6 +28,8 @@ class ConnectorView(msgspec.Struct, omit_defaults=True):
     session: str | None = None  #: the open session, shown only to whom it belongs (and operators)
     limit: limits.LimitView | None = None  #: for every charge here; `limits.in_force` says which one counts
     session_limit: limits.LimitView | None = None  #: the running charge's own
+    reserved_by: str = ""  #: the command by which it is kept for somebody: whoever sent it knows it
+    reserved_until: str = ""
 
 
 class ChargerView(msgspec.Struct, omit_defaults=True):
@@ -101,6 +103,13 @@ class CommandView(msgspec.Struct, omit_defaults=True):
     operative: bool | None = None  #: of an availability: what was asked
 
 
+class TapView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tag that nobody has was shown at a charger: it can be given to somebody."""
+
+    charger: str
+    at: str
+
+
 class View(msgspec.Struct):
     """A whole site. `epoch`/`seq` name the last fact that is in it."""
 
@@ -111,3 +120,4 @@ class View(msgspec.Struct):
     chargers: dict[str, ChargerView] = {}
     sessions: dict[str, SessionView] = {}
     commands: dict[str, CommandView] = {}
+    taps: dict[str, TapView] = {}  #: by the tag's reference, the latest last; for staff

@@ -38,7 +38,7 @@ class ModelLearned(Body, frozen=True, kw_only=True):
     """How chargers of one vendor, model and firmware behave was found out on one of them.
 
     `what`: read_hangs (key: setting) | read_singly | profile (value: "level kind" that was accepted) |
-    level_max (value).
+    level_max | list_max | list_send_max (value).
     """
 
     KIND: ClassVar[str] = "model_learned"
@@ -94,6 +94,48 @@ class LimitApplied(Body, frozen=True, kw_only=True):
     measured_a: float | None = None
 
 
+class OfflinePolicyChanged(Body, frozen=True, kw_only=True):
+    """What chargers of this site do about tags while the box is away. `policy`: strict (nobody starts by a
+    tag) | listed (who is on the charger's local list)."""
+
+    KIND: ClassVar[str] = "offline_policy_changed"
+    policy: str
+    revision: int
+
+
+class TagsListed(Body, frozen=True, kw_only=True):
+    """The local list was brought to a charger: `entries` tags `of` those that are good there.
+
+    `answer`: verified (it tells this version) | unproven (it said yes and tells another) | refused |
+    not_supported | unanswered. Names no tag.
+    """
+
+    KIND: ClassVar[str] = "tags_listed"
+    charger: str
+    version: int
+    entries: int
+    of: int
+    answer: str
+
+
+class ReservationChanged(Body, frozen=True, kw_only=True):
+    """A connector is kept for somebody, or not any more. Names nobody: whose `command` it is knows.
+
+    `state`: made | ended; `why` it ended: used | cancelled | expired | faulted | unavailable | refused.
+    """
+
+    KIND: ClassVar[str] = "reservation_changed"
+    AUDIENCE: ClassVar[Audience] = Audience.SITE
+    charger: str
+    evse: int
+    connector: int = 1
+    reservation: int
+    command: str
+    until: str = ""
+    state: str = "made"
+    why: str = ""
+
+
 #: Of this file, for `facts.BODIES`.
 BODIES: tuple[type[Body], ...] = (
     SettingsWanted,
@@ -102,4 +144,7 @@ BODIES: tuple[type[Body], ...] = (
     TraitsChanged,
     LimitWanted,
     LimitApplied,
+    OfflinePolicyChanged,
+    TagsListed,
+    ReservationChanged,
 )

@@ -16,10 +16,13 @@ from common.shown import ChargerView as ChargerView
 from common.shown import CommandView as CommandView
 from common.shown import ConnectorView as ConnectorView
 from common.shown import SessionView as SessionView
+from common.shown import TapView as TapView
 from common.shown import View as View
 
 #: Settled commands kept for followers that were away for a moment. More live in the journal.
 SETTLED_COMMANDS_MAX = 64
+#: Tags that were shown lately and are nobody's.
+TAPS_MAX = 16
 #: Ended sessions kept in the view for each charger; history is a query.
 ENDED_SESSIONS_MAX = 4
 
@@ -96,12 +99,6 @@ def _booted(view: View, fact: facts.Fact, body: facts.ChargerBooted) -> None:
     for place in entry.connectors.values():
         place.limit = limits.forgotten(place.limit)
         place.session_limit = limits.forgotten(place.session_limit)
-    entry.reboot_required, entry.limit = False, limits.forgotten(entry.limit)
-    for place in entry.connectors.values():
-        place.limit, place.session_limit = (
-            limits.forgotten(place.limit),
-            limits.forgotten(place.session_limit),
-        )
 
 
 def _updated(view: View, fact: facts.Fact, body: facts.FirmwareChanged) -> None:
@@ -318,6 +315,22 @@ def _limit_applied(view: View, fact: facts.Fact, body: tuning.LimitApplied) -> N
         place.limit = limits.after(place.limit, body)
 
 
+def _authorization(view: View, fact: facts.Fact, body: facts.AuthorizationChanged) -> None:
+    if body.change == "unknown_tag":
+        view.taps.pop(body.tag_ref, None)
+        view.taps[body.tag_ref] = TapView(body.charger, fact.at)
+        if len(view.taps) > TAPS_MAX:
+            del view.taps[next(iter(view.taps))]
+    elif body.change == "tag_assigned":
+        view.taps.pop(body.tag_ref, None)
+
+
+def _reserved(view: View, fact: facts.Fact, body: tuning.ReservationChanged) -> None:
+    place = connector(view, body.charger, body.evse, body.connector)
+    made = body.state == "made"
+    place.reserved_by, place.reserved_until = (body.command, body.until) if made else ("", "")
+
+
 def _configured(view: View, fact: facts.Fact, body: tuning.ChargerConfigured) -> None:
     if body.answer == "reboot_required":
         charger(view, body.charger).reboot_required = True
@@ -343,4 +356,6 @@ _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     tuning.LimitWanted: _limit_wanted,
     tuning.LimitApplied: _limit_applied,
     tuning.ChargerConfigured: _configured,
+    tuning.ReservationChanged: _reserved,
+    facts.AuthorizationChanged: _authorization,
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated
 
 import msgspec
 
@@ -17,7 +16,6 @@ from common.desk import (
     HOUR_MS,
     LOCAL_ONLY,
     STAFF,
-    ChargerId,
     InviteArgs,
     Plain,
     PrincipalId,
@@ -36,22 +34,9 @@ from edge.journal import backups, inspection, people
 from edge.journal.journal import Journal
 from edge.recovery import Recovery
 
-#: OCPP 1.6 idTag: 20 characters; some chargers send 22 (quirk 65), 2.x allows 36.
-_Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"\S")]
-
 
 class _Pair(msgspec.Struct, forbid_unknown_fields=True):
     pass
-
-
-class _Tagged(msgspec.Struct, forbid_unknown_fields=True):
-    tag: _Tag
-    principal: PrincipalId
-    chargers: tuple[ChargerId, ...] | None = None
-
-
-class _Untagged(msgspec.Struct, forbid_unknown_fields=True):
-    tag: _Tag
 
 
 class _Forget(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,8 +57,6 @@ class Management:
         self._table = {
             "pair": Request(_Pair, LOCAL_ONLY, self._pair),
             "invite": Request(InviteArgs, STAFF, self._invite),
-            "tag_assign": Request(_Tagged, STAFF, self._tag_assign),
-            "tag_remove": Request(_Untagged, STAFF, self._tag_remove),
             "forget": Request(_Forget, STAFF, self._forget),
             **filing.table,
         }
@@ -130,26 +113,6 @@ class Management:
             "chargers": list(args.chargers) if args.chargers is not None else None,
             "expires_at": iso(self._clock.now_ms() + life_ms),
         }
-
-    async def _tag_assign(self, args: _Tagged, claims: Claims) -> Plain:  # noqa: ARG002
-        ref = self._authority.tag_ref(args.tag)
-        await self._journal.submit(lambda db: people.put_tag(db, ref, args.tag, args.principal))
-        await self._note(
-            AuthorizationChanged(
-                principal=args.principal, change="tag_assigned", tag_ref=ref, chargers=args.chargers
-            )
-        )
-        return {"tag_ref": ref, "principal": args.principal}
-
-    async def _tag_remove(self, args: _Untagged, claims: Claims) -> Plain:  # noqa: ARG002
-        ref = self._authority.tag_ref(args.tag)
-        known = self._journal.recall_tag(ref)
-        if known is None:
-            raise Refused(Code.BAD_REQUEST, "that tag is not known here")
-        # The fact first: a tag without a row is unknown, a row without the right is only a leftover.
-        await self._note(AuthorizationChanged(principal=known.principal, change="tag_removed", tag_ref=ref))
-        await self._journal.submit(lambda db: people.remove_tag(db, ref))
-        return {"tag_ref": ref}
 
     async def _forget(self, args: _Forget, claims: Claims) -> Plain:  # noqa: ARG002
         # The fact first: from then on no tag of theirs opens a session, whatever happens to the files.

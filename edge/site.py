@@ -62,6 +62,7 @@ from edge.receipts import Receipts
 from edge.recovery import Recovery
 from edge.settings import EdgeSettings
 from edge.tag_recovery import TagPart
+from edge.tags import Tags
 from edge.timekeeping import ClockWatch
 from edge.uplink import Uplink
 
@@ -122,10 +123,13 @@ class Site:
         shelf = Shelf(settings.data)
         self._filing = filing = Filing(shelf, clock, ids)
         self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)
+        self.tags = Tags(self.authority, self.gateway, self.journal, clock, self.supervisor.spawn)
+        self.bus.tap(self.tags.committed)
         exports = Exports(
             self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
         )
-        management.offer("export", exports.request)
+        for name, request in {"export": exports.request, **self.tags.requests}.items():
+            management.offer(name, request)
         self.recovery = Recovery(self._store, lambda: self.authority.site, clock, ids)
         self.recovery.parts.append(TagPart(self.authority, self.gateway, self.journal))
         self.bus.tap(self.recovery.committed)
@@ -168,7 +172,7 @@ class Site:
         self.listener = ChargerListener(
             signing,
             # The first is preferred where both are offered: 1.6 is served whole here, limits included.
-            [Ocpp16(self.authority.tag_ref), Ocpp201(self.authority.tag_ref)],
+            [Ocpp16(self.tags.ref, raw_tag=self.tags.raw), Ocpp201(self.tags.ref)],
             host=host,
             port=port,
             clock=clock,

@@ -96,10 +96,14 @@ class Report:
             figures = await self._figures(end)
             limit_a = end.result.get("limit_a")
             limited = "no limit of your own any more" if limit_a is None else f"at most {limit_a:g} A, proven"
-            limits = self._run.name in (Name.LIMIT, Name.CLEAR_LIMIT)
-            self._say(
-                f"stopped{figures}" if self._run.name is Name.STOP else limited if limits else "charging"
-            )
+            done = {
+                Name.STOP: f"stopped{figures}",
+                Name.LIMIT: limited,
+                Name.CLEAR_LIMIT: limited,
+                Name.RESERVE: "kept for you",
+                Name.CANCEL_RESERVATION: "no longer kept for you",
+            }
+            self._say(done.get(self._run.name, "charging"))
             return self._told(DONE, end)
         if not self._json:
             told = end.message or f"{self._run.name.value}: {end.outcome}."

@@ -166,6 +166,20 @@ async def limit(args: argparse.Namespace) -> int:
         return await carry_out(client, args)
 
 
+async def reserve(args: argparse.Namespace) -> int:
+    from common.cli.reserve import reserve as carry_out
+
+    async with connected(args) as client:
+        return await carry_out(client, args)
+
+
+async def cancel(args: argparse.Namespace) -> int:
+    from common.cli.reserve import cancel as carry_out
+
+    async with connected(args) as client:
+        return await carry_out(client, args)
+
+
 async def flagged(args: argparse.Namespace) -> int:
     from common.cli import decide
 
@@ -198,6 +212,8 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "start": start,
     "stop": stop,
     "limit": limit,
+    "reserve": reserve,
+    "cancel": cancel,
     "watch": watch,
     "sessions": sessions,
     "receipt": receipt,

@@ -113,7 +113,13 @@ def _add_receipt(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 
 def _add_acts(commands: Any, shared: argparse.ArgumentParser) -> None:
-    does = {"start": "begin to charge", "stop": "end your charge", "limit": "charge with fewer amperes"}
+    does = {
+        "start": "begin to charge",
+        "stop": "end your charge",
+        "limit": "charge with fewer amperes",
+        "reserve": "keep a connector for yourself",
+        "cancel": "give up what you have reserved",
+    }
     for name, effect in does.items():
         act = commands.add_parser(name, parents=[shared], help=f"{effect} at a charger")
         act.add_argument("charger", metavar="CHARGER", help="its name or id, as `status` shows it")
@@ -121,6 +127,10 @@ def _add_acts(commands: Any, shared: argparse.ArgumentParser) -> None:
         act.add_argument(
             "--no-wait", action="store_true", help="end when the charger has answered, not when it has acted"
         )
+        if name == "reserve":
+            act.add_argument(
+                "--minutes", type=int, default=15, metavar="N", help="for so long (default 15, at most 60)"
+            )
         if name == "limit":
             amps = act.add_mutually_exclusive_group(required=True)
             amps.add_argument("--amps", type=float, metavar="N", help="at most so many, for each phase")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from common.cli.output import count, print_json, print_qr, table
-from edge.cli import chargers, ledger, tuning, upkeep
+from edge.cli import chargers, ledger, tags, tuning, upkeep
 from edge.cli.connect import connect
 from edge.cli.recovery import show_key
 
@@ -43,27 +43,6 @@ async def invite(args: argparse.Namespace) -> int:
     where = ", ".join(made["chargers"]) if made["chargers"] is not None else "every charger of this site"
     print(f"\nA {made['role']} for {where}, as {made['principal']}. Good until {made['expires_at']}, once.")
     print("They join with:  plugside pair INVITE   (on this site's network)")
-    return 0
-
-
-async def tags_assign(args: argparse.Namespace) -> int:
-    wanted = {"tag": args.tag, "principal": args.principal, "chargers": args.charger}
-    async with connect(args) as box:
-        done = await box.manage("tag_assign", wanted)
-    if args.json:
-        print_json(done)
-    else:
-        print(f"The tag belongs to {done['principal']} now.")
-    return 0
-
-
-async def tags_remove(args: argparse.Namespace) -> int:
-    async with connect(args) as box:
-        done = await box.manage("tag_remove", {"tag": args.tag})
-    if args.json:
-        print_json(done)
-    else:
-        print("The tag is no longer good.")
     return 0
 
 
@@ -131,8 +110,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     **chargers.HANDLERS,
     **tuning.HANDLERS,
     **upkeep.HANDLERS,
-    "tags_assign": tags_assign,
-    "tags_remove": tags_remove,
+    **tags.HANDLERS,
     **ledger.HANDLERS,
     "health": health,
     "forget": forget,

@@ -15,6 +15,7 @@ from typing import Any
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
 from edge.cli.ledger_parser import add_ledger
+from edge.cli.tags import add_tags
 from edge.cli.tuning_parser import add_actions as add_tuning_actions
 from edge.cli.upkeep_parser import add_charger_actions, add_firmware
 
@@ -58,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_chargers(commands, shared)
     add_firmware(commands, shared)
-    _add_tags(commands, shared)
+    add_tags(commands, shared)
 
     add_ledger(commands, shared)
     _add_recovery(commands, shared)
@@ -143,19 +144,6 @@ def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
     typed.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
     add_charger_actions(actions, shared)
     add_tuning_actions(actions, shared)
-
-
-def _add_tags(commands: Any, shared: argparse.ArgumentParser) -> None:
-    tags = commands.add_parser("tags", parents=[shared], help="whose RFID tags are whose")
-    actions = tags.add_subparsers(dest="action", required=True, metavar="ACTION")
-    assign = actions.add_parser("assign", parents=[shared], help="a tag belongs to a principal from now on")
-    assign.add_argument("tag")
-    assign.add_argument("principal")
-    assign.add_argument(
-        "--charger", action="append", metavar="ID", help="good at this one (repeat; default: all)"
-    )
-    remove = actions.add_parser("remove", parents=[shared], help="a tag is no longer good")
-    remove.add_argument("tag")
 
 
 def _handler(args: argparse.Namespace) -> Handler:

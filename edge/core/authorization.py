@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import msgspec
 
-from common import facts
-from edge.core import inputs
+from common import commands, facts
+from common.errors import Code, Refused
+from edge.core import inputs, listing
 from edge.core.state import UNKNOWN_TAGS_MAX, SiteState, Tag
 
 #: A tag that nobody knows is told this often at most: somebody taps it again and again.
 TELL_AGAIN_MS = 60_000
+#: As `common.desk.PrincipalId` bounds it.
+PRINCIPAL_CHARS_MAX = 64
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -54,8 +57,38 @@ def asked(state: SiteState, given: inputs.AuthorizeAsked, now_ms: int) -> inputs
     return inputs.Decision(facts=(noted,), reply=reply)
 
 
+def judge_tag(state: SiteState, args: commands.AssignTag | commands.WithdrawTag) -> None:
+    """Whether a tag may be given to somebody, or taken away. Raises Refused(bad_request)."""
+    known = args.tag_ref in state.tags
+    if isinstance(args, commands.WithdrawTag):
+        if not known:
+            raise Refused(Code.BAD_REQUEST, "that tag is nobody's")
+    elif not known and args.tag_ref not in state.unknown_tags:
+        raise Refused(Code.BAD_REQUEST, "that tag was not shown here lately; have it tapped again")
+    elif not 0 < len(args.principal) <= PRINCIPAL_CHARS_MAX:
+        raise Refused(Code.BAD_REQUEST, "whose tag it is has to be said")
+
+
+def decided(args: commands.AssignTag | commands.WithdrawTag, state: SiteState) -> facts.AuthorizationChanged:
+    """The fact that a tag is somebody's from now on, or nobody's."""
+    if isinstance(args, commands.AssignTag):
+        return facts.AuthorizationChanged(
+            principal=args.principal, change="tag_assigned", tag_ref=args.tag_ref, chargers=args.chargers
+        )
+    was = state.tags[args.tag_ref].principal
+    return facts.AuthorizationChanged(principal=was, change="tag_removed", tag_ref=args.tag_ref)
+
+
+def judge_policy(state: SiteState, args: commands.OfflinePolicy) -> None:
+    """Whether the policy may be set so. Raises Refused(changed_meanwhile)."""
+    if args.expect is not None and args.expect != state.offline_revision:
+        raise Refused(Code.CHANGED_MEANWHILE, f"the policy is at revision {state.offline_revision}")
+
+
 def changed(state: SiteState, body: facts.AuthorizationChanged, at_ms: int) -> None:
     """Apply. The number of assigned tags is that of the cards an operator handed out."""
+    if body.change in ("tag_assigned", "tag_removed", "forgotten"):
+        listing.tags_changed(state, at_ms)
     if body.change == "tag_assigned" and body.tag_ref and body.principal is not None:
         state.tags[body.tag_ref] = Tag(body.principal, body.chargers)
         state.unknown_tags.pop(body.tag_ref, None)

@@ -6,8 +6,9 @@ from typing import Final
 
 from common import commands, facts
 from common.commands import CLASSES, Name, Repeat
+from common.domain import iso
 from common.errors import Code
-from edge.core import inputs, outcomes, steps
+from edge.core import inputs, outcomes, reserving, steps
 from edge.core.identity import fixed_tag, minted_tag, remote_start_id
 from edge.core.inputs import Request
 from edge.core.state import Draft, Order, SiteState
@@ -28,6 +29,8 @@ _PRIORITIES: Final[dict[str, int]] = {
     Name.FETCH_DIAGNOSTICS: inputs.PRIORITY_START,
     Name.TRIGGER: inputs.PRIORITY_START,
     Name.READ_LIMIT: inputs.PRIORITY_START,
+    Name.RESERVE: inputs.PRIORITY_START,
+    Name.CANCEL_RESERVATION: inputs.PRIORITY_START,
 }
 
 
@@ -35,7 +38,8 @@ def send(state: SiteState, draft: Draft, order: Order, now_ms: int, step: str = 
     """Write down that the call leaves, and let it leave. `step`: which one, of a command with several."""
     action = _action(state, order, now_ms, step)
     if action is None:  # the session left without its stops being settled: cannot be, must not loop
-        outcomes.settle(draft, order, "failed", Code.UNKNOWN_SESSION)
+        over = order.name == Name.CANCEL_RESERVATION  # it ended by itself meanwhile
+        outcomes.settle(draft, order, "succeeded" if over else "failed", "" if over else Code.UNKNOWN_SESSION)
         return
     attempt = order.attempt + 1
     expires_ms = order.expires_ms
@@ -61,7 +65,11 @@ def send(state: SiteState, draft: Draft, order: Order, now_ms: int, step: str = 
 
 
 def start_tag(state: SiteState, order: Order) -> str:
-    """The idTag that a start carries: its own, or its connector's where the charger must know it before."""
+    """The idTag that a start carries: its own, or its connector's where the charger must know it before; on a
+    kept connector the one that it is kept under."""
+    kept = reserving.of(state.look(order.charger), order.evse or 0, order.principal)
+    if kept is not None:
+        return reserving.tag_of(kept.command)
     if state.look(order.charger).tuning.traits.mint:
         return minted_tag(order.id)
     return fixed_tag(order.charger, order.evse or 0)
@@ -114,5 +122,13 @@ def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Ac
             return inputs.ReadLimit(evse, traits.watts, traits.phases or 3)
         case commands.Limit() | commands.ClearLimit() | commands.Adjust():
             return None  # the box's own, or not one call (`limit_orders`)
-        case commands.Adopt() | commands.Resolve():
-            return None  # the box's own, or not one call (`limit_orders`)
+        case commands.Reserve():
+            until = iso(order.accepted_ms + args.minutes * reserving.MINUTE_MS)
+            return inputs.Reserve(
+                evse, connector, reserving.number_of(order.id), reserving.tag_of(order.id), until
+            )
+        case commands.CancelReservation():
+            known = state.look(order.charger).reservations.get(evse)
+            return inputs.CancelReservation(known.number) if known is not None else None
+        case _:
+            return None  # the box's own

@@ -43,6 +43,8 @@ DEFAULTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: Read beside them and never written: the highest stack level.
 PROFILE_LEVEL_MAX: Final = "profile_level_max"
+#: So are these: how many tags a local list takes, and one message to it.
+LIST_MAXIMA: Final = ("list_max", "list_send_max")
 
 #: From a Boot until the procedure begins: the charger's own first messages take some seconds.
 AFTER_BOOT_MS: Final = 10_000
@@ -146,7 +148,7 @@ def _busy(station: Station) -> bool:
 def _begin(state: SiteState, draft: Draft, charger: str, station: Station, now_ms: int, ids: Ids) -> None:
     model, traits = models.of(state, charger), station.tuning.traits
     names = [
-        name for name in (*wanted(state, station), PROFILE_LEVEL_MAX) if model.hangs.get(name, 0) < HANGS_MAX
+        name for name in (*wanted(state, station), *_read_only(state)) if model.hangs.get(name, 0) < HANGS_MAX
     ]
     if not state.wanted or not traits.read_batch or not names:
         return
@@ -157,6 +159,11 @@ def _begin(state: SiteState, draft: Draft, charger: str, station: Station, now_m
         singly=model.singly,
     )
     _next(state, draft, charger, setup, now_ms, ids)
+
+
+def _read_only(state: SiteState) -> tuple[str, ...]:
+    """What is asked and never written."""
+    return (PROFILE_LEVEL_MAX, *(LIST_MAXIMA if state.offline.local_list else ()))
 
 
 def _next(state: SiteState, draft: Draft, charger: str, setup: Setup, now_ms: int, ids: Ids) -> None:
@@ -254,6 +261,10 @@ def _read(state: SiteState, draft: Draft, given: inputs.CallEnded, setup: Setup)
         level = found.get(PROFILE_LEVEL_MAX, ("", True))[0]
         if level.isdigit() and len(level) < 6 and model.level_max != int(level):
             draft.facts.append(_learned(given.charger, "level_max", value=level))
+        for name, known in zip(LIST_MAXIMA, (model.list_max, model.list_send_max), strict=True):
+            most = found.get(name, ("", True))[0]
+            if name in asked and most.isdigit() and len(most) < 6 and int(most) not in (0, known):
+                draft.facts.append(_learned(given.charger, name, value=most))
         return msgspec.structs.replace(setup, found=found, silent=0)
     silent = setup.silent + 1 if given.answer in _SILENCE else 0
     if len(asked) > 1:

@@ -36,11 +36,13 @@ from edge.core import (
     ledger,
     limit_orders,
     limiting,
+    listing,
     metering,
     orders,
     orphans,
     quiet,
     reports,
+    reserving,
     resolving,
     scale,
     sessions,
@@ -71,6 +73,9 @@ __all__ = [
 def decide(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     """What follows from an input at site time `now_ms`. Never changes `state`; refusals are decisions too."""
     decision = _DECIDERS[type(given)](state, given, now_ms, ids)
+    ended = reserving.follows(state, decision.facts) if decision.facts else ()
+    if ended:
+        decision = msgspec.structs.replace(decision, facts=(*decision.facts, *ended))
     if now_ms >= state.wake_ms:
         # Questions to chargers leave no fact, so whatever comes first after their time carries them.
         asked = station.questions(state, now_ms, ids).requests
@@ -93,6 +98,7 @@ def _ticked(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     sessions.due(state, draft, now_ms)
     orders.due(state, draft, now_ms, draft.settled())
     limit_orders.due(state, draft, now_ms)
+    reserving.due(state, draft, now_ms)
     return draft.decision()
 
 
@@ -187,6 +193,7 @@ def apply(state: SiteState, fact: facts.Fact) -> SiteState:
 
 def _changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> None:
     stepped = connector.changed(state, body, at_ms)
+    reserving.shown(state.station(body.charger), body.evse, body.state)
     sessions.connector_stepped(state, body, stepped, at_ms)
     tuned.look_again(state, body.charger, at_ms)
 
@@ -265,6 +272,8 @@ def next_due(state: SiteState) -> int:
             *completion.timers(state, known),
             *orders.timers(state, charger),
             *configuration.timers(state, known),
+            *listing.timers(state, known),
+            *reserving.timers(known),
             *limiting.timers(known),
             *quiet.timers(state, known),
         ):

@@ -15,110 +15,47 @@ from common.domain import Availability, ConnectorState, EnergyMethod, MeterSampl
 from common.facts import Body, OrphanRecorded
 from common.policy import Claims
 
-# isort: off  (names given on, in one list)
+# Names given on, in one list.
+# isort: off
 from edge.core.requests import (
     PRIORITY_HOUSEKEEPING as PRIORITY_HOUSEKEEPING,
-)
-from edge.core.requests import (
     PRIORITY_LIMIT as PRIORITY_LIMIT,
-)
-from edge.core.requests import (
     PRIORITY_START as PRIORITY_START,
-)
-from edge.core.requests import (
     PRIORITY_STOP as PRIORITY_STOP,
-)
-from edge.core.requests import (
     Acknowledged as Acknowledged,
-)
-from edge.core.requests import (
     Action as Action,
-)
-from edge.core.requests import (
     AuthorizeReply as AuthorizeReply,
-)
-from edge.core.requests import (
     BootReply as BootReply,
-)
-from edge.core.requests import (
+    CancelReservation as CancelReservation,
     CertificateReply as CertificateReply,
-)
-from edge.core.requests import (
     ChangeAvailability as ChangeAvailability,
-)
-from edge.core.requests import (
     ClearAuthorizationCache as ClearAuthorizationCache,
-)
-from edge.core.requests import (
     ClearLimit as ClearLimit,
-)
-from edge.core.requests import (
     DeleteCertificate as DeleteCertificate,
-)
-from edge.core.requests import (
     DeliverCertificate as DeliverCertificate,
-)
-from edge.core.requests import (
     FetchLog as FetchLog,
-)
-from edge.core.requests import (
     GetVariables as GetVariables,
-)
-from edge.core.requests import (
     InstallCertificate as InstallCertificate,
-)
-from edge.core.requests import (
     ListCertificates as ListCertificates,
-)
-from edge.core.requests import (
     ReadLimit as ReadLimit,
-)
-from edge.core.requests import (
     ReadSettings as ReadSettings,
-)
-from edge.core.requests import (
+    ReadTagVersion as ReadTagVersion,
     Reply as Reply,
-)
-from edge.core.requests import (
     Request as Request,
-)
-from edge.core.requests import (
+    Reserve as Reserve,
     ResetStation as ResetStation,
-)
-from edge.core.requests import (
+    SendTags as SendTags,
     SetLimit as SetLimit,
-)
-from edge.core.requests import (
     SetVariable as SetVariable,
-)
-from edge.core.requests import (
     StartCharge as StartCharge,
-)
-from edge.core.requests import (
     StartReply as StartReply,
-)
-from edge.core.requests import (
     StopCharge as StopCharge,
-)
-from edge.core.requests import (
     StopReply as StopReply,
-)
-from edge.core.requests import (
     Trigger as Trigger,
-)
-from edge.core.requests import (
     TriggerStatus as TriggerStatus,
-)
-from edge.core.requests import (
     UnlockConnector as UnlockConnector,
-)
-from edge.core.requests import (
     UpdateFirmware as UpdateFirmware,
-)
-from edge.core.requests import (
     VendorMessage as VendorMessage,
-)
-from edge.core.requests import (
     WriteSetting as WriteSetting,
 )
 

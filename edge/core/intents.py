@@ -17,13 +17,16 @@ from common import commands, facts, policy, view
 from common.commands import CLASSES, Name
 from common.domain import ConnectorState, iso
 from common.errors import Code, PlugsideError, Refused, error
+from common.tuning import OfflinePolicyChanged
 from edge.core import (
+    authorization,
     calls,
     inputs,
     limit_orders,
     limits,
     orders,
     outcomes,
+    reserving,
     resolving,
     steps,
     transfers,
@@ -178,6 +181,12 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
     if isinstance(given.args, commands.Adjust):
         tuned.judge(state, given, given.args)
         return None
+    if isinstance(given.args, commands.AssignTag | commands.WithdrawTag):
+        authorization.judge_tag(state, given.args)
+        return None
+    if isinstance(given.args, commands.OfflinePolicy):
+        authorization.judge_policy(state, given.args)
+        return None
     if not station.online and given.name not in _WAITS:
         raise error(Code.CHARGER_OFFLINE)
     match given.args:
@@ -202,6 +211,14 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
             return limit_orders.judge(state, given, given.args)
         case commands.ReadLimit():
             return _only(station, given)
+        case commands.Reserve():
+            evse = _only(station, given)
+            reserving.judge(state, station, given, given.args, evse)
+            return evse
+        case commands.CancelReservation():
+            evse = _only(station, given)
+            reserving.judge_cancel(station, given, evse)
+            return evse
     return None
 
 
@@ -222,6 +239,11 @@ def _may_start(state: SiteState, station: Station, given: CommandReceived) -> in
         raise Refused(Code.CONNECTOR_IN_USE)
     if place.observed is not None:
         raise Refused(Code.CONFIRMING)
+    kept = station.reservations.get(evse)
+    if kept is not None and kept.principal != given.claims.principal:
+        raise Refused(Code.CONNECTOR_RESERVED)
+    if kept is not None and place.state is _S.RESERVED:
+        return evse
     again = place.state is _S.FINISHING and station.tuning.traits.finishing_starts
     if place.state not in _FREE and not again:
         raise Refused(_NOT_FREE[place.state])
@@ -325,6 +347,13 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
         outcomes.settle(draft, order, "succeeded", session=args.session or None)
     elif isinstance(args, commands.Adjust):
         draft.facts.append(tuned.adjusted(station, given.target.charger, args))
+        outcomes.settle(draft, order, "succeeded")
+    elif isinstance(args, commands.AssignTag | commands.WithdrawTag):
+        draft.facts.append(authorization.decided(args, state))
+        outcomes.settle(draft, order, "succeeded")
+    elif isinstance(args, commands.OfflinePolicy):
+        revision = state.offline_revision + 1
+        draft.facts.append(OfflinePolicyChanged(policy=args.policy, revision=revision))
         outcomes.settle(draft, order, "succeeded")
     elif isinstance(args, commands.Limit | commands.ClearLimit):
         limit_orders.begin(state, draft, order, args, given.claims.role, now_ms)

@@ -43,5 +43,9 @@ def learned(state: SiteState, body: ModelLearned, at_ms: int) -> None:
         case "level_max":
             # What was accepted before may lie below a profile of somebody else's: it is begun at the top.
             model.level_max, model.profile = int(body.value), ""
+        case "list_max":
+            model.list_max = int(body.value)
+        case "list_send_max":
+            model.list_send_max = int(body.value)
         case "profile":
             model.profile = body.value

@@ -24,7 +24,7 @@ from common import facts
 from common.commands import Name
 from common.domain import ConnectorState, from_iso
 from common.errors import Code
-from edge.core import calls, inputs, limit_orders, outcomes, steps, transfers
+from edge.core import calls, inputs, limit_orders, outcomes, reserving, steps, transfers
 from edge.core.identity import minted_tag
 from edge.core.state import (
     MINTED_MAX,
@@ -51,7 +51,7 @@ _DONE: Final = frozenset({"accepted", "scheduled"})
 _SEEN_BY_ANSWER: Final = frozenset(
     {
         *(Name.UNLOCK, Name.CONFIGURE, Name.READ_CONFIGURATION, Name.CLEAR_CACHE),
-        *(Name.MESSAGE, Name.AVAILABILITY),
+        *(Name.MESSAGE, Name.AVAILABILITY, Name.RESERVE, Name.CANCEL_RESERVATION),
         *(Name.INSTALL_CERTIFICATE, Name.DELETE_CERTIFICATE, Name.LIST_CERTIFICATES, Name.READ_LIMIT),
     }
 )
@@ -68,6 +68,8 @@ def answered(state: SiteState, given: inputs.CallEnded, now_ms: int) -> inputs.D
     if order.answer == "accepted" or (order.answer == "scheduled" and given.answer != "accepted"):
         return inputs.NOTHING  # another attempt's end; the charger has said yes already
     draft = Draft()
+    if given.answer in ("accepted", "rejected"):
+        reserving.answered(state, draft, order, given.answer)
     if order.name in steps.STEPPED:
         transfers.answered(state, draft, order, given, now_ms)
         return draft.decision()

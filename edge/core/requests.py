@@ -101,6 +101,32 @@ class WriteSetting(msgspec.Struct, frozen=True, tag=True):
     value: str
 
 
+class ReadTagVersion(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the version of the local list. Answered with `version`; below 0: there is none."""
+
+
+class SendTags(msgspec.Struct, frozen=True, tag=True):
+    """Bring tags to the local list; `whole`: in place of what was there, else beside it."""
+
+    version: int
+    refs: tuple[str, ...]  #: references: whoever speaks to the charger knows the tags
+    whole: bool
+
+
+class Reserve(msgspec.Struct, frozen=True, tag=True):
+    """Keep a connector for who shows this tag, until a time."""
+
+    evse: int
+    connector: int
+    reservation: int
+    tag: str  #: minted
+    until: str  #: ISO 8601
+
+
+class CancelReservation(msgspec.Struct, frozen=True, tag=True):
+    reservation: int
+
+
 class SetLimit(msgspec.Struct, frozen=True, tag=True):
     """Put a limit into a slot (`edge.core.limits`), in the place of what it held.
 
@@ -200,6 +226,10 @@ Action = (
     | TriggerStatus
     | AskTransaction
     | ReadSettings
+    | ReadTagVersion
+    | SendTags
+    | Reserve
+    | CancelReservation
     | WriteSetting
     | SetLimit
     | ClearLimit

@@ -120,6 +120,17 @@ class Orphan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     meter_wh: float | None = None
 
 
+class Reservation(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A connector that is kept for a principal."""
+
+    number: int
+    command: str
+    principal: str | None = None
+    connector: int = 1
+    until_ms: int
+    seen: bool = False  #: the connector has shown it
+
+
 class Minted(msgspec.Struct, omit_defaults=True):
     """Whose start a minted tag stands for."""
 
@@ -158,6 +169,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     sessions: dict[str, Session] = {}
     minted: dict[str, Minted] = {}
     orders: list[str] = []
+    reservations: dict[int, Reservation] = {}  #: by EVSE
     orphans: list[str] = []
     undecided: dict[str, Orphan] = {}  #: those that wait for an operator, the newest last
 
@@ -226,6 +238,8 @@ class SiteState(msgspec.Struct):
     models: dict[str, Model] = {}  #: what was learned of each vendor, model and firmware
     wanted: dict[str, tuple[str, ...]] = {}  #: what chargers should be set to; empty = they are left alone
     offline: OfflinePolicy = OfflinePolicy()
+    offline_policy: str = ""  #: its name; empty = nobody has decided, and chargers are left as they are
+    offline_revision: int = 0
     seen_ms: int = 0
     wake_ms: int = NEVER
 

@@ -12,7 +12,18 @@ from typing import Final
 from common import facts, view
 from common.domain import from_iso
 from common.ports import Ids
-from edge.core import completion, configuration, connector, inputs, orders, quiet, sessions, transfers, tuned
+from edge.core import (
+    completion,
+    configuration,
+    connector,
+    inputs,
+    listing,
+    orders,
+    quiet,
+    sessions,
+    transfers,
+    tuned,
+)
 from edge.core.state import Draft, SiteState, Station
 
 #: After a connection without Boot or status: ask for statuses, and send again what may wait. Chargers that
@@ -131,6 +142,7 @@ def questions(state: SiteState, now_ms: int, ids: Ids) -> Draft:
     connector.questions(state, draft, now_ms, ids)
     quiet.questions(state, draft, now_ms, ids)
     configuration.due(state, draft, now_ms, ids)
+    listing.due(state, draft, now_ms, ids)
     completion.questions(state, draft, now_ms)
     return draft
 

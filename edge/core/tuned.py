@@ -18,10 +18,23 @@ from common.tuning import (
     LimitApplied,
     LimitWanted,
     ModelLearned,
+    OfflinePolicyChanged,
+    ReservationChanged,
     SettingsWanted,
+    TagsListed,
     TraitsChanged,
 )
-from edge.core import configuration, inputs, limit_orders, limiting, limits, models, proofs
+from edge.core import (
+    configuration,
+    inputs,
+    limit_orders,
+    limiting,
+    limits,
+    listing,
+    models,
+    proofs,
+    reserving,
+)
 from edge.core.state import Draft, SiteState, Station
 from edge.core.traits import merged
 
@@ -38,6 +51,8 @@ def call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids)
     """Decide: a call that carried its own procedure came to its end."""
     if isinstance(given.context, limiting.Step):
         return limit_orders.call_ended(state, given, given.context, now_ms)
+    if isinstance(given.context, listing.Delivery):
+        return listing.answered(state, given, given.context, now_ms, ids)
     assert isinstance(given.context, configuration.Setup)
     return configuration.answered(state, given, given.context, now_ms, ids)
 
@@ -92,18 +107,21 @@ def seen(state: SiteState, body: facts.ChargerSeen, at_ms: int) -> None:
     if body.adopted:
         station = state.station(body.charger)
         configuration.connected(state, station, at_ms)
+        listing.came(state, station, at_ms)
         limits.stale(state, station, at_ms, booted=False)
 
 
 def started_anew(state: SiteState, body: facts.ChargerBooted, at_ms: int) -> None:
     station = state.station(body.charger)
     configuration.booted(state, station, at_ms)
+    listing.came(state, station, at_ms)
     limits.stale(state, station, at_ms, booted=True)
 
 
 def session_ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     station = state.station(body.charger)
     configuration.session_over(state, station, at_ms)
+    listing.came(state, station, at_ms)
     limits.session_over(state, station, body.evse, body.session, at_ms)
 
 
@@ -124,4 +142,7 @@ APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] =
     TraitsChanged: traits_changed,
     LimitWanted: limits.wanted,
     LimitApplied: limits.applied,
+    OfflinePolicyChanged: listing.policy_changed,
+    TagsListed: listing.delivered,
+    ReservationChanged: reserving.changed,
 }

@@ -68,6 +68,16 @@ class Limits(msgspec.Struct, omit_defaults=True):
         return bool(self.slots or self.policy_a or self.session_a or self.safety_a is not None)
 
 
+class Listing(msgspec.Struct, omit_defaults=True):
+    """The local list of one charger, as far as we know (`edge.core.listing`)."""
+
+    due_ms: int = 0
+    tried: int = 0  #: the version that was brought there last, whatever came of it …
+    boots: int = 0  #: … in which boot …
+    answer: str = ""  #: … and what did
+    entries: int = 0  #: tags of ours that are on it
+
+
 class Tuning(msgspec.Struct, omit_defaults=True):
     """One charger's. `catalogue` and `installer` are layers of `traits.Traits`."""
 
@@ -76,6 +86,7 @@ class Tuning(msgspec.Struct, omit_defaults=True):
     revision: int = 0
     setup: Setup = msgspec.field(default_factory=Setup)
     limits: Limits = msgspec.field(default_factory=Limits)
+    listing: Listing = msgspec.field(default_factory=Listing)
 
     @property
     def traits(self) -> Traits:
@@ -90,11 +101,14 @@ class Model(msgspec.Struct, omit_defaults=True):
     singly: bool = False  #: settings are read one at a time
     profile: str = ""  #: the way to say a limit that was accepted: "level kind"
     level_max: int | None = None
+    list_max: int = 0  #: tags that a local list takes; 0 = not told
+    list_send_max: int = 0  #: in one message
 
 
 class OfflinePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What chargers of this site do about tags by themselves. None: whatever the charger is set to."""
 
+    local_list: bool | None = None  #: keep a list of tags that are good
     local_preauthorize: bool | None = None  #: start on a listed tag before the box has answered
     authorize_offline: bool | None = None  #: start on a listed tag while the box is away
     stop_on_invalid: bool | None = None  #: end a charge whose tag the box judged invalid
@@ -103,6 +117,7 @@ class OfflinePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     def settings(self) -> dict[str, tuple[str, ...]]:
         """The settings that carry it out, in `configuration`'s form."""
         told = {
+            "local_list": self.local_list,
             "local_preauthorize": self.local_preauthorize,
             "authorize_offline": self.authorize_offline,
             "stop_on_invalid": self.stop_on_invalid,

@@ -11,6 +11,7 @@ journal then truncates the write-ahead log, where earlier versions still stand.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 
 from edge.journal.rows import TagRow
 
@@ -35,6 +36,12 @@ def put_tag(db: sqlite3.Connection, ref: str, tag: str, principal: str | None) -
 def remove_tag(db: sqlite3.Connection, ref: str) -> None:
     """Forget the raw tag behind a reference: as nobody's it would stay when its owner is forgotten."""
     db.execute("DELETE FROM tag WHERE ref = ?", (ref,))
+
+
+def keep_unassigned(db: sqlite3.Connection, refs: Collection[str]) -> None:
+    """Forget the tags that nobody has, but for these."""
+    known = [ref for (ref,) in db.execute("SELECT ref FROM tag WHERE principal IS NULL")]
+    db.executemany("DELETE FROM tag WHERE ref = ?", [(ref,) for ref in known if ref not in refs])
 
 
 def forget(db: sqlite3.Connection, principal: str) -> bool:

@@ -16,6 +16,7 @@ from common.errors import LocalFault
 from edge.chargers.ocpp16 import charging as ch
 from edge.chargers.ocpp16 import commands as c
 from edge.chargers.ocpp16 import messages as m
+from edge.chargers.ocpp16 import tags as t
 from edge.chargers.ocpp16 import upkeep as u
 from edge.chargers.ocpp16.schemas import Kind, OutgoingInvalid, check_outgoing
 from edge.chargers.shared.payload import Payload, encode
@@ -61,6 +62,20 @@ CALLS: list[tuple[str, Payload]] = [
     ("DeleteCertificate", u.DeleteCertificate(u.CertificateHashData("SHA384", "aa", "bb", "01"))),
     ("GetInstalledCertificateIds", u.GetInstalledCertificateIds("CentralSystemRootCertificate")),
     ("UnlockConnector", c.UnlockConnector(1)),
+    *(
+        (type(call).__name__, call)
+        for call in (
+            t.request_for(action, {"r1": "CARD1", "r2": "X" * 21}.get)
+            for action in (
+                core.ReadTagVersion(),
+                core.SendTags(7, (), whole=True),
+                core.SendTags(2**31 - 1, ("r1", "r2", "r3"), whole=False),
+                core.Reserve(1, 1, 2**31 - 1, "0123456789ABCDEF", NOW),
+                core.CancelReservation(7),
+            )
+        )
+        if call is not None
+    ),
     *(
         (type(call).__name__, call)
         for call in (

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from edge.chargers.dialect import Answer, Unsendable
-from edge.chargers.ocpp16 import charging, commands, upkeep
+from edge.chargers.ocpp16 import charging, commands, tags, upkeep
 from edge.chargers.ocpp16.messages import DataTransfer, UnreadablePayload
 from edge.chargers.shared import answers, settings
 from edge.chargers.shared.payload import Payload
@@ -26,8 +26,11 @@ _WORDED: Final = (
 )
 
 
-def request_for(action: core.Action) -> Payload:
-    """Return the call that carries out an action; raises Unsendable if 1.6 has no way to say it."""
+def request_for(action: core.Action, raw: tags.RawTag = lambda _: None) -> Payload:
+    """Return the call that carries out an action; raises Unsendable if 1.6 has no way to say it.
+
+    raw: a tag by its reference.
+    """
     match action:
         case core.StartCharge():
             return commands.RemoteStartTransaction(id_tag=action.tag, connector_id=action.evse)
@@ -57,7 +60,9 @@ def request_for(action: core.Action) -> Payload:
             told = settings.value(action.name, action.value)
             return commands.ChangeConfiguration(key=settings.key(action.name), value=told)
         case _:
-            request = upkeep.request_for(action) or charging.request_for(action)
+            request = (
+                upkeep.request_for(action) or charging.request_for(action) or tags.request_for(action, raw)
+            )
             if request is None:
                 raise Unsendable(f"OCPP 1.6 cannot say {type(action).__name__}")
             return request
@@ -83,7 +88,11 @@ def meaning(action: core.Action, payload: msgspec.Raw) -> Answer:
         if isinstance(action, core.ReadSettings):
             return Answer("accepted", result=settings.told(told, action.names), violations=violations)
         return Answer("accepted", result=answers.values(told, read.unknown_key), violations=violations)
-    known = upkeep.meaning(read, violations) or charging.meaning(action, read, violations)
+    known = (
+        upkeep.meaning(read, violations)
+        or charging.meaning(action, read, violations)
+        or tags.meaning(read, violations)
+    )
     if known is not None:
         return known
     assert isinstance(read, _WORDED)

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from edge.chargers.ocpp16 import charging, upkeep
+from edge.chargers.ocpp16 import charging, tags, upkeep
 from edge.chargers.ocpp16.messages import DataTransfer
 from edge.chargers.shared.coerce import Reader
 from edge.chargers.shared.payload import Blob, ConfigText, Opt, Payload, Text
@@ -123,6 +123,7 @@ COMMANDS: Final[dict[str, type[Payload]]] = (
     }
     | upkeep.COMMANDS
     | charging.COMMANDS
+    | tags.COMMANDS
 )
 
 #: What a charger answers, by action.
@@ -132,6 +133,7 @@ ANSWERS: Final[dict[str, type[Payload]]] = {
     "GetConfiguration": GetConfigurationResponse,
     **upkeep.ANSWERS,
     **charging.ANSWERS,
+    **tags.ANSWERS,
 }
 
 _reader = Reader(ANSWERS)

@@ -80,7 +80,7 @@ class Ocpp16(Translator):
             "StatusNotification": "status",
         },
         noted=_NOTED,
-        ours=frozenset({*COMMANDS, "ReserveNow", "CancelReservation"}),
+        ours=frozenset(COMMANDS),
     )
 
     # ---------------------------------------------------------------------------------------- from a charger
@@ -221,7 +221,7 @@ class Ocpp16(Translator):
     # ---------------------------------------------------------------------------------------- to a charger
 
     def _request(self, action: core.Action) -> Payload:
-        return actions.request_for(action)
+        return actions.request_for(action, self._raw_tag)
 
     def _reply(self, action: core.Action, payload: msgspec.Raw) -> Answer:
         return actions.meaning(action, payload)

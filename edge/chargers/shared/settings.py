@@ -22,11 +22,14 @@ KEYS: Final = {
     "connection_timeout_s": "ConnectionTimeOut",
     "authorize_remote_starts": "AuthorizeRemoteTxRequests",
     "minimum_status_duration_s": "MinimumStatusDuration",
+    "local_list": "LocalAuthListEnabled",
     "local_preauthorize": "LocalPreAuthorize",
     "authorize_offline": "LocalAuthorizeOffline",
     "stop_on_invalid": "StopTransactionOnInvalidId",
     "allow_unknown_offline": "AllowOfflineTxForUnknownId",
     "profile_level_max": "ChargeProfileMaxStackLevel",
+    "list_max": "LocalAuthListMaxLength",
+    "list_send_max": "SendLocalListMaxLength",
 }
 _MEASURANDS: Final = {
     "energy": "Energy.Active.Import.Register",

@@ -59,7 +59,10 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Translator:
-    """The common half of a dialect. `tag_ref` is the site's keyed hash for tags (`canonical_tag` form)."""
+    """The common half of a dialect. `tag_ref` is the site's keyed hash for tags (`canonical_tag` form).
+
+    `raw_tag` is its reverse, for tags that are known: raw tags go to chargers and nowhere else.
+    """
 
     subprotocol: str
     version: Literal["1.6", "2.0.1", "2.1"]
@@ -67,9 +70,16 @@ class Translator:
     compresses: bool = False
     tables: Tables
 
-    def __init__(self, tag_ref: TagRef, *, heartbeat_s: int = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        tag_ref: TagRef,
+        *,
+        raw_tag: Callable[[str], str | None] = lambda _: None,
+        heartbeat_s: int = HEARTBEAT_S,
+    ) -> None:
         self.heartbeat_s = heartbeat_s
         self._tag_ref = tag_ref
+        self._raw_tag = raw_tag
         self._kept: dict[tuple[str, object], bytes] = {}
         self._acknowledgements: dict[str, Render] = {}
         self._beat: tuple[int, bytes] | None = None

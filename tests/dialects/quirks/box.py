@@ -36,6 +36,11 @@ def tag_ref(tag: str) -> str:
     return f"tag:{tag}"
 
 
+def raw_tag(ref: str) -> str:
+    """The tag behind `tag_ref`."""
+    return ref.removeprefix("tag:").upper()
+
+
 class Clock:
     """The box's clock: the loop's time, on the calendar. `stepped_ms` is what a trace moved it by."""
 
@@ -101,7 +106,7 @@ class Box:
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
         self.listener = ChargerListener(
             self.gateway,
-            [Ocpp16(tag_ref), Ocpp201(tag_ref)],
+            [Ocpp16(tag_ref, raw_tag=raw_tag), Ocpp201(tag_ref)],
             host="127.0.0.1",
             port=0,
             clock=clock,
