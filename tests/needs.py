@@ -24,7 +24,9 @@ NPM_FOLDER = ROOT / "tests" / "e2e" / "clients"
 
 # A tool the tests run, and the Debian package that has it. ensurepip is the module, which Debian keeps apart.
 SYSTEM_TOOLS = {
+    "chromium": "chromium",
     "ensurepip": "python{}.{}-venv".format(*sys.version_info),
+    "firefox-esr": "firefox-esr",
     "gcc": "gcc",
     "git": "git",
     "ip": "iproute2",
