@@ -14,6 +14,7 @@ from typing import Any
 
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
+from edge.cli.acts import add_acts
 from edge.cli.ledger_parser import add_ledger
 from edge.cli.tags import add_tags
 from edge.cli.tuning_parser import add_actions as add_tuning_actions
@@ -142,6 +143,7 @@ def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
     adopted.add_argument("--name", default="", help='what people call it, for example "Bay 12"')
     typed = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
     typed.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
+    add_acts(actions, shared)
     add_charger_actions(actions, shared)
     add_tuning_actions(actions, shared)
 
