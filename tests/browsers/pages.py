@@ -1,8 +1,8 @@
 """Pages for browsers: a server for `https://app.example` on loopback, and the browsers of this machine.
 
-The browser maps the names of the tests to that server by a resolver rule and believes the test's own key, so
-a page has the origin that it will have in the field and is a secure context; it is never localhost. Everything
-else that a browser would like to reach maps to nothing.
+The browser maps the test's names to that server by a resolver rule, and believes the test's own key. So a
+page has the origin that it will have in the field, and is a secure context; it is never localhost.
+Everything else that a browser would like to reach maps to nothing.
 """
 
 from __future__ import annotations
