@@ -9,6 +9,7 @@ from typing import Any
 from common.cli.output import count, print_json, print_qr, table
 from edge.cli import acts, chargers, ledger, tags, tuning, upkeep
 from edge.cli.connect import connect
+from edge.cli.doctor import doctor
 from edge.cli.recovery import show_key
 
 
@@ -114,5 +115,6 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     **tags.HANDLERS,
     **ledger.HANDLERS,
     "health": health,
+    "doctor": doctor,
     "forget": forget,
 }

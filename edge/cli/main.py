@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     add_ledger(commands, shared)
     _add_recovery(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the box's parts are")
+    doctor = commands.add_parser("doctor", parents=[shared], help="what wants a person, and what to do")
+    doctor.add_argument("--ledger", action="store_true", help="look through the whole ledger, too")
     forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
     forget.add_argument("principal", help="as `invite` and `ledger` show it")
 
