@@ -14,19 +14,19 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
-from cloud.store.engine import Database
+from cloud.store.engine import Database, is_values_fault
 from cloud.store.heads import write_head
 from cloud.store.projection import device_of, merged, meter_rows, session_after, session_of
 from cloud.store.rows import MeterConflict, ViewCopy
 from common import facts, sync
 from common.errors import Code, Refused
 
-#: What a record itself can be to blame for. The statement's own failures (disk, lock) are another class.
-RECORDS_FAULT = (DataError, IntegrityError, StatementError, OverflowError, UnicodeEncodeError)
+#: What a record can be to blame for; whether it is, `is_values_fault` says. Trouble of the database is not.
+RECORDS_FAULT = (StatementError, OverflowError, UnicodeEncodeError)
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -91,7 +91,9 @@ class Ingest:
         try:
             async with self._tx.begin_nested():
                 await self._write_items(epoch, fresh)
-        except RECORDS_FAULT:
+        except RECORDS_FAULT as fault:
+            if not is_values_fault(fault):
+                raise
             for item in fresh:
                 await self._write_one(epoch, item)
 
@@ -101,6 +103,8 @@ class Ingest:
             async with self._tx.begin_nested():
                 await self._write_items(epoch, [item])
         except RECORDS_FAULT as fault:
+            if not is_values_fault(fault):
+                raise
             reason = getattr(fault, "orig", None) or fault
             self._poisoned.append(sync.Poison(item.record, f"the database does not take it: {reason}"))
 

@@ -15,7 +15,7 @@ from cloud.store.sql import open_store
 from common import facts, sync
 from common.clock import SystemIds
 from common.domain import EnergyMethod, Role
-from common.errors import Code, Refused, RemoteFault
+from common.errors import Code, Refused, RemoteFault, Unavailable
 from common.reconcile import fold_all
 from tests.store.box import T0_MS, Box, driver, staff
 
@@ -200,6 +200,40 @@ async def test_a_record_that_the_database_cannot_hold_is_poison_too(store: Store
     assert set(await store.ledger(box.site)) == {"s1"}
     assert (await store.ledger(box.site))["s1"].ended_at, "its neighbours in the batch are in"
     assert (await store.chain_state(box.site)).intact
+
+
+DEADLOCK = """CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'come back later' USING ERRCODE = '40P01'; END $$"""
+TROUBLE = {
+    "sqlite": ("CREATE TRIGGER trouble BEFORE INSERT ON session BEGIN SELECT come_back_later(); END",),
+    "postgresql": (
+        DEADLOCK,
+        "CREATE TRIGGER trouble BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION trouble()",
+    ),
+}
+NO_TROUBLE = {"sqlite": "DROP TRIGGER trouble", "postgresql": "DROP TRIGGER trouble ON session"}
+
+
+async def test_trouble_of_the_database_is_no_fault_of_the_records(
+    store: Store, box: Box, database: str
+) -> None:
+    """A deadlock, a timeout: nothing is put aside, nothing is acknowledged; the box sends it again."""
+    box.charge("s1", 1000, 5000)
+    batch = box.next_batch()
+    assert batch is not None
+    kind = database.partition("+")[0]
+    for statement in TROUBLE[kind]:
+        await meddle(database, statement)
+    with pytest.raises(Unavailable) as waits:
+        await store.ingest(box.site, box.cursor.link, batch, None, T0_MS)
+    assert waits.value.code is Code.BUSY
+    state = await store.chain_state(box.site)
+    assert (state.hwm, state.quarantined) == (0, 0)
+    await meddle(database, NO_TROUBLE[kind])
+    answer = await store.ingest(box.site, box.cursor.link, batch, None, T0_MS)
+    assert isinstance(answer, sync.Ack)
+    assert (answer.hwm, answer.quarantined) == (3, ())
+    assert (await store.ledger(box.site))["s1"].energy_wh == 4000
 
 
 async def test_a_uid_that_comes_back_with_other_content_is_poison(store: Store, box: Box) -> None:
