@@ -184,6 +184,7 @@ class Tunnel:
             certificates=hello.certificates[:CERTIFICATES_MAX],
             software=hello.software[:64],
             last_link=hello.last_link,
+            begins_after=hello.begins_after,
         )
         now_ms = edges.clock.now_ms()
         opened = await edges.store.open_link(self.site.id, hello.epoch, hello.instance_id, note, now_ms)

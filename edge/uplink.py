@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from common import chain, sync, wire
+from common import sync, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
 from common.facts import Fact, SecurityNoted
@@ -107,7 +107,7 @@ class Uplink:
         await self._enrolment.done()
         if self.cursor.epoch != self.journal.epoch:
             # The last link ended while its epoch was being rotated.
-            self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
+            self._rotated()
         try:
             await self._connect()
         except (OSError, WebSocketException) as failed:
@@ -167,7 +167,7 @@ class Uplink:
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
             self.recovery.welcomed(welcome)
-            step = self.cursor.on_welcome(welcome, self._chain_at(welcome.hwm))
+            step = self.cursor.on_welcome(welcome, self.journal.chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
                 await self._inheritance.settle(welcome)
                 return
@@ -175,16 +175,17 @@ class Uplink:
             await self.rotate(step)
         raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
 
-    def _chain_at(self, seq: int) -> bytes | None:
-        return chain.seed(self.journal.epoch) if seq == 0 else self.journal.chain_at(seq)
-
     async def rotate(self, why: sync.Rotate) -> None:
         """Begin a new epoch and tell the cursor. Records that are missing for good are declared first."""
         log.warning("beginning a new epoch: %s; everything retained is sent again", why.reason)
         if why.gap:
             await self.gateway.written(SecurityNoted(what="history_gap", detail=why.reason))
         await self.gateway.rotate_epoch()
-        self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
+        self._rotated()
+
+    def _rotated(self) -> None:
+        journal = self.journal
+        self.cursor.rotated(journal.epoch, journal.committed_seq, journal.begins_after)
 
     def _hello(self, challenge: sync.Challenge) -> sync.TunnelHello:
         return self.authority.hello(
@@ -198,6 +199,7 @@ class Uplink:
             software=SOFTWARE,
             inherits=self._inheritance.wanted,
             last_link=self._inheritance.last_link,
+            begins_after=self.journal.begins_after,
         )
 
     async def _receive(self, socket: ClientConnection) -> sync.CloudMessage:

@@ -173,7 +173,7 @@ class Database:
 def is_values_fault(fault: BaseException) -> bool:
     """Whether a statement failed for the values in it: then it fails again however often it is tried.
 
-    Everything else (a deadlock, a timeout, a lock, a disk, a connection) is the database's trouble and passes.
+    Everything else (a deadlock, a timeout, a lock, a disk, a connection) is the database's own: it passes.
     """
     if isinstance(fault, OverflowError | UnicodeEncodeError):
         return True

@@ -24,6 +24,7 @@ class HelloNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     certificates: tuple[str, ...] = ()
     software: str = ""
     last_link: int = 0
+    begins_after: int = 0  #: where the epoch's records begin
     past_boots: tuple[str, ...] = ()  #: processes of the box that were followed by another one
 
 

@@ -20,7 +20,7 @@ Evolution is additive: new fields have defaults, unknown fields are skipped.
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -76,6 +76,8 @@ class TunnelHello(TunnelMessage, tag="hello", frozen=True, kw_only=True):
     software: str = ""
     inherits: bool = False  #: it has nothing of the site yet, or lost something: what is the site's estate?
     last_link: int = 0  #: the highest `link_epoch` that this box was ever welcomed with
+    #: The epoch's first record is the one behind this number: what is older had left the journal before.
+    begins_after: Annotated[int, msgspec.Meta(ge=0)] = 0
     signature: str = ""
 
 

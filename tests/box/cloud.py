@@ -124,7 +124,7 @@ class FakeCloud:
         trust.check_tunnel(hello.key, hello.signature, NONCE, f"127.0.0.1:{self.port}")
         if self.farewell is not None:
             return self.farewell
-        mark = self.marks.setdefault(hello.epoch, sync.first_mark(hello.epoch))
+        mark = self.marks.setdefault(hello.epoch, sync.first_mark(hello.epoch, hello.begins_after))
         latest = list(self.marks)[-1]
         return sync.TunnelWelcome(
             version=1,
