@@ -33,12 +33,13 @@ from cloud.keydesk import KeyDesk
 from cloud.keyring import Keyring
 from cloud.management import Management
 from cloud.queries import Queries
+from cloud.rightsdesk import RightsDesk
 from cloud.router import Router
 from cloud.settings import CloudSettings
 from cloud.store.ports import Store
 from cloud.store.sql import open_store, sqlite_url
 from cloud.tunnel import Shared
-from common import applink
+from common import applink, trust
 from common.appsession import ServerSession, Serving
 from common.appsession.server import State
 from common.clock import SystemClock, SystemIds
@@ -122,13 +123,16 @@ class Cloud:
         )
         self.router.relay = self.edges.relay
         self.accounts.tell_boxes = self.edges.tell
+        self.accounts.withdrawals.changed = self._withdrawn
+        self.accounts.box_hears = lambda site: bool(self.hub.link(site))
         self.router.online = lambda site: bool(self.hub.link(site))
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health, self.edges.ask)
         management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
         self.bundles = Bundles(store, self.counters, clock)
         management.offer("import", self.bundles.request)
-        for name, request in KeyDesk(self.accounts).requests.items():
+        desks = KeyDesk(self.accounts).requests | RightsDesk(store, self.accounts).requests
+        for name, request in desks.items():
             management.offer(name, request)
         self.apps = Apps(
             store,
@@ -141,6 +145,11 @@ class Cloud:
             self.supervisor,
             clock,
         )
+
+    def _withdrawn(self, one: trust.RevocationList) -> None:
+        """A list is new: to the site's box (which may be where it came from), and to apps."""
+        self.edges.withdrawn(one)
+        self.apps.rights_changed(one.site)
 
     def _doors(self, store: Store) -> Doors:
         return Doors(

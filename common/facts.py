@@ -263,7 +263,7 @@ class AuthorizationChanged(Body, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "authorization_changed"
     principal: str | None = None
-    change: str  #: granted | tag_assigned | tag_removed | forgotten | unknown_tag
+    change: str  #: granted | revoked | tag_assigned | tag_removed | forgotten | unknown_tag
     role: Role | None = None
     chargers: tuple[str, ...] | None = None
     key: str = ""  #: thumbprint of the device's key

@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-#: The largest file that is read: a client's profile with hundreds of sites is a tenth of it.
-FILE_BYTES_MAX = 1024 * 1024
+#: The largest file that is read: a site's lists of withdrawn rights, 100,000 entries each, come to that.
+FILE_BYTES_MAX = 8 * 1024 * 1024
 
 _DAY_MS = 24 * 3_600_000
 #: A certificate for browsers that pin its hash may be valid for at most 14 days (WebTransport, "custom

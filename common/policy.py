@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from common import commands, facts
+from common.caps import Caps
 from common.commands import Name
 from common.domain import CHARGER_ID_CHARS_MAX, Role, Target, is_charger_id
 from common.errors import Code, Refused
@@ -33,6 +34,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: int = 0
     renew_after_ms: int = 0
     grace: bool = False  #: past its own end, accepted because the cloud is away (design §10)
+    owner: bool = False  #: an operator who may also release the box (design §10)
+    caps: Caps | None = None  #: how much the right is for
 
 
 def local_presence(site: str) -> Claims:

@@ -60,6 +60,7 @@ from edge.management import Management
 from edge.queries import Queries
 from edge.receipts import Receipts
 from edge.recovery import Recovery
+from edge.rights import Rights
 from edge.settings import EdgeSettings
 from edge.tag_recovery import TagPart
 from edge.tags import Tags
@@ -143,6 +144,9 @@ class Site:
             self.supervisor,
             clock,
         )
+        self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
+        for name, request in self.rights.requests.items():
+            management.offer(name, request)
         self.keeper = Keeper(
             self.gateway, self.journal, clock, acked=self._acked, quota_mib=settings.journal_quota_mib
         )
@@ -263,6 +267,7 @@ class Site:
                 self.clock,
                 boot_id=self.boot_id,
             )
+            self.rights.tell = self.uplink.withdrawn
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:
             self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))

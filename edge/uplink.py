@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from common import sync, wire
+from common import sync, trust, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
 from common.facts import Fact, SecurityNoted
 from common.link.websocket import is_loopback
 from common.policy import local_presence, view_for
 from common.ports import Clock
+from common.trust.revocations import LISTS_MAX
 from edge.authority import Authority
 from edge.commander import Commander, Sender, refusal
 from edge.enrolment import Enrolment
@@ -85,6 +86,8 @@ class Uplink:
         self.live: deque[Fact] = deque()
         self.live_lost = False
         self.work = asyncio.Event()
+        self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
+        self.hears = False
         gateway.bus.tap(self._committed)
 
     # --- fed by the bus ----------------------------------------------------------------------------------
@@ -99,6 +102,11 @@ class Uplink:
             else:
                 self.live_lost = True
             self.work.set()
+
+    def withdrawn(self, one: trust.RevocationList) -> None:
+        """A list is new here: the cloud hears of it, whoever brought it."""
+        self.news.append(one.text)
+        self.work.set()
 
     # --- one link ----------------------------------------------------------------------------------------
 
@@ -166,6 +174,11 @@ class Uplink:
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
+            self.authority.withdrawals.take(welcome.revocations)
+            self.hears = welcome.hears
+            told = set(welcome.revocations)
+            self.news.clear()
+            self.news.extend(text for text in self.authority.withdrawals.texts if text not in told)
             self.recovery.welcomed(welcome)
             step = self.cursor.on_welcome(welcome, self.journal.chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
@@ -247,6 +260,7 @@ class _Link:
                 self._ask(message)
             elif isinstance(message, sync.Statements):
                 self._up.authority.learn(message.trust)
+                self._up.authority.withdrawals.take(message.revocations)
             elif isinstance(message, sync.TunnelBye):
                 raise from_wire(message.code, message.message, message.hint)
             self._up.work.set()
@@ -305,6 +319,8 @@ class _Link:
         up = self._up
         while True:
             up.work.clear()
+            while up.news and up.hears:
+                await self._socket.send(sync.encode(sync.Statements(revocations=(up.news.popleft(),))))
             await self._write_live()
             want = up.cursor.wanted(up.clock.mono_ms())
             if want is not None:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from common.cli import people
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
 from edge.cli.acts import add_acts
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
     invite.add_argument("--hours", type=int, default=24, help="how long the invite is good (default 24)")
 
+    people.add_parsers(commands, shared, names_site=False)
     _add_chargers(commands, shared)
     add_firmware(commands, shared)
     add_tags(commands, shared)

@@ -33,6 +33,9 @@ class FakeCloud:
         self.lose_acks = 0
         self.nacks: list[str] = []  #: reasons for the next batches
         self.farewell: sync.TunnelBye | None = None
+        self.hears = True
+        self.known_lists: tuple[str, ...] = ()  #: of withdrawn rights, for the next welcome
+        self.lists: list[str] = []  #: that the box told
         self._server: Server | None = None
         self._socket: ServerConnection | None = None
 
@@ -115,6 +118,8 @@ class FakeCloud:
             self.progress.append((message.ref, message.message))
         elif isinstance(message, sync.Answer):
             self.answers.append((message.ref, message.message))
+        elif isinstance(message, sync.Statements):
+            self.lists += message.revocations
         elif isinstance(message, sync.LiveSnapshot | sync.LiveFact):
             self.live.append(message)
         return None
@@ -134,6 +139,8 @@ class FakeCloud:
             chain_at_hwm=mark.chain,
             superseded=hello.epoch != latest,
             max_records=7,
+            hears=self.hears,
+            revocations=self.known_lists,
         )
 
     def _take(self, batch: sync.Batch) -> sync.TunnelMessage | None:
