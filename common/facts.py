@@ -45,6 +45,9 @@ from common.upkeep import (
     CertificateChanged as CertificateChanged,
 )
 from common.upkeep import (
+    ChargerSecured as ChargerSecured,
+)
+from common.upkeep import (
     FirmwareChanged as FirmwareChanged,
 )
 from common.upkeep import (
@@ -321,6 +324,7 @@ BODIES: dict[str, type[Body]] = {
         UploadChanged,
         CapabilityLearned,
         CertificateChanged,
+        ChargerSecured,
         Thinned,
         ClockStepped,
         SecurityNoted,

@@ -107,6 +107,14 @@ class Keystore:
         """Whether a key of this name has been made and is still here."""
         return (self.folder / f"{name}.pem").exists()
 
+    def kept(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """The file `name`, made at the first call; several calls at once get the same."""
+        return self._kept(name, make)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write the file `name`, in the place of what was there; on disk, whole, when this returns."""
+        self._write(name, content)
+
     def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:
         known = self._read(name)
         if known is None:

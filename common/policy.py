@@ -128,6 +128,8 @@ def authorize(claims: Claims, name: Name, target: Target, args: commands.Args, v
         raise Refused(Code.UNKNOWN_CHARGER, target.charger)
     if not charger.adopted:
         raise Refused(Code.UNKNOWN_CHARGER, f"{target.charger} is waiting to be adopted")
+    if isinstance(args, commands.Secure) and args.profile < charger.profile and claims.role is not Role.LOCAL:
+        raise Refused(Code.NOT_PERMITTED, "a lower security profile takes somebody at the box")
     if isinstance(args, commands.Limit | commands.ClearLimit):
         _may_limit(claims, args)
     if is_staff(claims):

@@ -35,14 +35,9 @@ from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
 from edge.bus import Bus
-from edge.chargers.files.desk import FileDesk
-from edge.chargers.files.passes import Passes
+from edge.charger_side import ChargerSide, Places
 from edge.chargers.files.server import FileServer
 from edge.chargers.files.shelf import Shelf
-from edge.chargers.listener import ChargerListener
-from edge.chargers.ocpp16.dialect import Ocpp16
-from edge.chargers.ocpp201.dialect import Ocpp201
-from edge.chargers.signing import CertificateDesk, NoAuthority
 from edge.commander import Commander
 from edge.copying import Copies
 from edge.core.engine import SiteState
@@ -55,7 +50,7 @@ from edge.journal.folder import Damaged
 from edge.journal.history import History
 from edge.journal.journal import Journal
 from edge.keeping import Keeper
-from edge.lan import Lan, host_port, serving
+from edge.lan import Lan, serving
 from edge.management import Management
 from edge.queries import Queries
 from edge.receipts import Receipts
@@ -170,27 +165,30 @@ class Site:
 
     def _make_chargers_side(self, shelf: Shelf) -> None:
         """The listener, the file server beside it, and what stands between them and the gateway."""
-        settings, clock, ids = self._settings, self.clock, self.ids
-        host, port = split_endpoint(settings.ocpp)
-        signing = CertificateDesk(self.gateway, NoAuthority(), self.supervisor)
-        self.listener = ChargerListener(
-            signing,
-            # The first is preferred where both are offered: 1.6 is served whole here, limits included.
-            [Ocpp16(self.tags.ref, raw_tag=self.tags.raw), Ocpp201(self.tags.ref)],
-            host=host,
-            port=port,
-            clock=clock,
-            ids=ids,
+        settings = self._settings
+        places = Places(
+            plain=split_endpoint(settings.ocpp),
+            secure=split_endpoint(settings.ocpps) if settings.ocpps else None,
+            files=settings.files_endpoint,
+            names=settings.ocpps_names,
+            networks=settings.ocpp_networks,
+        )
+        self._side = side = ChargerSide(
+            places,
+            self.gateway,
+            self.authority,
+            self._store,
+            self.tags,
+            shelf,
+            self.supervisor,
+            self.clock,
+            self.ids,
             adopted=self._adopted,
             in_session=self._in_session,
-            pinned=lambda charger: self.gateway.state.look(charger).tuning.traits.protocol,
             adopt_any=settings.adopt == "any",
-            stops=self.gateway.held,
         )
-        passes = Passes(self.authority.file_secret, lambda: self.gateway.state)
-        host, port = settings.files_endpoint
-        self.files = FileServer(shelf, passes, self.gateway, host=host, port=port, ids=ids)
-        self._desk = FileDesk(self.listener, self.gateway, shelf, passes, self.files, self.supervisor)
+        self.listener, self.files = side.listener, side.files
+        side.joins(self.bus, self.management, self.recovery)
 
     def _acked(self) -> int | None:
         """The cloud's mark, if this process knows it; with no cloud everything counts as acknowledged."""
@@ -232,7 +230,7 @@ class Site:
         """Start deciding and open every door. Raises LocalFault when one cannot be opened."""
         settings = self._settings
         await self.history.open()
-        self.gateway.start(self._desk)
+        self.gateway.start(self._side.requests)
         self._doors = [
             Door("LAN listener", self._open_lan),
             Door("charger listener", self._open_chargers),
@@ -252,6 +250,8 @@ class Site:
             self.supervisor.room(door.name, door.run)
         self.supervisor.room("LAN certificate", self.lan.keep_certificate)
         self.supervisor.room("journal keeper", self.keeper.run)
+        if settings.ocpps:
+            self.supervisor.room("chargers' certificates", self._side.keep_certificates)
         self.supervisor.room("clock", ClockWatch(self.clock, self.gateway, self.boot_id).run)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
@@ -356,10 +356,15 @@ class Site:
     # --- what it tells of itself -------------------------------------------------------------------------
 
     @property
-    def ocpp_url(self) -> str:
-        """Where a charger dials in; its identity goes behind the slash."""
+    def ocpp_urls(self) -> dict[str, str]:
+        """Where chargers dial in: `ocpp_url`, with TLS `ocpps_url`; their identity goes behind the slash."""
         host, _ = split_endpoint(self._settings.ocpp)
-        return f"ws://{host_port(lan_addresses((), host)[0], self.listener.port)}/"
+        return self._side.urls(lan_addresses((), host)[0])
+
+    @property
+    def ocpp_url(self) -> str:
+        """Where a charger dials in, without TLS."""
+        return self.ocpp_urls["ocpp_url"]
 
     @property
     def lan_addresses(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.cli import people as rights
 from common.cli.output import count, print_json, print_qr, table
-from edge.cli import acts, chargers, ledger, tags, tuning, upkeep
+from edge.cli import acts, chargers, ledger, security, tags, tuning, upkeep
 from edge.cli.connect import connect
 from edge.cli.doctor import doctor
 from edge.cli.recovery import show_key
@@ -123,6 +123,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "revoke": revoke,
     **chargers.HANDLERS,
     **tuning.HANDLERS,
+    **security.HANDLERS,
     **upkeep.HANDLERS,
     **acts.HANDLERS,
     **tags.HANDLERS,
