@@ -15,10 +15,12 @@ from common.appsession import Serving
 from common.domain import Path
 from common.keystore import YEAR_AHEAD, Keystore, LanCertificates
 from common.link import Link
+from common.link.hosts import is_ours
 from common.link.tls import ServerTls
 from common.link.websocket import WebSocketListener, listen_websocket
 from common.ports import Clock, Ids
 from common.supervise import Supervisor
+from common.threshold import Threshold
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.discovery import lan_addresses
@@ -51,6 +53,7 @@ class Lan:
         origins: tuple[str, ...],
     ) -> None:
         """origins: of pages that may connect, beside the cloud's own."""
+        self.threshold = Threshold(clock, noted=apps.noted)
         self._origins = origins
         self._tasks = tasks
         self._authority = authority
@@ -67,7 +70,14 @@ class Lan:
         """Listen for native clients. Raises LocalFault."""
         self._addresses = lan_addresses(interfaces, host)
         listener = await listen_websocket(
-            host, port, self._serve, tls=self._renew_certificate(), origins=(None, *self._origins)
+            host,
+            port,
+            self._serve,
+            tls=self._renew_certificate(),
+            origins=(None, *self._origins),
+            hosts=self._ours,
+            threshold=self.threshold,
+            spawn=self._tasks.spawn,
         )
         self.port = listener.addresses[0][1]
         self._authority.addresses = tuple(host_port(a, self.port) for a in self._addresses)
@@ -87,9 +97,15 @@ class Lan:
             pem=current.pem,
             certificate_hash=current.hash,
             allowed=self._allowed,
+            hosts=self._ours,
             spawn=self._tasks.spawn,
+            threshold=self.threshold,
         )
         return self._browsers
+
+    def _ours(self, host: str) -> bool:
+        """Whether this is a name of this box: the installer's own may be among the origins of the app."""
+        return is_ours(host, {urlsplit(origin).hostname or "" for origin in self._origins})
 
     def _allowed(self, origin: str | None) -> bool:
         """Whether a page of this origin may connect: a listed one, or the app as the cloud serves it."""

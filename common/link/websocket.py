@@ -6,11 +6,13 @@ link and tells sizes of secrets. Sizes are bounded by `common.wire` at either en
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -18,13 +20,16 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
 from common import wire
 from common.domain import Path
 from common.errors import Code, LocalFault, Unavailable
 from common.link import CLOSE_TIMEOUT_S, Link
+from common.link.opening import Spawn, TlsOpening
 from common.link.tls import ServerTls, peer_hash, pinned_context
+from common.threshold import TCP_COST, Threshold, Visit
 
 #: The package's own INFO has several lines for every connection; what matters of one, its session tells.
 _quiet = logging.getLogger("plugside.link.websockets")
@@ -47,10 +52,13 @@ PageHandler = Callable[[ServerConnection, Request], Response | Awaitable[Respons
 class WebSocketLink:
     """A link over one open WebSocket, of either end."""
 
-    def __init__(self, connection: Connection, path: Path, binding: str = "") -> None:
+    def __init__(
+        self, connection: Connection, path: Path, binding: str = "", visit: Visit | None = None
+    ) -> None:
         self._connection = connection
         self.path = path
         self.binding = binding
+        self.visit = visit
         address = connection.remote_address
         self.peer = str(address[0]) if isinstance(address, tuple) else ""
 
@@ -153,6 +161,49 @@ class WebSocketListener:
         await self._server.wait_closed()
 
 
+class _Counted(ServerConnection):
+    """A connection that is counted at the threshold before its TLS begins."""
+
+    def __init__(
+        self, protocol: ServerProtocol, server: Server, *, threshold: Threshold, **settings: Any
+    ) -> None:
+        super().__init__(protocol, server, **settings)
+        self._threshold = threshold
+        self.entered = False
+        self.visit: Visit | None = None
+
+    def enter(self, transport: asyncio.BaseTransport) -> bool:
+        peer = transport.get_extra_info("peername")
+        self.visit = self._threshold.knock(str(peer[0]) if isinstance(peer, tuple) else "", TCP_COST)
+        self.entered = self.visit is not None
+        return self.entered
+
+    def leave(self) -> None:
+        self.entered = False
+        if self.visit is not None:
+            self.visit.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.leave()
+
+
+def _opens(
+    threshold: Threshold | None, tls: ServerTls | None, spawn: Spawn | None
+) -> Callable[..., Any] | None:
+    """What `websockets` makes of a connection that it has accepted; None = its own."""
+    if threshold is None:
+        return None
+    assert tls is not None, "a threshold is before cryptography"
+    assert spawn is not None, "a TLS handshake is a task of somebody's"
+
+    def connection(protocol: ServerProtocol, server: Server, **settings: Any) -> TlsOpening:
+        counted = _Counted(protocol, server, threshold=threshold, **settings)
+        return TlsOpening(counted, tls.context, spawn, lambda *_: None, within_s=OPEN_TIMEOUT_S)
+
+    return connection
+
+
 async def listen_websocket(
     host: str,
     port: int,
@@ -163,12 +214,17 @@ async def listen_websocket(
     pages: PageHandler | None = None,
     origins: Sequence[str | None] = (None,),
     links_max: int = LINKS_MAX,
+    threshold: Threshold | None = None,
+    spawn: Spawn | None = None,
+    hosts: Callable[[str], bool] = lambda _host: True,
 ) -> WebSocketListener:
     """Listen, and run `on_link` for each link until it returns; the link is closed then.
 
     host: address to bind; port 0 = any. Without `tls`, loopback only. pages: answers what is
     not the app link (return None to refuse it here with 404). origins: pages that may open a link; None
-    stands for clients that are no browser, and is all that is let in unless said otherwise.
+    stands for clients that are no browser, and is all that is let in unless said otherwise. threshold: asked
+    before a TLS handshake begins, which runs as a task of `spawn`; it counts links in place of `links_max`.
+    hosts: whether a `Host` is one of this listener's names; 421 if not.
     Raises LocalFault(bad_settings) if the address cannot be had.
     """
     if tls is None and not is_loopback(host):
@@ -180,18 +236,24 @@ async def listen_websocket(
         links += 1
         try:
             binding = tls.binding(connection.transport.get_extra_info("ssl_object")) if tls else ""
-            link = WebSocketLink(connection, path, binding)
+            visit = connection.visit if isinstance(connection, _Counted) else None
+            link = WebSocketLink(connection, path, binding, visit)
             await on_link(link)
         finally:
             links -= 1
 
     async def admit(connection: ServerConnection, request: Request) -> Response | None:
+        named = request.headers.get_all("Host")
+        if len(named) != 1:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "One Host, please.\n")
+        if not hosts(named[0]):
+            return connection.respond(HTTPStatus.MISDIRECTED_REQUEST, "This box has another name.\n")
         if request.path != LINK_PATH:
             answer = pages(connection, request) if pages is not None else None
             if isinstance(answer, Awaitable):
                 answer = await answer
             return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
-        if links >= links_max:
+        if threshold is None and links >= links_max:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
         return None
 
@@ -200,7 +262,7 @@ async def listen_websocket(
             handle,
             host,
             port,
-            ssl=tls.context if tls else None,
+            ssl=tls.context if tls and threshold is None else None,
             origins=[Origin(origin) if origin is not None else None for origin in origins],
             process_request=admit,
             compression=None,
@@ -211,6 +273,8 @@ async def listen_websocket(
             ping_timeout=PING_EVERY_S,
             server_header=None,
             logger=_quiet,
+            # Typed as a class; called like one.
+            create_connection=cast("type[ServerConnection] | None", _opens(threshold, tls, spawn)),
         )
     except OSError as failed:
         raise LocalFault(
