@@ -204,6 +204,49 @@ def _opens(
     return connection
 
 
+class _Front:
+    """What a listener does with a request, and with a link that came of it."""
+
+    def __init__(
+        self,
+        on_link: Callable[[Link], Awaitable[None]],
+        path: Path,
+        tls: ServerTls | None,
+        *,
+        pages: PageHandler | None,
+        hosts: Callable[[str], bool],
+        links_max: int | None,
+    ) -> None:
+        self._on_link, self._path, self._tls = on_link, path, tls
+        self._pages, self._hosts, self._links_max = pages, hosts, links_max
+        self._links = 0
+
+    async def handle(self, connection: ServerConnection) -> None:
+        self._links += 1
+        try:
+            secured = connection.transport.get_extra_info("ssl_object")
+            binding = self._tls.binding(secured) if self._tls else ""
+            visit = connection.visit if isinstance(connection, _Counted) else None
+            await self._on_link(WebSocketLink(connection, self._path, binding, visit))
+        finally:
+            self._links -= 1
+
+    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        named = request.headers.get_all("Host")
+        if len(named) != 1:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "One Host, please.\n")
+        if not self._hosts(named[0]):
+            return connection.respond(HTTPStatus.MISDIRECTED_REQUEST, "This box has another name.\n")
+        if request.path != LINK_PATH:
+            answer = self._pages(connection, request) if self._pages is not None else None
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+        if self._links_max is not None and self._links >= self._links_max:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
+        return None
+
+
 async def listen_websocket(
     host: str,
     port: int,
@@ -229,42 +272,17 @@ async def listen_websocket(
     """
     if tls is None and not is_loopback(host):
         raise LocalFault(Code.BAD_SETTINGS, f"an app link without TLS is for loopback only, not {host}")
-    links = 0
-
-    async def handle(connection: ServerConnection) -> None:
-        nonlocal links
-        links += 1
-        try:
-            binding = tls.binding(connection.transport.get_extra_info("ssl_object")) if tls else ""
-            visit = connection.visit if isinstance(connection, _Counted) else None
-            link = WebSocketLink(connection, path, binding, visit)
-            await on_link(link)
-        finally:
-            links -= 1
-
-    async def admit(connection: ServerConnection, request: Request) -> Response | None:
-        named = request.headers.get_all("Host")
-        if len(named) != 1:
-            return connection.respond(HTTPStatus.BAD_REQUEST, "One Host, please.\n")
-        if not hosts(named[0]):
-            return connection.respond(HTTPStatus.MISDIRECTED_REQUEST, "This box has another name.\n")
-        if request.path != LINK_PATH:
-            answer = pages(connection, request) if pages is not None else None
-            if isinstance(answer, Awaitable):
-                answer = await answer
-            return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
-        if threshold is None and links >= links_max:
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
-        return None
-
+    front = _Front(
+        on_link, path, tls, pages=pages, hosts=hosts, links_max=None if threshold is not None else links_max
+    )
     try:
         server = await serve(
-            handle,
+            front.handle,
             host,
             port,
             ssl=tls.context if tls and threshold is None else None,
             origins=[Origin(origin) if origin is not None else None for origin in origins],
-            process_request=admit,
+            process_request=front.admit,
             compression=None,
             max_size=wire.CLIENT_BYTES_MAX,
             open_timeout=OPEN_TIMEOUT_S,
