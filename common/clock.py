@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 #: A system clock further behind than this (ns) is not believed at all: a box without a battery boots in 1970.
 _BELIEVED_NS = 24 * 3600 * 1_000_000_000
-#: Between two looks the system clock may differ from the monotonic one by so much (ns) without being a step.
+#: The system clock may differ from the monotonic one by so much (ns) without being told as a step.
 _STEP_NS = 2 * 1_000_000_000
 
 
 class Step(NamedTuple):
-    """The system clock was set: what it would have told, what it tells, and the monotonic clock then (ms)."""
+    """The clock was set: what a site would have told, what is true now, and the monotonic clock then (ms)."""
 
     before_ms: int
     after_ms: int
@@ -44,12 +44,12 @@ class SystemClock:
         self._told_ns = floor_ms * 1_000_000
         self._at_ns = mono_ns()
         self._ahead = False
-        self._looked = (wall_ns(), mono_ns())
+        self._seen_ns = self._offset()  #: as `stepped` saw it last
 
     def raise_floor(self, at_ms: int) -> None:
         """Time has been at least `at_ms`; from now on it is never told as earlier."""
         self._told_ns = max(self._told_ns, at_ms * 1_000_000)
-        self._tell()
+        self._seen_ns = self._offset()
 
     def now_ms(self) -> int:
         return self._tell() // 1_000_000
@@ -72,15 +72,28 @@ class SystemClock:
         self._told_ns, self._ahead = self._told_ns + (elapsed if far else elapsed // 2), True
         return self._told_ns
 
+    def offset_ms(self) -> int:
+        """What the monotonic clock has to be added to give the time: one number for as long as nobody sets
+        the clock. While a clock that was set back is waited for, that to which time goes.
+        """
+        return self._offset() // 1_000_000
+
+    def _offset(self) -> int:
+        told, wall, mono = self._tell(), self._wall_ns(), self._mono_ns()
+        return (told if told - wall > _BELIEVED_NS else wall) - mono
+
     def stepped(self) -> Step | None:
-        """Whether the system clock was set since this was last asked."""
-        wall, mono = self._wall_ns(), self._mono_ns()
-        before_wall, before_mono = self._looked
-        self._looked = (wall, mono)
-        expected = before_wall + mono - before_mono
-        if abs(wall - expected) < _STEP_NS:
-            return None
-        return Step(expected // 1_000_000, wall // 1_000_000, mono // 1_000_000)
+        """Whether the clock was set since this was last asked, and to something that is believed."""
+        before, now = self._seen_ns, self._offset()
+        if abs(now - before) < _STEP_NS:
+            return None  # and what is seen stays: a clock that creeps is noticed, too
+        self._seen_ns = now
+        mono = self._mono_ns()
+        return Step((before + mono) // 1_000_000, (now + mono) // 1_000_000, mono // 1_000_000)
+
+    def run_on(self, offset_ms: int) -> None:
+        """Go on as an earlier process of this boot would have."""
+        self.raise_floor(offset_ms + self.mono_ms())
 
 
 # Randomness for ids to come, a piece for each: one call to the system for many. A piece is taken by one

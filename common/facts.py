@@ -281,11 +281,12 @@ class ClockStepped(Body, frozen=True, kw_only=True):
     """
 
     KIND: ClassVar[str] = "clock_stepped"
-    before: str  #: what it would have told had it run on
-    after: str  #: what it tells now
+    before: str  #: what the site would have told had its clock run on
+    after: str  #: the time
     reason: str = ""  #: stepped_forward | stepped_back (times then run at half the pace until they fit)
-    boot: str = ""
+    boot: str = ""  #: the machine's, whatever processes it has seen
     mono_ms: int = 0  #: the monotonic clock at that moment
+    since: str = ""  #: when the last fact before this boot was written
 
 
 class SecurityNoted(Body, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from typing import Any
 from common import applink
 from common.clock import SystemClock, SystemIds
 from common.config import split_endpoint
-from common.domain import Path, from_iso
+from common.domain import Path
 from common.errors import Code, LocalFault, Unavailable
 from common.keystore import Keystore
 from common.link import Link
@@ -30,7 +30,7 @@ from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
 from common.view import spelling
-from edge import discovery, opening, outage, report
+from edge import discovery, opening, outage, report, timekeeping
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
@@ -59,7 +59,6 @@ from edge.rights import Rights
 from edge.settings import EdgeSettings
 from edge.tag_recovery import TagPart
 from edge.tags import Tags
-from edge.timekeeping import ClockWatch
 from edge.uplink import Uplink
 
 log = logging.getLogger("plugside.site")
@@ -106,11 +105,13 @@ class Site:
         self._store = Keystore(settings.data / "keys")
         self.authority = Authority(self._store, name=settings.site_name, clock=clock, ids=ids)
         state = self._recover()
-        if state.view.at:
-            # What was written down has happened: time never goes back behind it (design §4).
-            clock.raise_floor(from_iso(state.view.at))
+        # What was written down has happened: time never goes back behind it (design §4).
+        boot = timekeeping.boot_id(os.environ, self.boot_id)
+        known, missed = timekeeping.begun(self.journal, boot, clock, state.view.at)
         self.bus = Bus(self.authority.site)
         self.gateway = Gateway(state, self.journal, self.bus, clock, ids)
+        keep = timekeeping.kept_in(self.journal)
+        self._clock_watch = timekeeping.ClockWatch(clock, self.gateway, known, missed, keep=keep)
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
@@ -252,7 +253,7 @@ class Site:
         self.supervisor.room("journal keeper", self.keeper.run)
         if settings.ocpps:
             self.supervisor.room("chargers' certificates", self._side.keep_certificates)
-        self.supervisor.room("clock", ClockWatch(self.clock, self.gateway, self.boot_id).run)
+        self.supervisor.room("clock", self._clock_watch.run)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:

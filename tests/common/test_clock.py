@@ -71,6 +71,54 @@ def test_a_step_is_told_once_with_both_readings():
     assert back.after_ms - back.before_ms == -7_200_000
 
 
+def test_a_clock_that_was_never_set_steps_from_what_the_site_was_told():
+    machine = Machine(wall=86_400 * S)  # 1970
+    clock = machine.clock()
+    clock.raise_floor(NOW // 10**6)
+    machine.run(100 * S)
+    assert clock.stepped() is None
+    machine.wall = NOW + 5000 * S  # NTP
+    step = clock.stepped()
+    assert step is not None
+    assert (step.before_ms, step.after_ms) == (NOW // 10**6 + 100_000, NOW // 10**6 + 5_000_000)
+
+
+def test_a_clock_that_falls_back_to_1970_is_not_believed():
+    machine = Machine()
+    clock = machine.clock()
+    machine.run(5 * S)
+    machine.wall = 86_400 * S
+    assert clock.stepped() is None
+    machine.run(5 * S)
+    told = clock.now_ms()
+    machine.wall = NOW + 10 * S
+    assert clock.stepped() is None, "it is where time had run on to"
+    assert clock.now_ms() == told
+
+
+def test_there_and_back_comes_to_nothing():
+    machine = Machine()
+    clock = machine.clock()
+    first, second = [], []
+    for steps, by in ((first, -3600 * S), (second, 3600 * S)):
+        machine.run(5 * S)
+        machine.wall += by
+        steps.append(clock.stepped())
+    (away,), (back,) = first, second
+    assert away.after_ms - away.before_ms == -(back.after_ms - back.before_ms) == -3_600_000
+
+
+def test_a_clock_that_creeps_is_noticed_once_it_matters():
+    machine = Machine()
+    clock = machine.clock()
+    seen = []
+    for _ in range(5):
+        machine.run(5 * S)
+        machine.wall += S // 2
+        seen.append(clock.stepped())
+    assert [step is not None for step in seen] == [False, False, False, True, False]
+
+
 @settings(max_examples=200)
 @given(
     st.lists(
