@@ -38,7 +38,7 @@ from edge.chargers.proving import Guard, Proof, prove
 from edge.chargers.reasons import REASONS, Reason
 from edge.core.inputs import Input, Note, StationWaiting
 
-#: Who proves nothing is forbidden to come in, but for what may be mended by another user or password, or later.
+#: Who proves nothing may not come in, but for what may be mended by another user or password, or later.
 _STATUS = {
     **dict.fromkeys(
         (Reason.IDENTITY_MISMATCH, Reason.WRONG_PASSWORD, Reason.NO_PASSWORD_KNOWN), HTTPStatus.UNAUTHORIZED
