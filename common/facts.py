@@ -283,7 +283,9 @@ class ClockStepped(Body, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "clock_stepped"
     before: str  #: what the site would have told had its clock run on
     after: str  #: the time
-    reason: str = ""  #: stepped_forward | stepped_back (times then run at half the pace until they fit)
+    #: stepped_forward | stepped_back (times then run at half the pace until they fit) | signed_later (by a
+    #: known issuer) | proven_by_tunnel | proven_by_hand: these two alone let times go back.
+    reason: str = ""
     boot: str = ""  #: the machine's, whatever processes it has seen
     mono_ms: int = 0  #: the monotonic clock at that moment
     since: str = ""  #: when the last fact before this boot was written

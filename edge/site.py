@@ -111,7 +111,7 @@ class Site:
         self.bus = Bus(self.authority.site)
         self.gateway = Gateway(state, self.journal, self.bus, clock, ids)
         keep = timekeeping.kept_in(self.journal)
-        self._clock_watch = timekeeping.ClockWatch(clock, self.gateway, known, missed, keep=keep)
+        self.watch = timekeeping.ClockWatch(clock, self.gateway, known, missed, keep=keep)
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
@@ -125,8 +125,6 @@ class Site:
         exports = Exports(
             self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
         )
-        for name, request in {"export": exports.request, **self.tags.requests}.items():
-            management.offer(name, request)
         self.recovery = Recovery(self._store, lambda: self.authority.site, clock, ids)
         self.recovery.parts.append(TagPart(self.authority, self.gateway, self.journal))
         self.bus.tap(self.recovery.committed)
@@ -141,8 +139,11 @@ class Site:
             clock,
         )
         self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
-        for name, request in self.rights.requests.items():
+        offered = {"export": exports.request, "clock": self.watch.request}
+        for name, request in {**offered, **self.tags.requests, **self.rights.requests}.items():
             management.offer(name, request)
+        self.authority.verifier.heard = self.watch.heard
+        self.authority.verifier.sure = lambda: self.clock.sure
         self.keeper = Keeper(
             self.gateway, self.journal, clock, acked=self._acked, quota_mib=settings.journal_quota_mib
         )
@@ -253,7 +254,7 @@ class Site:
         self.supervisor.room("journal keeper", self.keeper.run)
         if settings.ocpps:
             self.supervisor.room("chargers' certificates", self._side.keep_certificates)
-        self.supervisor.room("clock", self._clock_watch.run)
+        self.supervisor.room("clock", self.watch.run)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:
@@ -269,6 +270,7 @@ class Site:
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn
+            self.uplink.hear_time = self.watch.told_by_cloud
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:
             self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))

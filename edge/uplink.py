@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -88,6 +89,7 @@ class Uplink:
         self.work = asyncio.Event()
         self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
         self.hears = False
+        self.hear_time: Callable[[str], None] = lambda _: None  #: told the cloud's time
         gateway.bus.tap(self._committed)
 
     # --- fed by the bus ----------------------------------------------------------------------------------
@@ -174,6 +176,7 @@ class Uplink:
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
+            self.hear_time(welcome.time)
             self.authority.withdrawals.take(welcome.revocations)
             self.hears = welcome.hears
             told = set(welcome.revocations)

@@ -58,6 +58,21 @@ async def revoke(args: argparse.Namespace) -> int:
         return await rights.revoke(box, args)
 
 
+async def clock(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        told = await box.manage("clock", {"set": args.set})
+    if args.json:
+        print_json(told)
+        return 0
+    print(f"{told['time']} ({told['clock']}); this machine says {told['system']}")
+    if told["stepped"]:
+        print("The clock was set; what was written in this run before is corrected by as much.")
+    if not told["sure"]:
+        print("This is the least that it can be: drivers are taken, operators and installers are not.")
+        print("Connect the box to the internet, or: plugside-edge clock --set TIME")
+    return 0
+
+
 async def health(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         (told,) = await box.query("health")
@@ -120,6 +135,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "pair": pair,
     "invite": invite,
     "people": people,
+    "clock": clock,
     "revoke": revoke,
     **chargers.HANDLERS,
     **tuning.HANDLERS,

@@ -67,6 +67,10 @@ def parser() -> argparse.ArgumentParser:
 
     add_ledger(commands, shared)
     _add_recovery(commands, shared)
+    clock = commands.add_parser("clock", parents=[shared], help="what time it is here, and whether for sure")
+    clock.add_argument(
+        "--set", default="", metavar="TIME", help="it is this time (ISO 8601), or `system`: this machine's"
+    )
     commands.add_parser("health", parents=[shared], help="how the box's parts are")
     doctor = commands.add_parser("doctor", parents=[shared], help="what wants a person, and what to do")
     doctor.add_argument("--ledger", action="store_true", help="look through the whole ledger, too")

@@ -24,6 +24,7 @@ from edge.core import (
     asking,
     authorization,
     axes,
+    backwards,
     certificates,
     completion,
     configuration,
@@ -261,6 +262,7 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.CapabilityLearned: transfers.learned,
     facts.CertificateChanged: certificates.changed,
     facts.ChargerSecured: securing.secured,
+    facts.ClockStepped: backwards.stepped,
     **tuned.APPLIERS,
 }
 
