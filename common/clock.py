@@ -25,6 +25,11 @@ _SURE_NS = _PROVEN_NS
 HEARD_MAX_MS = 366 * 24 * 3600 * 1000
 
 
+def local_offset_min(at_ms: int) -> int:
+    """How far this machine's time zone is ahead of UTC then, in minutes."""
+    return time.localtime(at_ms // 1000).tm_gmtoff // 60
+
+
 class Step(NamedTuple):
     """The clock was set: what a site would have told, what is true now, and the monotonic clock then (ms)."""
 

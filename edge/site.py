@@ -116,7 +116,9 @@ class Site:
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
         receipts = Receipts(self.journal.path, self.authority, clock)
-        self.queries = Queries(self.history, self.health, self.chargers, self.dials, receipts=receipts)
+        self.queries = Queries(
+            self.history, self.health, self.chargers, self.dials, receipts=receipts, used=self.gateway.used
+        )
         shelf = Shelf(settings.data)
         self._filing = filing = Filing(shelf, clock, ids)
         self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)
@@ -130,13 +132,7 @@ class Site:
         self.bus.tap(self.recovery.committed)
         management.keep(self.recovery)
         self.apps = Apps(
-            self.gateway,
-            self.commander,
-            self.queries,
-            management,
-            self.authority,
-            self.supervisor,
-            clock,
+            self.gateway, self.commander, self.queries, management, self.authority, self.supervisor, clock
         )
         self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
         offered = {"export": exports.request, "clock": self.watch.request}
@@ -155,13 +151,7 @@ class Site:
         self.uplink: Uplink | None = None
         self._doors: list[Door] = []
         self.lan = Lan(
-            self.authority,
-            self.apps,
-            self._store,
-            self.supervisor,
-            clock,
-            ids,
-            origins=settings.app_origins,
+            self.authority, self.apps, self._store, self.supervisor, clock, ids, origins=settings.app_origins
         )
         self._make_chargers_side(shelf)
 
@@ -270,6 +260,7 @@ class Site:
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn
+            self.rights.released = self.uplink.left.set
             self.uplink.hear_time = self.watch.told_by_cloud
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:

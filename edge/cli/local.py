@@ -35,6 +35,7 @@ async def pair(args: argparse.Namespace) -> int:
 
 async def invite(args: argparse.Namespace) -> int:
     wanted = {"role": args.role, "chargers": args.charger, "name": args.name, "hours": args.hours}
+    wanted["caps"] = rights.caps_of(args)
     async with connect(args) as box:
         made = await box.manage("invite", wanted)
     if args.json:
@@ -56,6 +57,18 @@ async def people(args: argparse.Namespace) -> int:
 async def revoke(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         return await rights.revoke(box, args)
+
+
+async def release(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        done = await box.manage("release")
+    if args.json:
+        print_json(done)
+        return 0
+    was = f" (it was {done['released_from']})" if done["released_from"] else ""
+    print(f"The box belongs to no cloud any more{was}.")
+    print("Nobody who was let in before is let in now. Next: plugside-edge pair")
+    return 0
 
 
 async def clock(args: argparse.Namespace) -> int:
@@ -136,6 +149,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "invite": invite,
     "people": people,
     "clock": clock,
+    "release": release,
     "revoke": revoke,
     **chargers.HANDLERS,
     **tuning.HANDLERS,

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from common import facts
-from common.domain import from_iso
+from common.domain import from_iso, iso
+from edge.core.registers import Registers
 from edge.core.state import NEVER, SiteState
 
 #: These reasons of `clock_stepped` let times go back.
@@ -43,6 +44,9 @@ def _clamp(known: Any, now_ms: int) -> None:
             latest_ms = now_ms + (_LIFE_MS if name in ("expires_ms", "until_ms") else 0)
             if latest_ms < value < NEVER:
                 setattr(known, name, latest_ms)
+        elif name.endswith("_at") and isinstance(known, Registers):
+            # Or every sample would pass for an older one until the wrong time had come.
+            setattr(known, name, min(value, iso(now_ms)))
         elif isinstance(value, dict):
             for inner in value.values():
                 if _mutable(inner):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from common.client.local import local
 from common.domain import Role, iso
-from common.errors import Code, PlugsideError
+from common.errors import Code, PlugsideError, RemoteFault
 from common.policy import Claims
 from edge.site import Site
 from tests.box.cloud import FakeCloud
@@ -25,7 +26,19 @@ def wrong_by(site: Site, ms: int) -> None:
     site.clock._wall_ns = lambda: real() + ms * 1_000_000
 
 
-async def reasons(folder: Path) -> list[str]:
+async def let_in(phone: Phone) -> None:
+    """Once the box serves the certificate of this time again."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                async with phone.link():
+                    return
+            except RemoteFault:
+                await asyncio.sleep(0.05)
+
+
+async def reasons(site: Site, folder: Path) -> list[str]:
+    await site.journal.probe()
     async with local(folder / "edge.sock") as installer:
         rows = await installer.query("audit", {"kinds": ["clock_stepped"]})
     return [row["body"]["reason"] for row in rows]
@@ -44,10 +57,8 @@ async def test_a_clock_that_runs_ten_years_ahead_locks_out_until_the_tunnel_prov
         cloud.time = iso(now_ms)
         await cloud.hang_up()
         await eventually(lambda: site.clock.now_ms() < now_ms + DAY_MS, "time to be right again")
-        async with driver.link():
-            pass
-        assert await reasons(tmp_path) == ["stepped_forward", "proven_by_tunnel"]
-        await site.journal.probe()
+        await let_in(driver)
+        assert await reasons(site, tmp_path) == ["stepped_forward", "proven_by_tunnel"]
 
 
 async def test_without_internet_somebody_in_front_of_the_box_puts_it_right(tmp_path: Path) -> None:
@@ -70,7 +81,7 @@ async def test_without_internet_somebody_in_front_of_the_box_puts_it_right(tmp_p
             with pytest.raises(PlugsideError) as no:
                 await link.manage("clock", {"set": "system"})
             assert no.value.code is Code.NOT_PERMITTED
-        assert (await reasons(tmp_path))[-1] == "proven_by_hand"
+        assert (await reasons(site, tmp_path))[-1] == "proven_by_hand"
     again = Site(site._settings)
     try:
         assert again.clock.now_ms() < CLOCK.now_ms() + DAY_MS, "no later start goes back to the wrong time"
@@ -108,7 +119,7 @@ async def test_what_a_known_issuer_signs_tells_a_box_of_the_drawer_the_time(tmp_
         later.grant = signed_at(cloud, site, later, CLOCK.now_ms() + 2 * YEAR_MS)
         await refused(later, Code.GRANT_EXPIRED)
         assert site.clock.now_ms() < asleep_ms + 50 * DAY_MS, "beyond a year it needs the tunnel"
-        assert (await reasons(tmp_path)) == ["signed_later"]
+        assert "signed_later" in await reasons(site, tmp_path)
 
 
 def signed_at(cloud: FakeCloud, site: Site, phone: Phone, at_ms: int) -> str:

@@ -152,9 +152,9 @@ async def test_backup_and_restore_from_the_command_line(
 
 async def test_a_set_clock_is_a_fact(tmp_path: Path) -> None:
     async with running(tmp_path) as site:
-        site._clock_watch.look()
+        site.watch.look()
         site.clock._seen_ns -= 3600 * 10**9  # it was an hour earlier than now, just now
-        site._clock_watch.look()
+        site.watch.look()
         await site.journal.probe()
         assert kinds(site).count("clock_stepped") == 1
 
