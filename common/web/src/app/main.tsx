@@ -1,0 +1,18 @@
+/** The entry: open the client, follow the address, draw the shell. */
+import './theme.css';
+import './ui/ui.css';
+import './driver/driver.css';
+import { render } from 'preact';
+import { Client } from '../client';
+import { startRouter } from './router';
+import { Shell } from './shell';
+
+const client = await Client.open();
+startRouter();
+const place = document.getElementById('app');
+if (place) render(<Shell client={client} />, place);
+
+// A phone that slept for a day has dead links and an old picture: what is open is looked at as soon as it is seen.
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible') client.retry();
+});

@@ -1,0 +1,23 @@
+"""The client's types are those of the structs: a change there that was not written out is seen here."""
+
+import json
+
+from tests.tools import app_types
+
+
+def test_the_types_are_those_of_the_structs() -> None:
+    assert app_types.TYPES.read_text() == app_types.typescript(), "run python -m tests.tools.app_types"
+
+
+def test_the_schema_is_that_of_the_structs() -> None:
+    assert app_types.SCHEMA.read_text() == app_types.schema(), "run python -m tests.tools.app_types"
+
+
+def test_the_schema_names_every_message_and_every_kind() -> None:
+    document = json.loads(app_types.SCHEMA.read_text())
+    assert {"hello", "follow", "command"} <= {
+        document["$defs"][ref["$ref"].rsplit("/", 1)[1]]["properties"]["kind"]["enum"][0]
+        for ref in document["client"]["anyOf"]
+    }
+    assert "session_started" in document["facts"]
+    assert document["errors"]["no_path"]["branch"] == "Unavailable"
