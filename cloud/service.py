@@ -28,11 +28,13 @@ from cloud.counters import Counters
 from cloud.edges import Edges
 from cloud.exports import Exports
 from cloud.folder import Folder
+from cloud.glance import Glance
 from cloud.hub import Hub
 from cloud.keydesk import KeyDesk
 from cloud.keyring import Keyring
 from cloud.management import Management
 from cloud.queries import Queries
+from cloud.roster import People
 from cloud.router import Router
 from cloud.settings import CloudSettings
 from cloud.store.ports import Store
@@ -128,8 +130,15 @@ class Cloud:
         management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
         self.bundles = Bundles(store, self.counters, clock)
         management.offer("import", self.bundles.request)
-        for name, request in KeyDesk(self.accounts).requests.items():
-            management.offer(name, request)
+        for part in (
+            KeyDesk(self.accounts),
+            Glance(store, self.accounts, self.hub, clock),
+            People(store, self.accounts, clock),
+        ):
+            for name, request in part.requests.items():
+                management.offer(name, request)
+            if not isinstance(part, KeyDesk):
+                self.queries.offer(part.queries)
         self.apps = Apps(
             store,
             self.accounts,

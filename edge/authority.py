@@ -281,6 +281,20 @@ class Authority:
         self._keep([*open_ones, InviteEntry(record=record)][-INVITES_MAX:])
         return invite.to_text(), principal
 
+    def open_invites(self) -> list[trust.InviteRecord]:
+        """Invites that can still bring somebody in, the next to run out first."""
+        now_ms = self._clock.now_ms()
+        records = [entry.record for entry in self._invites]
+        still = [r for r in records if r.redeemed_by is None and not r.spent and now_ms < r.expires_ms]
+        return sorted(still, key=lambda record: record.expires_ms)
+
+    def withdraw_invite(self, principal: str) -> bool:
+        """An invite brings nobody in any more. False: there is none that is open."""
+        gone = {record.hash for record in self.open_invites() if record.principal == principal}
+        if gone:
+            self._keep([entry for entry in self._invites if entry.record.hash not in gone])
+        return bool(gone)
+
     def _keep(self, invites: list[InviteEntry]) -> None:
         self._store.save("invites", invites)
         self._invites = invites

@@ -57,6 +57,7 @@ from edge.journal.journal import Journal
 from edge.keeping import Keeper
 from edge.lan import Lan, host_port, serving
 from edge.management import Management
+from edge.overview import Overview
 from edge.queries import Queries
 from edge.receipts import Receipts
 from edge.recovery import Recovery
@@ -128,7 +129,10 @@ class Site:
         exports = Exports(
             self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
         )
-        for name, request in {"export": exports.request, **self.tags.requests}.items():
+        overview = Overview(self, receipts)
+        self.queries.offer(overview.queries)
+        offered = {"export": exports.request, **self.tags.requests, **overview.requests}
+        for name, request in offered.items():
             management.offer(name, request)
         self.recovery = Recovery(self._store, lambda: self.authority.site, clock, ids)
         self.recovery.parts.append(TagPart(self.authority, self.gateway, self.journal))

@@ -13,6 +13,7 @@ from cloud.store.audit import AuditPart
 from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
 from cloud.store.estate import EstatePart
+from cloud.store.glance import GlancePart
 from cloud.store.imports import ImportPart
 from cloud.store.ledger import LedgerPart
 from cloud.store.replay import replay
@@ -22,7 +23,7 @@ from common.ports import Ids
 INCARNATION = "incarnation"
 
 
-class SqlStore(LedgerPart, ImportPart, EstatePart, AccountPart, WorkPart, ChargePart, AuditPart):
+class SqlStore(LedgerPart, ImportPart, EstatePart, AccountPart, GlancePart, WorkPart, ChargePart, AuditPart):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 
     def __init__(self, database: Database, incarnation: str) -> None:
