@@ -2,7 +2,9 @@
 
 import json
 
+from common.facts import BODIES
 from tests.tools import app_types
+from tests.vectors import make_view
 
 
 def test_the_types_are_those_of_the_structs() -> None:
@@ -21,3 +23,12 @@ def test_the_schema_names_every_message_and_every_kind() -> None:
     }
     assert "session_started" in document["facts"]
     assert document["errors"]["no_path"]["branch"] == "Unavailable"
+
+
+def test_the_views_in_the_vectors_are_those_of_the_fold() -> None:
+    assert make_view.FILE.read_text() == make_view.text(), "run python -m tests.vectors.make_view"
+
+
+def test_the_vectors_hold_every_kind() -> None:
+    kinds = {record["kind"] for record in json.loads(make_view.FILE.read_text())["records"]}
+    assert kinds == set(BODIES)

@@ -21,8 +21,15 @@ export function whole<T>(struct: keyof typeof DEFAULTS, given: unknown): T {
   return { ...DEFAULTS[struct], ...(given as object) } as T;
 }
 
+/** A table without inherited names: a charger may call itself `constructor` or `__proto__`. */
+function table<T>(entries: Readonly<Record<string, T>> = {}): Record<string, T> {
+  return Object.assign(Object.create(null) as Record<string, T>, entries);
+}
+
 function each<A, B>(map: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value)]));
+  const changed = table<B>();
+  for (const [key, value] of Object.entries(map)) changed[key] = change(value);
+  return changed;
 }
 
 const limitView = (given: LimitView | null): LimitView | null =>
@@ -58,7 +65,7 @@ export function viewOf(snapshot: Pick<Snapshot, 'view' | 'epoch' | 'seq'>): View
 }
 
 export function emptyView(site: string): View {
-  return { site, epoch: '', seq: 0, at: '', chargers: {}, sessions: {}, commands: {}, taps: {} };
+  return { site, epoch: '', seq: 0, at: '', chargers: table(), sessions: table(), commands: table(), taps: table() };
 }
 
 /** The view on its way to the next one: what is written to is copied first, once. */
@@ -74,9 +81,9 @@ export class Draft {
 
   private table<K extends 'chargers' | 'sessions' | 'commands' | 'taps'>(name: K): Record<string, View[K][string]> {
     return this.once(name, () => {
-      const table = { ...this.view[name] };
-      this.view[name] = table;
-      return table;
+      const copy = table(this.view[name] as Record<string, View[K][string]>);
+      this.view[name] = copy as View[K];
+      return copy;
     });
   }
 
@@ -103,7 +110,7 @@ export class Draft {
       const place: Mutable<ConnectorView> = known
         ? { ...known }
         : connectorView({ evse, connector } as ConnectorView);
-      entry.connectors = { ...entry.connectors, [evse]: place };
+      entry.connectors = table({ ...entry.connectors, [evse]: place });
       return place;
     });
   }

@@ -320,10 +320,9 @@ export function apply(view: View, epoch: string, seq: number, record: RawRecord)
   draft.view.epoch = epoch;
   draft.view.seq = seq;
   draft.view.at = record.at;
-  const struct = BODY_OF[record.kind];
-  const reduce = REDUCERS[record.kind];
-  if (struct !== undefined && reduce !== undefined && record.v <= (VERSIONS_OF_FACTS[record.kind] ?? 0)) {
-    reduce(draft, whole(struct, record.body));
+  const { kind } = record;
+  if (Object.hasOwn(REDUCERS, kind) && record.v <= (VERSIONS_OF_FACTS[kind] ?? 0)) {
+    REDUCERS[kind]?.(draft, whole(BODY_OF[kind] as keyof typeof DEFAULTS, record.body));
   }
   return draft.view;
 }

@@ -742,6 +742,7 @@ export interface SiteAccess {
   readonly key: string;
   readonly succession: string;
   readonly addresses: readonly string[];
+  readonly certificates: readonly string[];
 }
 
 /** First message. `nonce` is 32 random bytes. */
@@ -1394,7 +1395,8 @@ export const DEFAULTS = {
     "expires_at": "",
     "key": "",
     "succession": "",
-    "addresses": []
+    "addresses": [],
+    "certificates": []
   },
   "Proof": {
     "certificates": [],

@@ -1,4 +1,5 @@
 /** The TypeScript client: everything that an app may use. See README.md. */
+export { Client, type ClientOptions } from './client';
 export { PlugsideError, isCode } from './errors';
 export { COMMANDS, ERRORS } from './generated';
 export type {
