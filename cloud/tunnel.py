@@ -181,7 +181,7 @@ class Tunnel:
             wall=hello.wall,
             clock=hello.clock,
             addresses=hello.addresses[:ADDRESSES_MAX],
-            certificates=hello.certificates[: wire.CERTIFICATES_TOLD_MAX],
+            certificates=hello.certificates[:ADDRESSES_MAX],
             software=hello.software[:64],
             last_link=hello.last_link,
         )

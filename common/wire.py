@@ -35,10 +35,6 @@ CLIENT_BYTES_MAX = 64 * 1024
 SERVER_BYTES_MAX = 4 * 1024 * 1024
 
 
-#: Certificates of one site in a welcome: their windows begin every 6 days, so a quarter of a year.
-CERTIFICATES_TOLD_MAX = 16
-
-
 #: A whole number that every client can hold exactly (JavaScript's safe integers).
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
@@ -156,9 +152,6 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     key: str = ""  #: the edge's identity fingerprint
     succession: str = ""  #: where the site's box was replaced: the cloud's signed word for `key`
     addresses: tuple[str, ...] = ()  #: where the edge can be reached on its LAN, host:port
-    #: SHA-256 (hex) of the certificates it serves there now and next, for browsers to pin. A hint: whoever
-    #: answers with one of them has yet to prove that it is the edge, and that the certificate is its own.
-    certificates: tuple[str, ...] = ()
 
 
 class Welcome(Message, tag="welcome", frozen=True, kw_only=True):

@@ -365,5 +365,4 @@ class Authority:
             expires_at=expires_at,
             key=self.edge_id,
             addresses=self.addresses,
-            certificates=self.certificates[: wire.CERTIFICATES_TOLD_MAX],
         )
