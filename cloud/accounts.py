@@ -370,4 +370,5 @@ def access(site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
         key=site.box,
         succession=site.succession,
         addresses=site.hello.addresses,
+        certificates=site.hello.certificates,
     )

@@ -29,7 +29,7 @@ from common import sync, trust, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, Refused, RemoteFault, Unavailable, error, from_wire
 from common.ports import Clock, Ids
-from common.trust.handshake import NONCE_BYTES
+from common.trust.handshake import CERTIFICATES_MAX, NONCE_BYTES
 from common.trust.recovery import SEALED_BYTES_MAX
 
 log = logging.getLogger("plugside.edges")
@@ -181,7 +181,7 @@ class Tunnel:
             wall=hello.wall,
             clock=hello.clock,
             addresses=hello.addresses[:ADDRESSES_MAX],
-            certificates=hello.certificates[:ADDRESSES_MAX],
+            certificates=hello.certificates[:CERTIFICATES_MAX],
             software=hello.software[:64],
             last_link=hello.last_link,
         )

@@ -143,7 +143,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
         "That month is not closed at this site.",
         "Once it is over there, `plugside-cloud export` closes it.",
     ),
-    Code.CHARGER_REJECTED: ("The charger refused.", "Check that the car is plugged in, then try again."),
+    Code.CHARGER_REJECTED: (
+        "The charger refused.",
+        "Look at what it shows; to start, the car must be plugged in. Then try again.",
+    ),
     Code.CHARGER_NOT_SUPPORTED: ("This charger cannot do that.", "Use the charger's own controls."),
     Code.CHARGER_TIMEOUT: (
         "The charger did not answer; it may still act.",

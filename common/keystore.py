@@ -37,6 +37,12 @@ CERTIFICATE_LIFE_MS = 27 * _DAY_MS // 2
 WINDOW_MS = 6 * _DAY_MS
 #: Served only from a day after its begin, for phones whose clock is behind.
 SETTLE_MS = _DAY_MS
+#: Windows whose certificates are made before their turn: a year, so that a phone that was here once finds the
+#: box a year later without having heard of it in between.
+YEAR_AHEAD = 60
+#: Files of certificates that are kept, those that have run out included: a clock that was wrong for an hour
+#: must not cost what phones have pinned. A year ahead of one time, a year ahead of another, and some.
+_CERTIFICATES_KEPT = 3 * YEAR_AHEAD
 
 
 def generate_identity() -> IdentityKey:
@@ -68,6 +74,10 @@ class LanCertificates(msgspec.Struct, frozen=True, kw_only=True):
     current: LanCertificate
     hashes: tuple[str, ...]  #: of the current one and those to come, for a proof's certificate list
     renew_at_ms: int  #: ask again then
+
+    def serves(self, now_ms: int) -> bool:
+        """Whether this is still the one to serve, the clock having gone on or having been set."""
+        return self.renew_at_ms - WINDOW_MS <= now_ms < self.renew_at_ms
 
 
 class Keystore:
@@ -130,28 +140,42 @@ class Keystore:
     # --- certificates --------------------------------------------------------------------------------------
 
     def lan_certificates(
-        self, now_ms: int, dns_name: str, addresses: Iterable[str] = (), *, ahead: int = 1
+        self,
+        now_ms: int,
+        dns_name: str,
+        addresses: Iterable[str] = (),
+        *,
+        ahead: int = 1,
+        at_once: int | None = None,
     ) -> LanCertificates:
         """The listener's certificates for this time: the one to serve, and `ahead` more, made beforehand.
 
         dns_name, addresses: for the SAN of those that are made now; one that is there is kept as it is,
-        because phones have its hash. Those that have run out are removed.
+        because phones have its hash. at_once: so many are made if they are not there (else all); of those
+        behind them only what is there is named. Of those that have run out the oldest are removed, once
+        there are many.
         """
         window = (now_ms - SETTLE_MS) // WINDOW_MS
         subject_alternatives = tuple(addresses)
-        certificates = [
-            self._certificate(window + offset, dns_name, subject_alternatives) for offset in range(ahead + 1)
-        ]
-        for file in self.folder.glob("lan-*.pem"):
-            number = file.stem.removeprefix("lan-")
-            # Not before its end: a clock that is set back must find the certificate that phones know.
-            if number.isdigit() and int(number) * WINDOW_MS + CERTIFICATE_LIFE_MS < now_ms:
-                file.unlink(missing_ok=True)
+        certificates: list[LanCertificate] = []
+        for number in range(window, window + ahead + 1):
+            missing = not (self.folder / _certificate_file(number)).exists()
+            if at_once is not None and len(certificates) >= at_once and missing:
+                break  # phones are told an unbroken row
+            certificates.append(self._certificate(number, dns_name, subject_alternatives))
+        self._remove_old_certificates(now_ms)
         return LanCertificates(
             current=certificates[0],
             hashes=tuple(certificate.hash for certificate in certificates),
             renew_at_ms=(window + 1) * WINDOW_MS + SETTLE_MS,
         )
+
+    def _remove_old_certificates(self, now_ms: int) -> None:
+        numbers = [file.stem.removeprefix("lan-") for file in self.folder.glob("lan-*.pem")]
+        windows = sorted(int(number) for number in numbers if number.isdigit())
+        for window in windows[:-_CERTIFICATES_KEPT]:
+            if window * WINDOW_MS + CERTIFICATE_LIFE_MS < now_ms:
+                (self.folder / _certificate_file(window)).unlink(missing_ok=True)
 
     def _certificate(self, window: int, dns_name: str, addresses: tuple[str, ...]) -> LanCertificate:
         from cryptography import x509
@@ -159,7 +183,7 @@ class Keystore:
 
         not_before_ms = window * WINDOW_MS
         not_after_ms = not_before_ms + CERTIFICATE_LIFE_MS
-        name = f"lan-{window}.pem"
+        name = _certificate_file(window)
         pem = self._kept(name, lambda: _self_signed(dns_name, addresses, not_before_ms, not_after_ms))
         try:
             der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
@@ -220,6 +244,10 @@ class Keystore:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def _certificate_file(window: int) -> str:
+    return f"lan-{window}.pem"
 
 
 def _unusable(path: Path, reason: OSError) -> LocalFault:

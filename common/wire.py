@@ -152,6 +152,9 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     key: str = ""  #: the edge's identity fingerprint
     succession: str = ""  #: where the site's box was replaced: the cloud's signed word for `key`
     addresses: tuple[str, ...] = ()  #: where the edge can be reached on its LAN, host:port
+    certificates: tuple[
+        str, ...
+    ] = ()  #: what a page pins: SHA-256 (hex) of what the edge serves now and next
 
 
 class Welcome(Message, tag="welcome", frozen=True, kw_only=True):

@@ -26,6 +26,8 @@ from common.trust.enrolment import BOX_CODE_LIFE_MS
 
 #: Open invites kept; then the oldest makes room. A site has tens of drivers, not thousands.
 INVITES_MAX = 256
+#: Certificate hashes in a QR or an invite: today's and what follows until it is redeemed; the proof has all.
+SHOWN_CERTIFICATES = 3
 #: What a site is called that nobody has named yet.
 UNNAMED = "Plugside"
 #: Drivers keep what they have for so long while no cloud can be reached (design §10), shown and audited.
@@ -196,7 +198,7 @@ class Authority:
             server=self.edge_id,
             expires_ms=(self._clock.now_ms() + BOX_CODE_LIFE_MS) // 1000 * 1000,
             addresses=self.addresses,
-            certificates=self.certificates,
+            certificates=self.certificates[:SHOWN_CERTIFICATES],
         )
         return self._code
 
@@ -274,7 +276,7 @@ class Authority:
             life_ms=life_ms,
             chargers=chargers,
             addresses=self.addresses,
-            certificates=self.certificates,
+            certificates=self.certificates[:SHOWN_CERTIFICATES],
         )
         now_ms = self._clock.now_ms()
         open_ones = [e for e in self._invites if not e.record.spent and now_ms < e.record.expires_ms]
@@ -365,4 +367,5 @@ class Authority:
             expires_at=expires_at,
             key=self.edge_id,
             addresses=self.addresses,
+            certificates=self.certificates,
         )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from common import applink
 from common.appsession import Serving
 from common.domain import Path
-from common.keystore import Keystore
+from common.keystore import YEAR_AHEAD, Keystore, LanCertificates
 from common.link import Link
 from common.link.tls import ServerTls
 from common.link.websocket import WebSocketListener, listen_websocket
@@ -26,8 +26,11 @@ from edge.discovery import lan_addresses
 if TYPE_CHECKING:
     from edge.webtransport.door import WebTransportListener
 
-#: How often the LAN certificate's calendar is looked at, in s. Its windows are days long.
-CERTIFICATE_EVERY_S = 3600.0
+#: How often the LAN certificate's calendar is looked at, in s: its windows are days long, but a clock that is
+#: set moves by years, and until then a browser finds a certificate of another time.
+CERTIFICATE_EVERY_S = 60.0
+#: Between two certificates that are made ahead, in s: a small box's disk is the ledger's first.
+AHEAD_EVERY_S = 0.25
 
 
 class Lan:
@@ -100,10 +103,16 @@ class Lan:
         session = applink.new_session(serves, link, self._ids, certificates=self._authority.certificates)
         await applink.serve(link, session, self._apps, clock=self._clock)
 
-    def _renew_certificate(self) -> ServerTls:
-        """Serve the certificate that the calendar names for this time."""
+    def _made(self, at_once: int) -> LanCertificates:
+        """The certificates for this time and the year to come, of which so many are made now."""
         host_name = f"plugside-{self._authority.edge_id[:8]}.local"
-        made = self._store.lan_certificates(self._clock.now_ms(), host_name, self._addresses)
+        return self._store.lan_certificates(
+            self._clock.now_ms(), host_name, self._addresses, ahead=YEAR_AHEAD, at_once=at_once
+        )
+
+    def _renew_certificate(self, made: LanCertificates | None = None) -> ServerTls:
+        """Serve the certificate that the calendar names for this time."""
+        made = made or self._made(at_once=2)
         self._authority.certificates = made.hashes
         self._certificates = made
         if self._browsers is not None:
@@ -115,10 +124,14 @@ class Lan:
         return self._tls
 
     async def keep_certificate(self) -> None:
-        """The room that looks at the calendar."""
+        """The room that looks at the calendar, and makes what is served within a year."""
         while True:
-            await asyncio.sleep(CERTIFICATE_EVERY_S)
-            self._renew_certificate()
+            if not self._certificates.serves(self._clock.now_ms()):
+                self._renew_certificate()
+            have = len(self._certificates.hashes)
+            if have <= YEAR_AHEAD:
+                self._renew_certificate(await asyncio.to_thread(self._made, have + 1))
+            await asyncio.sleep(AHEAD_EVERY_S if have < YEAR_AHEAD else CERTIFICATE_EVERY_S)
 
 
 def serving(authority: Authority, path: Path) -> Serving:

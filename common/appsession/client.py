@@ -17,10 +17,7 @@ from common.appsession.events import Closed
 from common.domain import Path
 from common.errors import Code, LocalFault, PlugsideError, RemoteFault
 from common.trust import IdentityKey, Purpose, Transcript, fingerprint, verify_identity
-from common.trust.handshake import is_hash, is_nonce
-
-#: Certificate hashes in a proof: a year of windows of six days.
-CERTIFICATES_MAX = 64
+from common.trust.handshake import CERTIFICATES_MAX, is_hash, is_nonce
 
 
 class State(Enum):

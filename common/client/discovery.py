@@ -100,7 +100,7 @@ def _is_here(address: str) -> bool:
 
 
 async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncIterator[Found]:
-    from zeroconf import ServiceStateChange, Zeroconf
+    from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf
     from zeroconf.asyncio import AsyncServiceBrowser
 
     names: asyncio.Queue[str] = asyncio.Queue()
@@ -118,7 +118,11 @@ async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncI
 
     if edge:
         see(instance_of(edge))
-    browser = AsyncServiceBrowser(multicast.zeroconf, SERVICE, handlers=[changed])
+    # Asked by multicast: an answer to us alone goes to port 5353 of this host, which another program may have
+    # (a box on this machine, a system's own mDNS), and the kernel then gives it to one of them.
+    browser = AsyncServiceBrowser(
+        multicast.zeroconf, SERVICE, handlers=[changed], question_type=DNSQuestionType.QM
+    )
     try:
         until = asyncio.get_running_loop().time() + seconds
         while True:
@@ -135,14 +139,14 @@ async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncI
 
 
 async def _details(multicast: AsyncZeroconf, name: str) -> Found | None:
-    from zeroconf import BadTypeInNameException
+    from zeroconf import BadTypeInNameException, DNSQuestionType
     from zeroconf.asyncio import AsyncServiceInfo
 
     try:
         info = AsyncServiceInfo(SERVICE, name)
     except BadTypeInNameException:
         return None
-    if not await info.async_request(multicast.zeroconf, _DETAILS_MS):
+    if not await info.async_request(multicast.zeroconf, _DETAILS_MS, DNSQuestionType.QM):
         return None
     return _read(info.properties, info.parsed_addresses(), info.port)
 

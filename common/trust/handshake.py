@@ -17,6 +17,8 @@ from common.domain import Path
 from common.trust.keys import lines, unb64
 
 NONCE_BYTES = 32
+#: Certificate hashes in a proof: a year of windows of six days.
+CERTIFICATES_MAX = 64
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,24 +167,24 @@ async def url(args: argparse.Namespace) -> int:
         (health,) = await box.query("health")
     url = health["ocpp_url"] + args.charger
     host = url.split("//")[1].rsplit(":", 1)[0].strip("[]")
-    warning = _address_warning(host)
+    warning = address_warning(host)
     if args.json:
         print_json({"url": url, "warning": warning})
         return 0
     print(url if args.charger else f"{url}ID   (ID: a name of your choice without spaces, one per charger)")
     print("Protocol: OCPP 1.6J. No user name or password.")
     if warning:
-        print(warning, file=sys.stderr)
+        print(f"Warning: {warning}", file=sys.stderr)
     return 0
 
 
-def _address_warning(host: str) -> str:
+def address_warning(host: str) -> str:
     """What an installer must know about an address before typing it into a wall of chargers."""
     if ipaddress.ip_address(host).is_loopback:
-        return "Warning: this address is this machine only; start the box with --ocpp on its LAN address."
+        return "This address is this machine only; start the box with --ocpp on its LAN address."
     if _is_dynamic(host):
         return (
-            f"Warning: {host} was given by the router and may change. Reserve it there, or give the box a"
+            f"{host} was given by the router and may change. Reserve it there, or give the box a"
             " fixed address: otherwise every charger loses the box on the day it changes."
         )
     return ""

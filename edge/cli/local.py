@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from common.cli.output import count, print_json, print_qr, table
-from edge.cli import chargers, ledger, tags, tuning, upkeep
+from edge.cli import acts, chargers, ledger, tags, tuning, upkeep
 from edge.cli.connect import connect
+from edge.cli.doctor import doctor
 from edge.cli.recovery import show_key
 
 
@@ -110,8 +111,10 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     **chargers.HANDLERS,
     **tuning.HANDLERS,
     **upkeep.HANDLERS,
+    **acts.HANDLERS,
     **tags.HANDLERS,
     **ledger.HANDLERS,
     "health": health,
+    "doctor": doctor,
     "forget": forget,
 }

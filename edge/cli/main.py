@@ -14,6 +14,7 @@ from typing import Any
 
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
+from edge.cli.acts import add_acts
 from edge.cli.ledger_parser import add_ledger
 from edge.cli.tags import add_tags
 from edge.cli.tuning_parser import add_actions as add_tuning_actions
@@ -64,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     add_ledger(commands, shared)
     _add_recovery(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the box's parts are")
+    doctor = commands.add_parser("doctor", parents=[shared], help="what wants a person, and what to do")
+    doctor.add_argument("--ledger", action="store_true", help="look through the whole ledger, too")
     forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
     forget.add_argument("principal", help="as `invite` and `ledger` show it")
 
@@ -142,6 +145,7 @@ def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
     adopted.add_argument("--name", default="", help='what people call it, for example "Bay 12"')
     typed = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
     typed.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
+    add_acts(actions, shared)
     add_charger_actions(actions, shared)
     add_tuning_actions(actions, shared)
 

@@ -14,16 +14,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from common import wire
 from common.cli.output import count, print_json, printable, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
-from common.client.stages import Stages
 from common.commands import Name
 from common.domain import Target
 from common.errors import Code, LocalFault, error
 from common.trust import b64, unb64
 from edge.cli.connect import connect
+from edge.cli.ends import ended, failed, told
 
 #: As `edge.filing` takes it.
 _CHUNK_BYTES: Final = 32 * 1024
@@ -41,14 +40,14 @@ async def chargers_firmware(args: argparse.Namespace) -> int:
         stages = box.command(Name.UPDATE_FIRMWARE, Target(charger=args.charger), wanted)
         await stages.accepted()
         if args.no_wait:
-            return _told(
+            return told(
                 args, f"The box has taken it on: {args.charger} gets it once no car charges there.", {}
             )
         if not args.json:
             print(
                 "The box has taken it on. It waits until no car charges, then for the charger to install it."
             )
-        return await _end(args, stages, f"{args.charger} has the new firmware")
+        return await ended(args, stages, f"{args.charger} has the new firmware")
 
 
 async def _give(box: Connection, args: argparse.Namespace) -> tuple[str, bool]:
@@ -120,14 +119,14 @@ async def chargers_diagnostics(args: argparse.Namespace) -> int:
         stages = box.command(Name.FETCH_DIAGNOSTICS, Target(charger=args.charger), wanted)
         end = await stages.settled()
         if end.outcome != "succeeded":
-            return _failed(args, end)
+            return failed(args, end)
         # the charger's own name for it is for people only: it may be anything
         place = args.output or Path(f"{args.charger}-{end.result['file'][:13]}.log")
         await _save(box, end.result["file"], place)
     size = count(end.result["size_bytes"], "byte")
     named = printable(end.result["name"] or "")
     text = f"{place}: {size} from {args.charger}" + (f", which calls it {named}." if named else ".")
-    return _told(args, text, {**end.result, "saved": str(place)})
+    return told(args, text, {**end.result, "saved": str(place)})
 
 
 async def _save(box: Connection, file: str, place: Path) -> None:
@@ -148,7 +147,7 @@ async def chargers_trigger(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         target = Target(charger=args.charger, evse=args.connector)
         stages = box.command(Name.TRIGGER, target, {"what": args.what})
-        return await _end(args, stages, f"{args.charger} will tell: {args.what}")
+        return await ended(args, stages, f"{args.charger} will tell: {args.what}")
 
 
 async def chargers_certificates(args: argparse.Namespace) -> int:
@@ -157,11 +156,11 @@ async def chargers_certificates(args: argparse.Namespace) -> int:
         if args.install is not None:
             pem = _read(args.install).decode("ascii", "replace").strip()
             stages = box.command(Name.INSTALL_CERTIFICATE, target, {"use": args.use, "certificate": pem})
-            return await _end(args, stages, f"{args.charger} has taken the certificate")
+            return await ended(args, stages, f"{args.charger} has taken the certificate")
         listed = box.command(Name.LIST_CERTIFICATES, target, {"use": args.use})
         end = await listed.settled()
         if end.outcome != "succeeded":
-            return _failed(args, end)
+            return failed(args, end)
         answer = await listed.confirmed()
         rows = answer.result.get("certificates", []) if answer is not None else []
         if args.remove is not None:
@@ -169,7 +168,7 @@ async def chargers_certificates(args: argparse.Namespace) -> int:
             if not wanted:
                 raise LocalFault(Code.BAD_SETTINGS, f"{args.charger} trusts no certificate {args.remove!r}")
             stages = box.command(Name.DELETE_CERTIFICATE, target, wanted[0])
-            return await _end(args, stages, f"{args.charger} no longer trusts {args.remove}")
+            return await ended(args, stages, f"{args.charger} no longer trusts {args.remove}")
     if args.json:
         print_json(rows)
     elif rows:
@@ -208,30 +207,7 @@ def _firmware_row(row: dict[str, Any]) -> tuple[str, ...]:
 async def firmware_remove(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         done = await box.manage("firmware_remove", {"sha256": args.sha256})
-    return _told(args, "It is gone." if done["known"] else "The box has no such file.", done)
-
-
-# --- what is said at the end -------------------------------------------------------------------------------
-
-
-async def _end(args: argparse.Namespace, stages: Stages, done: str) -> int:
-    end = await stages.settled()
-    if end.outcome != "succeeded":
-        return _failed(args, end)
-    return _told(args, f"{done}.", {"outcome": end.outcome})
-
-
-def _failed(args: argparse.Namespace, end: wire.Settled) -> int:
-    told = {"outcome": end.outcome, "code": end.code, "message": end.message, "hint": end.hint}
-    return _told(args, f"{end.outcome}: {printable(end.message)} {end.hint}", told, code=1)
-
-
-def _told(args: argparse.Namespace, text: str, plain: dict[str, Any], *, code: int = 0) -> int:
-    if args.json:
-        print_json(plain or {"told": text})
-    else:
-        print(text)
-    return code
+    return told(args, "It is gone." if done["known"] else "The box has no such file.", done)
 
 
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {

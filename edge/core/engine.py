@@ -51,6 +51,7 @@ from edge.core import (
     transfers,
     tuned,
 )
+from edge.core.agenda import Agenda
 from edge.core.inputs import Decision, Input
 from edge.core.state import NEVER, Draft, SiteState
 
@@ -76,7 +77,7 @@ def decide(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     ended = reserving.follows(state, decision.facts) if decision.facts else ()
     if ended:
         decision = msgspec.structs.replace(decision, facts=(*decision.facts, *ended))
-    if now_ms >= state.wake_ms:
+    if now_ms >= state.agenda.next_ms:
         # Questions to chargers leave no fact, so whatever comes first after their time carries them.
         asked = station.questions(state, now_ms, ids).requests
         if asked:
@@ -188,7 +189,17 @@ def apply(state: SiteState, fact: facts.Fact) -> SiteState:
     applier = _APPLIERS.get(type(fact.body))
     if applier is not None:
         applier(state, fact.body, from_iso(fact.at))
+        if state.armed_ms < NEVER:
+            _arm(state, fact.body)
     return state
+
+
+def _arm(state: SiteState, body: facts.Body) -> None:
+    """Put down what a fact has armed, under its charger. One of the whole site concerns them all."""
+    at_ms, state.armed_ms = state.armed_ms, NEVER
+    charger = getattr(body, "charger", "")
+    for each in (charger,) if charger else tuple(state.stations):
+        state.agenda.sooner(each, at_ms)
 
 
 def _changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> None:
@@ -253,20 +264,24 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
 def advance(state: SiteState, now_ms: int) -> None:
     """Time was looked at: to be called after each decision and its facts."""
     state.seen_ms = max(state.seen_ms, now_ms)
-    if now_ms >= state.wake_ms:
-        state.wake_ms = next_due(state)
+    if now_ms >= state.agenda.next_ms:
+        for charger in state.agenda.take(now_ms):
+            state.agenda.put(charger, next_due(state, charger))
 
 
 def deadline(state: SiteState) -> int | None:
     """When a Tick is wanted next, in site time; None = nothing is pending. Never late, sometimes early."""
-    return state.wake_ms if state.wake_ms < NEVER else None
+    next_ms = state.agenda.next_ms
+    return next_ms if next_ms < NEVER else None
 
 
-def next_due(state: SiteState) -> int:
-    """The exact next instant at which something is due, by looking at everything; `NEVER` if nothing is."""
-    earliest = NEVER
-    for charger, known in state.stations.items():
-        for at_ms in (
+def next_due(state: SiteState, charger: str) -> int:
+    """The exact next instant at which something of a charger is due; `NEVER` if nothing is."""
+    known = state.stations.get(charger)
+    if known is None:
+        return NEVER
+    return min(
+        (
             *connector.timers(state, known),
             *sessions.timers(known),
             *completion.timers(state, known),
@@ -276,9 +291,9 @@ def next_due(state: SiteState) -> int:
             *reserving.timers(known),
             *limiting.timers(known),
             *quiet.timers(state, known),
-        ):
-            earliest = min(earliest, at_ms)
-    return earliest
+        ),
+        default=NEVER,
+    )
 
 
 # --- snapshots ---------------------------------------------------------------------------------------------
@@ -289,11 +304,12 @@ _decoder = msgspec.json.Decoder(SiteState)
 
 def encode_state(state: SiteState) -> bytes:
     """The state as bytes, for a snapshot. Equal states give equal bytes."""
-    return _encoder.encode(msgspec.structs.replace(state, wake_ms=NEVER))
+    return _encoder.encode(msgspec.structs.replace(state, agenda=Agenda()))
 
 
 def decode_state(encoded: bytes) -> SiteState:
     """The state behind `encode_state`. Raises msgspec.DecodeError when the bytes are not one."""
     state = _decoder.decode(encoded)
-    state.wake_ms = next_due(state)
+    for charger in state.stations:
+        state.agenda.put(charger, next_due(state, charger))
     return state

@@ -3,7 +3,7 @@
 `SiteState` is built by `engine.apply` from facts alone, so the journal's facts, or a snapshot and the facts
 after it, always give the same state. Nothing here is decided; every size is bounded where it grows.
 
-Times are UTC milliseconds (`*_ms`), 0 = not set. `seen_ms` and `wake_ms` are no part of the truth: they say
+Times are UTC milliseconds (`*_ms`), 0 = not set. `seen_ms` and `agenda` are no part of the truth: they say
 up to when time was looked at, and when it should be looked at next.
 """
 
@@ -14,12 +14,12 @@ import msgspec
 from common.domain import Availability, ConnectorState
 from common.facts import Body, CommandSettled
 from common.view import View
+from edge.core.agenda import NEVER as NEVER
+from edge.core.agenda import Agenda
 from edge.core.inputs import CommandReply, Decision, Reply, Request
 from edge.core.meter import Registers, Seen
 from edge.core.sequence import Sequence
 from edge.core.tuning import Model, OfflinePolicy, Tuning
-
-NEVER = 2**62
 
 #: Ended sessions remembered for each charger: what a charger still repeats after an outage is a few messages
 #: back. Older ones come back through `recalled`.
@@ -241,7 +241,8 @@ class SiteState(msgspec.Struct):
     offline_policy: str = ""  #: its name; empty = nobody has decided, and chargers are left as they are
     offline_revision: int = 0
     seen_ms: int = 0
-    wake_ms: int = NEVER
+    armed_ms: int = NEVER  #: while a fact is applied: the earliest that `arm` was told
+    agenda: Agenda = msgspec.field(default_factory=Agenda)
 
     def station(self, charger: str) -> Station:
         """The charger's entry, made if it is new. For `apply` only."""
@@ -260,9 +261,12 @@ class SiteState(msgspec.Struct):
         return known.boots if known is not None else 0
 
     def arm(self, at_ms: int) -> None:
-        """Something may be due at `at_ms`."""
-        if at_ms < self.wake_ms:
-            self.wake_ms = at_ms
+        """Something of the fact's charger may be due at `at_ms`; of every charger, if it names none.
+
+        For `apply` only, which then moves the agenda.
+        """
+        if at_ms < self.armed_ms:
+            self.armed_ms = at_ms
 
 
 class Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path as FilePath
 from typing import Any
@@ -32,6 +33,9 @@ HANDSHAKES_EACH = Rate(per_s=2, burst=10)
 STRANGERS_MAX = 64
 #: Bytes that a peer may have under way to us: two of its largest frames.
 WINDOW_BYTES = 2 * wire.CLIENT_BYTES_MAX
+
+#: It has a line at INFO for every packet that comes twice.
+logging.getLogger("quic").setLevel(logging.WARNING)
 
 Allowed = Callable[[str | None], bool]
 OnLink = Callable[[Link], Awaitable[None]]

@@ -129,6 +129,7 @@ class FakeBox:
             "wall": iso(CLOCK.now_ms()),
             "key": self.identity.public,
             "addresses": ("192.0.2.7:9443",),
+            "certificates": tuple(f"{number:064x}" for number in range(61)),
             "signature": trust.sign_tunnel(self.identity, nonce, other.pop("host", host)),
         }
         return sync.TunnelHello(**{**fields, **other})

@@ -113,6 +113,16 @@ async def test_each_sees_what_they_may_in_the_same_order(cloud: Cloud, box: Fake
         assert bob_view.view.chargers["CP1"].connectors[1].state is ConnectorState.CHARGING
 
 
+async def test_a_page_learns_from_the_cloud_what_the_box_will_serve_for_a_year(
+    cloud: Cloud, box: FakeBox
+) -> None:
+    async with box.connected():
+        device = await join(cloud, "Home")
+        async with device.link() as link:
+            assert link.sites[box.site].addresses == ("192.0.2.7:9443",)
+            assert link.sites[box.site].certificates == tuple(f"{number:064x}" for number in range(61))
+
+
 async def test_a_site_whose_box_is_away_shows_its_last_state_and_its_age(folder: Path) -> None:
     async with running(folder) as cloud:
         box = FakeBox(cloud.url)

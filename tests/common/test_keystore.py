@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from common.errors import Code, LocalFault
-from common.keystore import CERTIFICATE_LIFE_MS, FILE_BYTES_MAX, SETTLE_MS, WINDOW_MS, Keystore
+from common.keystore import CERTIFICATE_LIFE_MS, FILE_BYTES_MAX, SETTLE_MS, WINDOW_MS, YEAR_AHEAD, Keystore
 
 NOW_MS = 1_800_000_000_000
 
@@ -181,8 +181,41 @@ def test_certificates_are_kept_over_a_restart_and_a_new_address(store: Keystore)
     assert again == served
 
 
-def test_as_many_are_made_ahead_as_are_wanted_and_the_past_is_removed(store: Keystore) -> None:
+def test_as_many_are_made_ahead_as_are_wanted(store: Keystore) -> None:
     served = store.lan_certificates(NOW_MS, "box.local", ahead=8)
     assert len(set(served.hashes)) == 9
-    store.lan_certificates(NOW_MS + 20 * WINDOW_MS, "box.local")
-    assert len(list(store.folder.glob("lan-*.pem"))) == 2
+
+
+def test_a_year_may_be_made_bit_by_bit_and_is_named_without_a_gap(store: Keystore) -> None:
+    first = store.lan_certificates(NOW_MS, "box.local", ahead=4, at_once=2)
+    assert len(first.hashes) == 2
+    third = store.lan_certificates(NOW_MS, "box.local", ahead=4, at_once=3)
+    assert third.hashes[:2] == first.hashes
+    assert len(third.hashes) == 3
+    store.lan_certificates(NOW_MS + 4 * WINDOW_MS, "box.local", ahead=0)  # made out of turn
+    assert len(store.lan_certificates(NOW_MS, "box.local", ahead=4, at_once=1).hashes) == 3
+    assert len(store.lan_certificates(NOW_MS, "box.local", ahead=4, at_once=4).hashes) == 5
+
+
+def test_a_clock_that_was_wrong_costs_no_certificate_that_phones_know(store: Keystore) -> None:
+    known = store.lan_certificates(NOW_MS, "box.local", ahead=3)
+    store.lan_certificates(NOW_MS + 10 * 365 * 24 * 3_600_000, "box.local", ahead=3)
+    assert store.lan_certificates(NOW_MS, "box.local", ahead=3) == known
+
+
+def test_the_past_is_removed_once_it_is_long(store: Keystore) -> None:
+    window = NOW_MS // WINDOW_MS
+    for back in range(10, 10 + 4 * YEAR_AHEAD):
+        (store.folder / f"lan-{window - back}.pem").touch()
+    served = store.lan_certificates(NOW_MS, "box.local", ahead=2)
+    left = sorted(store.folder.glob("lan-*.pem"))
+    assert 2 * YEAR_AHEAD < len(left) < 4 * YEAR_AHEAD
+    assert served.current.pem in left
+
+
+def test_what_is_served_changes_when_the_clock_leaves_its_window(store: Keystore) -> None:
+    served = store.lan_certificates(NOW_MS, "box.local")
+    assert served.serves(NOW_MS)
+    assert served.serves(served.renew_at_ms - 1)
+    assert not served.serves(served.renew_at_ms)
+    assert not served.serves(NOW_MS - WINDOW_MS)

@@ -59,7 +59,7 @@ class Charger:
         until = self.site.now + ms
         while True:
             before = self.site.now
-            due = self.site.state.wake_ms
+            due = self.site.state.agenda.next_ms
             step = min(max(due - before, 0), until - before)
             for decision in self.site.wait(step):
                 self.take(decision)

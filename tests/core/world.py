@@ -88,7 +88,10 @@ class Site:
             engine.apply(self.state, fact)
             self.journal.append(fact)
         engine.advance(self.state, self.now)
-        assert (engine.deadline(self.state) or NEVER) <= engine.next_due(self.state), "a late deadline"
+        for charger in self.state.stations:
+            at_ms = self.state.agenda.at_ms.get(charger, NEVER)
+            assert at_ms <= engine.next_due(self.state, charger), f"a late deadline of {charger}"
+            assert (engine.deadline(self.state) or NEVER) <= at_ms
         return decision
 
     def wait(self, ms: int) -> list[Decision]:

@@ -71,6 +71,10 @@ async def typed(module: str, *arguments: str, env: dict[str, str] | None = None,
         process.kill()
         out, err = await process.communicate()
         raise AssertionError(f"{module} {arguments} did not end: {out.decode()}{err.decode()}") from None
+    finally:
+        if process.returncode is None:  # whoever waits for us has given up
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return Ran((module, *arguments), process.returncode, out.decode(), err.decode())
 
