@@ -124,12 +124,12 @@ export function ago(ms: number): string {
   return relative.format(-Math.floor(minutes / (24 * 60)), 'day');
 }
 
-function unit(value: number, name: 'second' | 'minute' | 'hour' | 'day'): string {
-  return new Intl.NumberFormat(locale(), {
-    style: 'unit',
-    unit: name,
-    unitDisplay: name === 'day' ? 'long' : 'short',
-  }).format(value);
+// Symbols of the SI, which every language writes; days have none that people read.
+const SYMBOLS = { second: 's', minute: 'min', hour: 'h' } as const;
+
+function unit(value: number, name: keyof typeof SYMBOLS | 'day'): string {
+  if (name !== 'day') return `${decimal(value, 0, 0)}\u00a0${SYMBOLS[name]}`;
+  return new Intl.NumberFormat(locale(), { style: 'unit', unit: name, unitDisplay: 'long' }).format(value);
 }
 
 /** The names of the languages, each in itself. */

@@ -33,11 +33,15 @@ export function fitting(wanted: readonly string[]): Language {
   return 'en';
 }
 
-const asked: readonly string[] = typeof navigator === 'undefined' ? [] : navigator.languages;
+/** What the browser asks for, best first. */
+function asked(): readonly string[] {
+  return typeof navigator === 'undefined' ? [] : navigator.languages;
+}
+
 const chosen = kept('language');
 
 /** The language in use. Changed by `speak`. */
-export const language = signal<Language>(isLanguage(chosen) ? chosen : fitting(asked));
+export const language = signal<Language>(isLanguage(chosen) ? chosen : fitting(asked()));
 
 /** Use this language from now on, on this device. */
 export function speak(one: Language): void {
@@ -47,7 +51,7 @@ export function speak(one: Language): void {
 
 /** The browser's own variant of the language, which knows how the reader writes times and numbers. */
 export function locale(one: Language = language.value): string {
-  const own = asked.find((tag) => tag.toLowerCase().startsWith(`${one}-`));
+  const own = asked().find((tag) => tag.toLowerCase().startsWith(`${one}-`));
   return own ?? { en: 'en-GB', de: 'de-DE' }[one];
 }
 

@@ -11,8 +11,3 @@ const client = await Client.open();
 startRouter();
 const place = document.getElementById('app');
 if (place) render(<Shell client={client} />, place);
-
-// A phone that slept for a day has dead links and an old picture: what is open is looked at as soon as it is seen.
-document.addEventListener('visibilitychange', () => {
-  if (document.visibilityState === 'visible') client.retry();
-});

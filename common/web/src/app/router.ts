@@ -2,7 +2,7 @@
  * Where the app is, kept in the address's fragment: no server ever sees it, and a static host needs no rules.
  *
  *     #/chargers            #/at/SITE/CHARGER      #/history/SITE/SESSION
- *     #plugside1_…          an invite: taken out of the address at once, so that it stays in no history
+ *     #join=plugside1_…     an invite: taken out of the address at once, so that it stays in no history
  */
 import { signal } from '@preact/signals';
 
@@ -14,6 +14,9 @@ export const carried = signal('');
 
 /** Anything that is written like an invite or a box's code; what is wrong with it is said when it is read. */
 const TICKET = /^plugside[a-z]*\d+_/;
+
+/** How invites are linked to: whatever follows is read by the join screen. */
+const JOIN = 'join=';
 
 /** The link to a place in the app. */
 export function href(...segments: string[]): string {
@@ -43,6 +46,7 @@ export function parse(fragment: string): { segments: string[]; invite: string } 
   const text = fragment.startsWith('#') ? fragment.slice(1) : fragment;
   const plain = decoded(text);
   if (TICKET.test(plain)) return { segments: ['join'], invite: plain };
+  if (plain.startsWith(JOIN)) return { segments: ['join'], invite: plain.slice(JOIN.length) };
   const segments = text.split('/').filter(Boolean).map(decoded);
   if (segments[0] === 'join' && segments.length > 1) {
     return { segments: ['join'], invite: segments.slice(1).join('/') };

@@ -151,7 +151,7 @@ function Navigation(): JSX.Element {
     ['history', words.history, 'history'],
   ];
   if (mayOperate(client)) places.push(['operator', words.operate, 'gauge']);
-  places.push(['settings', words.settings, 'more']);
+  places.push(['settings', words.settings, 'settings']);
   return (
     <nav class="nav" aria-label={words.navigation}>
       {places.map(([place, text, icon]) => (

@@ -62,7 +62,7 @@ function curve(client: FakeClient): void {
     rows: Array.from({ length: 42 }, (_, minute) => ({
       sample: {
         at: ago(client, 42 - minute),
-        power_w: minute === 0 ? 0 : minute < 28 ? 7200 + (minute % 3) * 30 : 7200 - (minute - 27) * 260,
+        power_w: minute === 0 ? 0 : minute < 9 ? 10_900 + (minute % 3) * 40 : 7180 + (minute % 3) * 30,
       },
     })),
     next: '',
@@ -184,6 +184,11 @@ export const SCENES: Readonly<Record<string, Scene>> = {
   connecting: (client) => {
     const site = bay(client, {});
     client.set(site, { ...PAST, shown: false, asOf: null, view: { ...client.sites.value[0]!.view, chargers: {} } });
+  },
+  'never-reached': (client) => {
+    const site = bay(client, {});
+    const cloud = { known: true, open: false, failure: new PlugsideError('no_path') };
+    client.set(site, { ...PAST, shown: false, asOf: null, cloud, view: { ...client.sites.value[0]!.view, chargers: {} } });
   },
   'no-chargers': (client) => void client.addSite({ id: 'home', name: 'Home' }),
   denied: (client) => {

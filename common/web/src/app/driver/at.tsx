@@ -93,6 +93,7 @@ function ChargerScreen(props: ScreenProps): JSX.Element {
     <Page
       title={called(charger)}
       {...(props.alone ? {} : { back: ['chargers'] })}
+      under={site.name}
       aside={<ReachBadge site={site} />}
       action={<Actions site={site} charger={charger} evse={evse} state={state} ask={ask} />}
     >

@@ -51,6 +51,7 @@ export class Chart {
       axes: [
         {
           ...axis,
+          size: 28,
           space: 72,
           grid: { show: false },
           values: (_, splits) => splits.map((at) => format.clock(at * 1000, undefined, zone)),

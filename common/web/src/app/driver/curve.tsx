@@ -62,13 +62,15 @@ export function Curve(props: { series: Series; loading?: boolean; zone?: string 
   const words = driverWords();
   const frame = useRef<HTMLDivElement>(null);
   const chart = useRef<Chart | null>(null);
+  const newest = useRef(series);
+  newest.current = series;
   const speaks = language.value;
   useEffect(() => {
     let wanted = true;
     void import('./chart').then(({ Chart }) => {
       if (!wanted || frame.current === null) return;
       chart.current = new Chart(frame.current, zone);
-      chart.current.show(series);
+      chart.current.show(newest.current);
     });
     return () => {
       wanted = false;

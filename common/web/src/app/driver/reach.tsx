@@ -13,6 +13,13 @@ import { driverWords } from './words';
 /** The way in use, as a badge. */
 export function ReachBadge({ site }: { site: SiteState }): JSX.Element {
   const words = driverWords();
+  if (site.denied !== null) {
+    return (
+      <Badge tone="bad" icon="lock">
+        {words.notLetIn}
+      </Badge>
+    );
+  }
   switch (reachOf(site)) {
     case 'lan':
       return (
@@ -33,6 +40,13 @@ export function ReachBadge({ site }: { site: SiteState }): JSX.Element {
         </Badge>
       );
     case 'none':
+      if (isConnecting(site)) {
+        return (
+          <Badge tone="off" icon="clock">
+            {words.connectingShort}
+          </Badge>
+        );
+      }
       return (
         <Badge tone="wait" icon="cut">
           {words.unreachable}
@@ -41,13 +55,18 @@ export function ReachBadge({ site }: { site: SiteState }): JSX.Element {
   }
 }
 
+/** Nothing is known yet, and no way has failed: it may come at any moment. */
+function isConnecting(site: SiteState): boolean {
+  return !site.shown && site.denied === null && site.lan.failure === null && site.cloud.failure === null;
+}
+
 /** Said above what is shown when that is not the present: since when, why, and what to do. */
 export function PastNotice({ site }: { site: SiteState }): JSX.Element | null {
   const client = useClient();
   const words = driverWords();
   const nowMs = useNow(site.id);
   if (site.denied !== null) return <Denied site={site} />;
-  if (site.live) return null;
+  if (site.live || isConnecting(site)) return null;
   const reach = reachOf(site);
   const time = site.asOf === null ? undefined : format.clock(site.asOf, nowMs, zoneOf(site));
   const why = site.cloud.failure ?? site.lan.failure;

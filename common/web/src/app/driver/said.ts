@@ -19,7 +19,8 @@ export function stateSaid(shown: Shown, words: DriverWords, nowMs: number, zone?
   const [plain = '', meaning = ''] = words.state[shown.kind] ?? [];
   const { power_w, energy_wh, sinceMs } = shown.figures;
   const flowing = shown.kind === 'charging' && power_w !== null && power_w > 0;
-  const headline = flowing ? words.charging(format.power(power_w)) : plain;
+  const state = flowing ? words.charging(format.power(power_w)) : plain;
+  const headline = shown.doubt === 'confirming' ? words.confirmingTitle : state;
   const parts = [headline];
   if (energy_wh !== null) parts.push(format.energy(energy_wh));
   if (sinceMs !== undefined) parts.push(words.sinceTime(format.clock(sinceMs, nowMs, zone)));
@@ -27,17 +28,16 @@ export function stateSaid(shown: Shown, words: DriverWords, nowMs: number, zone?
 }
 
 function lineOf(shown: Shown, words: DriverWords, nowMs: number, meaning: string, zone?: string): string {
-  if (shown.doubt === 'confirming') return words.confirming;
+  if (shown.doubt === 'confirming') return words.confirming((words.state[shown.kind] ?? [''])[0]);
   if (shown.untilMs !== undefined) {
     const until = format.clock(shown.untilMs, nowMs, zone);
     if (shown.kind === 'kept_for_you') return `${words.keptUntil(until)}. ${meaning}`;
     if (shown.kind === 'reserved') return `${words.reservedUntil(until)}. ${meaning}`;
   }
-  if (shown.session === null && shown.kind === 'not_connected') return meaning;
-  if (shown.doubt === 'last_known' && shown.reach !== 'none' && shown.reach !== 'box_away') {
-    return words.lastKnownCharger;
-  }
-  return meaning;
+  if (shown.kind === 'not_connected' && shown.asOfMs === undefined) return meaning;
+  if (shown.doubt !== 'last_known') return meaning;
+  if (shown.asOfMs === undefined) return words.lastKnownCharger;
+  return words.lastKnownSite(format.clock(shown.asOfMs, nowMs, zone));
 }
 
 /** The limit that counts at a connector, in words; empty = none. */

@@ -45,10 +45,10 @@ export function Settings(): JSX.Element {
               key={site.id}
               title={site.name}
               detail={
-                <>
+                <span class="badges">
                   {roles[site.role] ?? words.roleDriver}
                   <ReachBadge site={site} />
-                </>
+                </span>
               }
               trailing={
                 <Button kind="quiet" label={`${words.leave}: ${site.name}`} onPress={() => setLeaving(site)}>

@@ -63,12 +63,14 @@ export interface Shown {
   /** What the charger itself calls its fault; a stranger's text. */
   readonly fault: string;
   readonly untilMs: number | undefined;
+  /** Of what is not the present: when it was, where that is known. */
+  readonly asOfMs: number | undefined;
   readonly may: May;
 }
 
 /** What the answer depends on. `evse` undefined: the charger as a whole, before it has told of a connector. */
 export interface Asked {
-  readonly site: Pick<SiteState, 'view' | 'live' | 'path' | 'online' | 'principal' | 'role' | 'shown'>;
+  readonly site: Pick<SiteState, 'view' | 'live' | 'asOf' | 'path' | 'online' | 'principal' | 'role' | 'shown'>;
   readonly charger: ChargerView;
   readonly evse: number | undefined;
   readonly nowMs: number;
@@ -96,6 +98,8 @@ const LOOKS: Record<Kind, readonly [Tone, IconName]> = {
   not_connected: ['off', 'cut'],
 };
 
+const CONFIRMING: readonly [Tone, IconName] = ['wait', 'question'];
+
 const NO_FIGURES: Figures = { power_w: null, energy_wh: null, soc_percent: null, sinceMs: undefined };
 
 /** The connectors of a charger, by number. */
@@ -118,8 +122,8 @@ export function shown(asked: Asked): Shown {
   const mine = session !== null && session.principal === site.principal;
   const kind = kindOf(asked, place, session);
   const reach = reachOf(site);
-  const [tone, icon] = LOOKS[kind];
   const doubt = doubtOf(site, charger, place);
+  const [tone, icon] = doubt === 'confirming' ? CONFIRMING : LOOKS[kind];
   return {
     kind,
     doubt,
@@ -131,6 +135,7 @@ export function shown(asked: Asked): Shown {
     figures: session === null ? NO_FIGURES : figuresOf(session, nowMs, doubt),
     fault: kind === 'faulted' && place ? fault(place) : '',
     untilMs: place?.reserved_until ? Date.parse(place.reserved_until) || undefined : undefined,
+    asOfMs: site.live ? undefined : (site.asOf ?? undefined),
     may: mayOf(asked, place, session, kind, reach),
   };
 }

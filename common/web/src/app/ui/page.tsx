@@ -9,6 +9,8 @@ export interface PageProps {
   title: string;
   /** Where 'back' leads; none on the first screen. */
   back?: readonly string[] | undefined;
+  /** Where this is: below the heading. */
+  under?: string | undefined;
   /** Beside the heading. */
   aside?: ComponentChildren | undefined;
   children: ComponentChildren;
@@ -37,9 +39,12 @@ export function Page(props: PageProps): JSX.Element {
             <Icon name="back" />
           </a>
         ) : null}
-        <h1 ref={heading} tabIndex={-1}>
-          {props.title}
-        </h1>
+        <div class="page-title">
+          <h1 ref={heading} tabIndex={-1} title={props.title}>
+            {props.title}
+          </h1>
+          {props.under ? <p class="muted small">{props.under}</p> : null}
+        </div>
         {props.aside ? <div class="page-aside">{props.aside}</div> : null}
       </header>
       <div class="page-content">{props.children}</div>

@@ -43,7 +43,7 @@ export function Failure(props: { trouble: Trouble; onRetry?: (() => void) | unde
   const words = shellWords();
   const { what, next } = said(props.trouble);
   return (
-    <div class="notice tone-bad' role='alert' data-testid='failure">
+    <div class="notice tone-bad" role="alert" data-testid="failure">
       <Icon name="alert" />
       <div class="notice-text">
         <strong>{props.title ?? what}</strong>
