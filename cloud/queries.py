@@ -92,6 +92,8 @@ class Queries:
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
         wanted = sought(query.args)
+        if query.args.get("own", False) is True:
+            wanted = msgspec.structs.replace(wanted, principal=claims.principal)
         page = await self.sessions(claims, after=query.after, limit=query.limit, wanted=wanted)
         return wire.Page(id=query.id, rows=page.rows, next=page.next)
 

@@ -55,7 +55,7 @@ class Roster:
                 self.person(body.principal).tags.add(body.tag_ref)
             case "tag_removed":
                 self._untag(body.tag_ref)
-            case "forgotten" | "withdrawn" if body.principal:
+            case "forgotten" | "revoked" if body.principal:
                 self.people.pop(body.principal, None)
 
     def _untag(self, ref: str) -> None:

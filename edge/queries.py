@@ -76,10 +76,10 @@ class Queries:
         return await handler(query, claims)
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """Sessions, the latest first: one's own, or the site's for its staff, with names. A page of those
-        that are flagged may be short."""
+        """Sessions, the latest first: one's own, or the site's for its staff, with names (`own`: their own,
+        too). A page of those that are flagged may be short."""
         staff, wanted = is_staff(claims), sought(query.args)
-        if not staff:
+        if not staff or query.args.get("own", False) is True:
             wanted = msgspec.structs.replace(wanted, principal=claims.principal)
         page = await self._history.sessions(wanted=wanted, before=_cursor(query), limit=query.limit)
         rows = [_session_row(row) for row in page.rows]

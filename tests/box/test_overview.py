@@ -60,6 +60,8 @@ async def test_sessions_are_filtered_and_have_names_for_staff(tmp_path: Path) ->
         assert [
             row["principal"] for row in await query(site, Role.DRIVER, "sessions", principal="p-bob")
         ] == ["p-ada"], "a filter shows nobody what is not theirs"
+        own = await query(site, Role.OPERATOR, "sessions", own=True)
+        assert [row["principal"] for row in own] == ["p-ada"], "staff has charges of its own"
         bad = query(site, Role.OPERATOR, "sessions", since="yesterday")
         assert await code_of(bad) == Code.BAD_REQUEST
 

@@ -152,6 +152,23 @@ async def test_commands_are_told_with_their_outcome_and_the_audit_by_kind(cloud:
         assert await code_of(link.query("audit", {"kinds": [["x"]]})) == Code.BAD_REQUEST
 
 
+async def test_sessions_are_filtered_and_ones_own_can_be_told_from_all(cloud: Cloud, box: FakeBox) -> None:
+    boss = await join(cloud, "Home", Role.OPERATOR)
+    assert boss.granted is not None
+    box.ledger.charge("s1", 0, 10)
+    box.ledger.charge("s2", 10, 20, principal=boss.granted.site.principal, charger="CP2")
+    async with box.connected(), boss.link() as link:
+        await until(lambda: box.drained)
+
+        async def found(**wanted: Any) -> list[str]:
+            return [row["session"] for row in await link.query("sessions", wanted)]
+
+        assert await found() == ["s2", "s1"]
+        assert await found(charger="CP1") == ["s1"]
+        assert await found(own=True) == ["s2"]
+        assert await code_of(link.query("sessions", {"since": "yesterday"})) == Code.BAD_REQUEST
+
+
 async def test_a_driver_sees_none_of_it(cloud: Cloud, box: FakeBox) -> None:
     driver = await join(cloud, "Home")
     async with driver.link() as link:

@@ -143,6 +143,8 @@ def test_people_are_who_was_granted_and_not_forgotten() -> None:
             right("ann", "granted", role=Role.DRIVER, chargers=("CP1", "CP2"), key="k2"),
             right("bob", "granted", role=Role.OPERATOR, key="k3"),
             right("bob", "forgotten"),
+            right("eve", "granted", role=Role.DRIVER, key="k4"),
+            right("eve", "revoked"),
             right("card", "tag_assigned", tag_ref="t1"),
             right("ann", "tag_assigned", tag_ref="t1"),
             right("ann", "tag_assigned", tag_ref="t2"),
