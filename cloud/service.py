@@ -19,6 +19,7 @@ import msgspec
 
 from cloud.accounts import Accounts
 from cloud.api.frontdoor import Buckets, FrontDoor
+from cloud.api.pages import Pages
 from cloud.api.routes import Doors, make_app
 from cloud.api.server import Listener
 from cloud.apps import Apps
@@ -54,6 +55,7 @@ from common.link.websocket import is_loopback
 from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
+from common.webapp import WebApp
 
 log = logging.getLogger("plugside.cloud")
 
@@ -94,7 +96,7 @@ class Cloud:
         self._make(store)
         host, port = split_endpoint(settings.listen)
         app = self._front = FrontDoor(
-            make_app(self._doors(store)),
+            Pages(make_app(self._doors(store)), WebApp()),
             trusted_proxy=settings.trusted_proxy,
             buckets=Buckets(self.clock),
             counters=self.counters,

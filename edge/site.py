@@ -55,7 +55,7 @@ from edge.journal.folder import Damaged
 from edge.journal.history import History
 from edge.journal.journal import Journal
 from edge.keeping import Keeper
-from edge.lan import Lan, host_port, serving
+from edge.lan import Lan, Named, host_port, serving
 from edge.management import Management
 from edge.overview import Overview
 from edge.queries import Queries
@@ -165,6 +165,9 @@ class Site:
             clock,
             ids,
             origins=settings.app_origins,
+            named=Named(settings.lan_cert, settings.lan_key)
+            if settings.lan_cert and settings.lan_key
+            else None,
         )
         self._make_chargers_side(shelf)
 
@@ -246,6 +249,9 @@ class Site:
         # No charge depends on it: a port that somebody else holds keeps no charger from charging.
         if settings.app_origins or settings.cloud:
             self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
+        if settings.page:
+            plain = split_endpoint(settings.page)
+            self.supervisor.room("page", Door("page", lambda: self.lan.open_page(*plain)).run)
         self.supervisor.room("file server", Door("file server", self._open_files).run)
         for door in self._doors:
             await door.open()

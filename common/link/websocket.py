@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -18,7 +18,6 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
-from websockets.typing import Origin
 
 from common import wire
 from common.domain import Path
@@ -136,6 +135,10 @@ async def connect_websocket(
 # --- server ------------------------------------------------------------------------------------------------
 
 
+def _no_page(origin: str | None) -> bool:
+    return origin is None
+
+
 class WebSocketListener:
     """An open listener. `addresses` are the (host, port) pairs that it really has."""
 
@@ -161,7 +164,7 @@ async def listen_websocket(
     path: Path = Path.LAN,
     tls: ServerTls | None = None,
     pages: PageHandler | None = None,
-    origins: Sequence[str | None] = (None,),
+    allowed: Callable[[str | None], bool] = _no_page,
     links_max: int = LINKS_MAX,
 ) -> WebSocketListener:
     """Listen, and run `on_link` for each link until it returns; the link is closed then.
@@ -191,6 +194,9 @@ async def listen_websocket(
             if isinstance(answer, Awaitable):
                 answer = await answer
             return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+        told = request.headers.get_all("origin")
+        if len(told) > 1 or not allowed(told[0] if told else None):
+            return connection.respond(HTTPStatus.FORBIDDEN, "This page may not connect here.\n")
         if links >= links_max:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
         return None
@@ -201,7 +207,6 @@ async def listen_websocket(
             host,
             port,
             ssl=tls.context if tls else None,
-            origins=[Origin(origin) if origin is not None else None for origin in origins],
             process_request=admit,
             compression=None,
             max_size=wire.CLIENT_BYTES_MAX,

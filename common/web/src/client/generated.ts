@@ -1898,7 +1898,7 @@ export const ERRORS = {
   },
   "charger_rejected": {
     "message": "The charger refused.",
-    "hint": "Check that the car is plugged in, then try again.",
+    "hint": "Look at what it shows; to start, the car must be plugged in. Then try again.",
     "branch": "Refused"
   },
   "charger_not_supported": {
