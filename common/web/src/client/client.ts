@@ -10,8 +10,8 @@ import { DIAL, type Dial, type Shared } from './dialling';
 import { encodeCommand, seal } from './envelope';
 import { asError, PlugsideError } from './errors';
 import { COMMANDS, type CommandArgs, type Name, type Target } from './generated';
-import { readInvite } from './invite';
-import { redeem } from './joining';
+import { hostOf, readInvite } from './invite';
+import { redeem, taken } from './joining';
 import { PACE, type Pace } from './pace';
 import { CloudPath, LanPath } from './paths';
 import { readable, watchPage } from './page';
@@ -35,8 +35,8 @@ import type {
 
 /** Of what is kept of a view; to be raised when its shape changes, so that another build's is not read. */
 const SHAPE = 1;
-/** How often what is shown is kept, in ms, besides when the page goes. */
-const KEEP_EVERY_MS = 10_000;
+/** How soon what has changed is kept, in ms; at once when the page goes. */
+const KEEP_AFTER_MS = 1000;
 /** Runs that are told of; the box remembers more. */
 const RUNS_MAX = 64;
 /** A command's end is asked for so long after it was sent. */
@@ -62,7 +62,7 @@ export class Client implements AppClient {
   private readonly lanPaths = new Map<string, LanPath>();
   private readonly cloudPaths = new Map<string, CloudPath>();
   private readonly watching = new Map<string, () => void>();
-  private readonly keeping: ReturnType<typeof setInterval>;
+  private keeping: ReturnType<typeof setTimeout> | undefined;
   private readonly ends: (() => void)[] = [];
   private closed = false;
 
@@ -107,7 +107,6 @@ export class Client implements AppClient {
     this.runs = this.runList;
     this.localNetwork = permission.value;
     this.trouble = signal(trouble);
-    this.keeping = setInterval(() => this.keep(), KEEP_EVERY_MS);
   }
 
   private async begin(): Promise<void> {
@@ -121,6 +120,8 @@ export class Client implements AppClient {
   }
 
   private keep(): void {
+    clearTimeout(this.keeping);
+    this.keeping = undefined;
     for (const site of this.members.value.values()) {
       const kept = site.keepsake(SHAPE);
       if (kept) void this.store.keep(kept).catch(() => {});
@@ -157,8 +158,9 @@ export class Client implements AppClient {
     return site;
   }
 
-  /** What became of our commands, as the site's own state tells it. */
+  /** What became of our commands, as the site's own state tells it; and that there is something to keep. */
   private observe(site: string, state: SiteState): void {
+    this.keeping ??= setTimeout(() => this.keep(), KEEP_AFTER_MS);
     for (const run of this.runList.peek()) {
       const seen = run.site === site ? state.view.commands[run.id] : undefined;
       if (seen) run.observe(seen);
@@ -192,11 +194,19 @@ export class Client implements AppClient {
     this.refuseTrouble();
     if (invite.urls.length === 0) this.permission.ask();
     const entry = await redeem(this.shared, invite, deviceName);
+    await this.takeIn(entry);
+    void globalThis.navigator?.storage?.persist?.().catch(() => false);
+    return entry.site;
+  }
+
+  async access(via: string, site: string): Promise<void> {
+    await this.takeIn(taken(this.known(via).entry, await this.manage(via, 'access', { site }, { via: 'cloud' })));
+  }
+
+  private async takeIn(entry: SiteEntry): Promise<void> {
     await this.store.putSite(entry);
     this.welcome(entry, true);
     this.tabs.tell(entry.site);
-    void globalThis.navigator?.storage?.persist?.().catch(() => false);
-    return entry.site;
   }
 
   private welcome(entry: SiteEntry, rejoined: boolean): void {
@@ -378,19 +388,11 @@ export class Client implements AppClient {
     if (this.closed) return;
     this.closed = true;
     this.keep();
-    clearInterval(this.keeping);
+    clearTimeout(this.keeping);
     for (const end of this.ends) end();
     for (const stop of this.watching.values()) stop();
     for (const path of [...this.lanPaths.values(), ...this.cloudPaths.values()]) path.stop();
     this.tabs.close();
     this.store.close();
-  }
-}
-
-function hostOf(url: string): string {
-  try {
-    return new URL(url).host;
-  } catch {
-    return url;
   }
 }

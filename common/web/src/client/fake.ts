@@ -96,6 +96,8 @@ export class FakeClient implements AppClient {
   onCommand: (run: FakeRun) => void = () => {};
   /** What joining brings; null = the invite is refused. */
   onJoin: () => FakeSiteOptions | null = () => ({});
+  /** What fetching another site's grant brings; null = it is not theirs. */
+  onAccess: (site: string) => FakeSiteOptions | null = () => null;
   /** Site time, ms. */
   nowMs = Date.parse('2027-01-15T18:02:00.000Z');
   private count = 0;
@@ -164,6 +166,14 @@ export class FakeClient implements AppClient {
       const options = this.onJoin();
       if (options === null) throw new PlugsideError('bad_invite');
       return this.addSite(options);
+    });
+  }
+
+  access(_via: string, site: string): Promise<void> {
+    return this.promise(() => {
+      const options = this.onAccess(site);
+      if (options === null) throw new PlugsideError('unknown_site', site);
+      this.addSite({ ...options, id: site });
     });
   }
 

@@ -65,3 +65,12 @@ function texts(value: unknown, most = PLACES_MAX): readonly string[] {
   if (!Array.isArray(value) || !value.every((one) => typeof one === 'string')) throw bad();
   return (value as string[]).slice(0, most);
 }
+
+/** The host of a URL, for people; what is none is shown as it is. */
+export function hostOf(url: string): string {
+  try {
+    return new URL(url).host;
+  } catch {
+    return url;
+  }
+}

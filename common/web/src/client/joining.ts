@@ -5,6 +5,7 @@
 import { boxAttempts, race, type Shared } from './dialling';
 import { asError, PlugsideError } from './errors';
 import { authenticate, UntrustedPins, type Opened } from './handshake';
+import type { Granted } from './generated';
 import type { Invite } from './invite';
 import { linkUrl } from './link';
 import type { SiteEntry } from './store';
@@ -74,6 +75,29 @@ function entry(invite: Invite, attempt: Attempt | undefined, opened: Opened): Si
     boxAtMs: 0,
     proven: byCloud ? [] : opened.proof.certificates,
     hinted: byCloud ? site.certificates : [],
+  };
+}
+
+/** The entry of a site whose grant a cloud has told over the link of another site of its own. */
+export function taken(via: SiteEntry, told: Granted): SiteEntry {
+  const { grant, site } = told;
+  if (typeof grant !== 'string' || typeof site?.site !== 'string' || !site.key) {
+    throw new PlugsideError('protocol', 'a grant that is none');
+  }
+  return {
+    site: site.site,
+    name: site.name ?? '',
+    grant,
+    role: site.role,
+    principal: site.principal,
+    box: site.key,
+    addresses: site.addresses ?? [],
+    lastGood: '',
+    cloudUrl: via.cloudUrl,
+    cloudKey: via.cloudKey,
+    boxAtMs: 0,
+    proven: [],
+    hinted: site.certificates ?? [],
   };
 }
 

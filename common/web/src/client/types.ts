@@ -130,6 +130,8 @@ export interface AppClient {
   readInvite(text: string): InviteInfo;
   /** Join a site. Resolves to its id. Asks for the local network when only the box can answer. */
   join(text: string, deviceName: string): Promise<string>;
+  /** Fetch the grant of another site that this device looks after, from the cloud of `via`; then it is among `sites`. */
+  access(via: string, site: string): Promise<void>;
   /** Remove a site from this device. Its rights end at the site by themselves. */
   forget(site: string): Promise<void>;
 
