@@ -22,6 +22,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
     flagged: what may want a person's look (`common.review.attention` has the last word).
     """
 
+    session: str | None = None  #: that one alone
     charger: str | None = None
     principal: str | None = None
     since: str | None = None
@@ -36,6 +37,7 @@ ALL = Sought()
 def sought(args: Mapping[str, Any]) -> Sought:
     """The filters among a query's arguments. Raises Refused(bad_request) naming what is wrong."""
     return Sought(
+        session=_text(args, "session"),
         charger=_text(args, "charger"),
         principal=_text(args, "principal"),
         since=_instant(args, "since"),

@@ -241,6 +241,8 @@ def _sought(wanted: Sought) -> list[ColumnElement[bool]]:
     """What narrows a page of sessions."""
     table = schema.session
     found: list[ColumnElement[bool]] = []
+    if wanted.session is not None:
+        found.append(table.c.session == wanted.session)
     if wanted.charger is not None:
         found.append(table.c.charger == wanted.charger)
     if wanted.principal is not None:

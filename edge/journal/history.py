@@ -63,6 +63,7 @@ _FLAGGED = "(flags <> '' OR ended AND (provisional OR method = 'unknown'))"
 #: Filter → its condition.
 _WANTED = {
     "before": "started_seq < :before",
+    "session": "session = :session",
     "principal": "principal = :principal",
     "charger": "charger = :charger",
     "since": "started_at >= :since",

@@ -65,6 +65,7 @@ async def test_sessions_come_latest_first_and_filtered(tmp_path):
         assert await uids(charger="CP0") == ["s6", "s3", "s0"]
         assert await uids(principal="p0", charger="CP0") == ["s6", "s0"]
         assert await uids(principal="nobody") == []
+        assert await uids(session="s2") == ["s2"]
         assert await uids(since="2026-11-20T09:59:58.000Z", until="2026-11-20T09:59:59.000Z") == await uids()
         assert (
             await uids(since="2026-11-20T09:59:59.000Z") == await uids(until="2026-11-20T09:59:58.000Z") == []

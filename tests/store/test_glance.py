@@ -101,6 +101,7 @@ async def test_sessions_are_filtered(store: Store, box: Box) -> None:
     assert await found() == ["s3", "s2", "s1"]
     assert await found(charger="CP2") == ["s3"]
     assert await found(principal="bob") == ["s2"]
+    assert await found(session="s1") == ["s1"]
     assert await found(since="2026-03-01T08:04:00.000Z") == ["s3", "s2"]
     assert await found(until="2026-03-01T08:04:00.000Z") == ["s1"]
     mine = await store.sessions(driver(box.site), sought=Sought(principal="bob"))

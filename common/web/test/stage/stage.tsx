@@ -11,6 +11,7 @@ import { render } from 'preact';
 import { startRouter } from '../../src/app/router';
 import { Shell } from '../../src/app/shell';
 import { FakeClient } from '../../src/client/fake';
+import { OPERATING } from './operating';
 import { SCENES } from './scenes';
 
 declare global {
@@ -20,7 +21,7 @@ declare global {
 }
 
 const name = new URLSearchParams(location.search).get('scene') ?? 'ready';
-const scene = SCENES[name];
+const scene = SCENES[name] ?? OPERATING[name];
 if (scene === undefined) throw new Error(`there is no scene ${name}`);
 const client = new FakeClient();
 client.nowMs = Date.now();
