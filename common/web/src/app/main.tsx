@@ -1,9 +1,10 @@
-/** The entry: open the client, follow the address, draw the shell. */
+/** The entry: open the client, follow the address, draw the shell, and keep it for a start with no network. */
 import './theme.css';
 import './ui/ui.css';
 import './driver/driver.css';
 import { render } from 'preact';
 import { Client } from '../client';
+import { keepShell } from '../pwa';
 import { startRouter } from './router';
 import { Shell } from './shell';
 
@@ -11,3 +12,4 @@ const client = await Client.open();
 startRouter();
 const place = document.getElementById('app');
 if (place) render(<Shell client={client} />, place);
+void keepShell();

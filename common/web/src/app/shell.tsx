@@ -6,6 +6,7 @@ import { signal } from '@preact/signals';
 import { Component, type ComponentChildren, type ComponentType, type JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { AppClient } from '../client';
+import { newer, takeNewer } from '../pwa';
 import { ClientContext, isStaff, startTicking, useClient } from './client';
 import { Driver } from './driver/driver';
 import { Join } from './driver/join';
@@ -14,9 +15,6 @@ import { language } from './i18n';
 import { href, route } from './router';
 import { Button, ButtonLink, Empty, Icon, type IconName, Loading, Notice, Page, Toasts } from './ui';
 import { shellWords } from './words';
-
-/** Set when the server speaks something newer than this build; the next load is the new one. */
-export const newer = signal(false);
 
 /** The whole app for one client. */
 export function Shell({ client }: { client: AppClient }): JSX.Element {
@@ -75,7 +73,7 @@ function Newer(): JSX.Element {
         title={words.newerTitle}
         testId="newer"
         action={
-          <Button kind="primary" onPress={() => location.reload()}>
+          <Button kind="primary" onPress={takeNewer}>
             {words.reload}
           </Button>
         }

@@ -12,17 +12,13 @@ export function AskCard({ ask }: { ask: Ask }): JSX.Element {
   const words = driverWords();
   if (isUnknown(ask)) return <Unknown ask={ask} words={words} />;
   if (isOver(ask) && !isDone(ask)) return <NotDone ask={ask} words={words} />;
+  if (isDone(ask)) return <Done ask={ask} words={words} />;
   return (
     <section class="asked" data-testid="asked" data-stage={ask.at} role="status">
       <p class="asked-title">
-        {isDone(ask) ? <Icon name="check" size={1.25} /> : <span class="spinner" aria-hidden="true" />}
+        <span class="spinner" aria-hidden="true" />
         <strong>{words.asking[ask.name]}</strong>
         <span class="muted number">{tookSaid(ask, words)}</span>
-        {isDone(ask) ? (
-          <Button kind="quiet" onPress={() => putOne(ask.id)}>
-            {words.dismiss}
-          </Button>
-        ) : null}
       </p>
       <Steps ask={ask} words={words} />
       <p>{stageSaid(ask, words)}</p>
@@ -30,9 +26,23 @@ export function AskCard({ ask }: { ask: Ask }): JSX.Element {
   );
 }
 
-/** One sentence about how far an ask is that has not failed. */
-export function stageSaid(ask: Ask, words: DriverWords): string {
-  if (isDone(ask)) return words.doneLine[ask.name] ?? '';
+/** It was done: a line that says so, and goes with a tap. */
+function Done({ ask, words }: { ask: Ask; words: DriverWords }): JSX.Element {
+  return (
+    <section class="asked asked-done" data-testid="asked" data-stage={ask.at} role="status">
+      <Icon name="check" size={1.25} />
+      <p>
+        {words.doneLine[ask.name]} <span class="muted small number">{tookSaid(ask, words)}</span>
+      </p>
+      <Button kind="quiet" label={`${words.dismiss}: ${words.doneLine[ask.name]}`} onPress={() => putOne(ask.id)}>
+        {words.dismiss}
+      </Button>
+    </section>
+  );
+}
+
+/** One sentence about how far an ask is that goes on. */
+function stageSaid(ask: Ask, words: DriverWords): string {
   if (ask.at === 'asked') return words.askedLine;
   if (ask.at === 'accepted') return words.acceptedLine;
   const answers: Record<string, string> = {
