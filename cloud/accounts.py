@@ -371,4 +371,6 @@ def access(site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
         succession=site.succession,
         addresses=site.hello.addresses,
         certificates=site.hello.certificates,
+        # What every site has at first says nothing of where it is.
+        zone="" if site.zone == "UTC" else site.zone,
     )

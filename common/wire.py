@@ -155,6 +155,7 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     certificates: tuple[
         str, ...
     ] = ()  #: what a page pins: SHA-256 (hex) of what the edge serves now and next
+    zone: str = ""  #: its time zone (IANA), where its operator has named one
 
 
 class Welcome(Message, tag="welcome", frozen=True, kw_only=True):

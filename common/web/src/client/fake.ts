@@ -122,6 +122,7 @@ export class FakeClient implements AppClient {
       clock: 'synced',
       denied: null,
       cloudUrl: options.cloudUrl ?? 'https://cloud.example',
+      zone: '',
     };
     this.put(state);
     return id;

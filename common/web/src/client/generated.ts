@@ -743,6 +743,7 @@ export interface SiteAccess {
   readonly succession: string;
   readonly addresses: readonly string[];
   readonly certificates: readonly string[];
+  readonly zone: string;
 }
 
 /** First message. `nonce` is 32 random bytes. */
@@ -1396,7 +1397,8 @@ export const DEFAULTS = {
     "key": "",
     "succession": "",
     "addresses": [],
-    "certificates": []
+    "certificates": [],
+    "zone": ""
   },
   "Proof": {
     "certificates": [],

@@ -246,6 +246,7 @@ export class Site {
       clock: this.clock,
       denied: this.openLinks.length === 0 ? denied : null,
       cloudUrl: entry.cloudUrl,
+      zone: entry.zone ?? '',
     };
   }
 
@@ -292,6 +293,7 @@ export class Site {
       box: entry.box || access.key,
       addresses,
       lastGood: lastGood || entry.lastGood,
+      zone: access.zone || entry.zone || '',
       ...(from === 'lan'
         ? { proven: certificates.slice(0, CERTIFICATES_MAX), hinted: [] }
         : { hinted: access.certificates.slice(0, CERTIFICATES_MAX) }),

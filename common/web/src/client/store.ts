@@ -17,6 +17,8 @@ export interface SiteEntry {
   readonly box: string;
   /** host:port on the LAN, as box or cloud told; hints. */
   readonly addresses: readonly string[];
+  /** IANA; empty or absent = not told. */
+  readonly zone?: string;
   /** The address that answered last. */
   readonly lastGood: string;
   readonly cloudUrl: string;

@@ -44,6 +44,8 @@ export interface SiteState {
   readonly denied: PlugsideError | null;
   /** The base URL of the site's cloud; empty = it has none. */
   readonly cloudUrl: string;
+  /** The site's time zone (IANA), where its operator has named one; empty = that of who looks will do. */
+  readonly zone: string;
 }
 
 export type StageName = 'asked' | 'accepted' | 'confirmed' | 'settled' | 'refused' | 'unknown';

@@ -109,7 +109,7 @@ function Denied({ site }: { site: SiteState }): JSX.Element | null {
 
 /** The site's time zone, where it is known; else times are in the zone of who looks. */
 export function zoneOf(site: SiteState): string | undefined {
-  return 'zone' in site && typeof site.zone === 'string' && site.zone ? site.zone : undefined;
+  return site.zone || undefined;
 }
 
 // --- the local network -----------------------------------------------------------------------------------------
