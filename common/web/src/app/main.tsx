@@ -1,7 +1,5 @@
 /** The entry: open the client, follow the address, draw the shell, and keep it for a start with no network. */
-import './theme.css';
-import './ui/ui.css';
-import './driver/driver.css';
+import './styles';
 import { render } from 'preact';
 import { Client } from '../client';
 import { keepShell } from '../pwa';

@@ -164,14 +164,13 @@ function Navigation(): JSX.Element {
 
 // --- the operator's screens ------------------------------------------------------------------------------------
 
-const parts = import.meta.glob<{ Operator: ComponentType }>('./operator/index.tsx');
 const operator = signal<ComponentType | null>(null);
 let asked = false;
 
 function Operating(): JSX.Element {
   if (!asked) {
     asked = true;
-    void parts['./operator/index.tsx']?.().then((loaded) => {
+    void import('./operator').then((loaded) => {
       operator.value = loaded.Operator;
     });
   }

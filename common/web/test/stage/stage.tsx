@@ -4,9 +4,7 @@
  * For tests that look at every screen, and for working on one without a box: `npx vite test/stage`. Tests move the
  * scene on by `window.stage`.
  */
-import '../../src/app/theme.css';
-import '../../src/app/ui/ui.css';
-import '../../src/app/driver/driver.css';
+import '../../src/app/styles';
 import { render } from 'preact';
 import { startRouter } from '../../src/app/router';
 import { Shell } from '../../src/app/shell';

@@ -152,6 +152,8 @@ export const de: Words<typeof en> = {
   history: 'Verlauf',
   historyNoneTitle: 'Noch nichts geladen',
   historyNone: 'Was du lädst, steht dann hier, mit Energie und Beleg.',
+  chooseCharge: 'Wähle einen Ladevorgang',
+  chooseChargeText: 'Energie, Zeiten, Kurve und Beleg stehen dann hier.',
   historySite: 'Standort',
   open: 'läuft',
   charge: 'Ladevorgang',

@@ -161,6 +161,8 @@ export const en = {
   history: 'History',
   historyNoneTitle: 'No charges yet',
   historyNone: 'What you charge appears here, with its energy and a receipt.',
+  chooseCharge: 'Choose a charge',
+  chooseChargeText: 'Its energy, its times, its curve and its receipt appear here.',
   historySite: 'Site',
   open: 'going on',
   charge: 'Charge',
