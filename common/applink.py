@@ -19,6 +19,7 @@ import msgspec
 from common import commands, wire
 from common.appsession import (
     Authenticated,
+    Carried,
     Closed,
     CommandAsked,
     Event,
@@ -137,6 +138,9 @@ class Backend(Protocol):
 
     def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
         """Rights were shown, all this peer has now. Answer with `wire.Welcome`; spend their invites."""
+
+    def carried(self, peer: Peer, lists: tuple[str, ...]) -> None:
+        """Lists of withdrawn rights that this peer brings; to be checked, then kept. Needs no answer."""
 
     def follow(self, peer: Peer, sites: tuple[str, ...], since: dict[str, tuple[str, int]]) -> None:
         """Follow exactly these sites from now on: a snapshot each (or what is missing), then facts."""
@@ -267,7 +271,9 @@ async def _watch(session: ServerSession, peer: Peer, clock: Clock) -> None:
 def _act(event: Event, backend: Backend, peer: Peer) -> None:
     """Hand one event to the backend; its failure is an answer to this peer and nobody else's trouble."""
     request_id = (
-        "" if isinstance(event, Authenticated | Followed | Closed) else getattr(event.message, "id", "")
+        ""
+        if isinstance(event, Authenticated | Carried | Followed | Closed)
+        else getattr(event.message, "id", "")
     )
     try:
         _dispatch(event, backend, peer)
@@ -283,6 +289,8 @@ def _dispatch(event: Event, backend: Backend, peer: Peer) -> None:
         case Authenticated():
             peer._opened.set()
             backend.authenticated(peer, event.claims)
+        case Carried():
+            backend.carried(peer, event.lists)
         case Followed():
             backend.follow(peer, event.sites, event.since)
         case CommandAsked():

@@ -203,6 +203,11 @@ class Named:
         return True
 
 
+def named(cert: FilePath | None, key: FilePath | None) -> Named | None:
+    """The installer's certificate, if there is one. Raises LocalFault(bad_settings)."""
+    return Named(cert, key) if cert is not None and key is not None else None
+
+
 def serving(authority: Authority, path: Path) -> Serving:
     """What a session that came by `path` proves itself with."""
     return Serving(identity=authority.identity, verifier=authority.verifier, path=path, site=authority.site)

@@ -21,6 +21,7 @@ import msgspec
 from common import wire
 from common.appsession.events import (
     Authenticated,
+    Carried,
     Closed,
     CommandAsked,
     Event,
@@ -40,6 +41,8 @@ from common.trust.handshake import is_nonce
 PRE_AUTH_MESSAGES_MAX = 8
 #: Sites on one link: an operator of several hundred follows them in pages of the cloud's own API.
 SITES_MAX = 256
+#: Lists of withdrawn rights that one frame may bring: those of all its sites.
+CARRIED_LISTS_MAX = 32
 #: Rows of one page.
 QUERY_LIMIT_MAX = 500
 #: Characters of an id that a client makes up (a UUID has 36).
@@ -230,7 +233,10 @@ class ServerSession:
         for site, (token, claims) in grants.items():
             self._grants[site], self._claims[site] = token, claims
         self.state = State.OPEN
-        return [Authenticated(tuple(self._claims.values()))]
+        shown = Authenticated(tuple(self._claims.values()))
+        # A stranger's are not looked at; ours are before the welcome, which then holds the newest.
+        carried = message.revocations[:CARRIED_LISTS_MAX]
+        return [Carried(carried), shown] if carried else [shown]
 
     def _judge_grants(
         self, tokens: tuple[str, ...], key: str, now_ms: int
