@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from common import commands, trust, wire
@@ -118,6 +119,11 @@ class Apps:
 
     def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
         peer.send(self._authority.renew(claims))
+
+    def noted(self, what: str, address: str) -> None:
+        """Something at the doors that an operator should know; nothing hangs on it."""
+        with suppress(PlugsideError):
+            self._gateway.note(SecurityNoted(what=what, address=address))
 
     # --- an open link ------------------------------------------------------------------------------------
 

@@ -90,11 +90,13 @@ class ServerSession:
         certificates: tuple[str, ...] = (),
         binding: str = "",
         local: Claims | None = None,
+        waits: Callable[[str], bool] = lambda _key: False,
     ) -> None:
         """nonce: 32 fresh random bytes, base64url. certificates: served now and next, SHA-256 hex.
 
         binding: the one in use on this link, where the transport has one. local: the rights of whoever
-        could open the transport at all (the box's own socket); no grant is asked for then.
+        could open the transport at all (the box's own socket); no grant is asked for then. waits: whether
+        the holder of a key has failed too often to be looked at now.
         """
         self.state = State.HELLO
         self.client = ""  #: what the app calls itself; for logs, cut and cleaned
@@ -110,6 +112,8 @@ class ServerSession:
         self._claims: dict[str, Claims] = {}
         self._out: list[bytes] = []
         self._early = 0
+        self._declined = False
+        self._waits = waits
         self._handlers: dict[type, Callable[[Any, int], list[Event]]] = {
             wire.Hello: self._hello,
             wire.Auth: self._auth,
@@ -126,6 +130,17 @@ class ServerSession:
     def claims(self) -> Mapping[str, Claims]:
         """The rights on this link by site, as they were when last shown."""
         return self._claims
+
+    @property
+    def key(self) -> str:
+        """The thumbprint of the client's key, once it was proved to be there."""
+        return self._key
+
+    def declined(self) -> bool:
+        """Whether what was shown since the last call was refused for what it is. Rights that have merely run
+        out are not that."""
+        was, self._declined = self._declined, False
+        return was
 
     def data_to_send(self) -> list[bytes]:
         """Frames that the session itself answers with, in order; each is given once."""
@@ -157,6 +172,7 @@ class ServerSession:
         try:
             return self._handlers[type(message)](message, now_ms)
         except Refused as refusal:
+            self._declined = refusal.code not in {Code.GRANT_EXPIRED, Code.BUSY}
             self._refuse(refusal, getattr(message, "id", ""))
             return []
         except PlugsideError as fault:
@@ -224,8 +240,10 @@ class ServerSession:
         )
         if self._key and key != self._key:
             raise RemoteFault(Code.PROTOCOL, "a link has one key")
-        grants, expired = self._judge_grants(message.grants, key, now_ms)
         self._key = key
+        if self._waits(key):
+            raise error(Code.BUSY)
+        grants, expired = self._judge_grants(message.grants, key, now_ms)
         if not grants and self.state is not State.OPEN:
             # A known key whose rights have run out may renew them here, and only that.
             self.state = State.KEYED if expired else self.state

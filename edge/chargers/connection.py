@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
-from edge.chargers.firstbytes import FIRST_BYTES_MAX, LINE_MAX, is_tls, mended
+from common.link.opening import is_tls
+from edge.chargers.firstbytes import FIRST_BYTES_MAX, LINE_MAX, mended
 from edge.chargers.proving import Certificate, Proof
 
 #: Pings that are waited for at once: a charger that never pongs must not cost memory for each.
