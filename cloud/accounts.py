@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from cloud.keyring import Keyring
 from cloud.store.ports import Store
-from cloud.store.rows import ActRow, PairingRow, SiteRow, TokenRow
+from cloud.store.rows import ActRow, DeviceRow, PairingRow, SiteRow, TokenRow
+from cloud.withdrawals import Withdrawals
 from common import trust, wire
+from common.caps import Caps
 from common.domain import Role, from_iso, iso
 from common.errors import Code, Refused, error
 from common.policy import Claims
 from common.ports import Clock, Ids
-from common.trust.invites import SECRET_BYTES
+from common.trust.invites import SECRET_BYTES, InviteRecord
 from common.trust.keys import lines
 
 log = logging.getLogger("plugside.accounts")
@@ -75,13 +79,15 @@ class Accounts:
         self._seen: dict[str, int] = {}
         self.url = ""  #: where this cloud is reached; set once its listener is bound
         self.verifier = trust.Verifier(trust.TrustSet())
+        self.withdrawals = Withdrawals(store, keyring, self.verifier, clock)
         self.tell_boxes: Callable[[tuple[str, ...]], None] = lambda _: None
+        self.box_hears: Callable[[str], bool] = lambda _: False  #: whether a site's box is connected
 
     async def open(self) -> None:
         """Learn whom to believe."""
         issuers = [trust.box_issuer(site.box, site.issuer, site.id) for site in await self._store.sites()]
         self.verifier.trust = trust.TrustSet([*self.keyring.issuers, *issuers])
-        self.verifier.revoked = await self._store.revoked()
+        await self.withdrawals.open()
 
     async def renew_keys(self) -> None:
         """Look after the online key."""
@@ -246,7 +252,7 @@ class Accounts:
             trust.invite_hash(secret), lambda known: trust.redeem(known, secret, key, now_ms), now_ms
         )
         await self.note("redeemed", site=record.site, actor=record.principal, detail=f"key {key}")
-        return await self._grant(record.site, record.principal, record.role, record.chargers, key)
+        return await self._grant(record.site, record.principal, record, key)
 
     async def authenticated(self, claims: Claims) -> None:
         """A key has shown its grant: the invite that brought it in is spent."""
@@ -257,10 +263,10 @@ class Accounts:
         device = await self._store.device(claims.site, claims.key)
         if device is None or device.principal != claims.principal:
             raise Refused(Code.REVOKED, "this device is not known here any more")
-        return await self._grant(claims.site, device.principal, device.role, device.chargers, claims.key)
+        return await self._grant(claims.site, device.principal, device, claims.key)
 
     async def _grant(
-        self, site: str, principal: str, role: Role, chargers: tuple[str, ...] | None, key: str
+        self, site: str, principal: str, right: InviteRecord | DeviceRow, key: str
     ) -> wire.Granted:
         now_ms = self._clock.now_ms()
         row = await self._store.site(site)
@@ -269,24 +275,35 @@ class Accounts:
             self.keyring.issuing,
             site=site,
             principal=principal,
-            role=role,
+            role=right.role,
             key=key,
             grant_id=self._ids.uid(),
             now_ms=now_ms,
-            chargers=chargers,
+            chargers=right.chargers,
+            caps=self._at_site(right.caps, row),
+            owner=right.owner,
         )
         claims = self.verifier.claims(grant, now_ms, site)
         return wire.Granted(
             grant=grant,
-            site=access(row, claims, online=True),
+            site=self.access(row, claims, online=True),
             cloud=self.url,
             cloud_key=self.identity.fingerprint,
         )
 
+    def _at_site(self, caps: Caps | None, row: SiteRow) -> Caps | None:
+        """Caps by the site's own clock, as far as that is from UTC today."""
+        if caps is None:
+            return None
+        here = datetime.fromtimestamp(self._clock.now_ms() / 1000, ZoneInfo(row.zone)).utcoffset()
+        return msgspec.structs.replace(caps, offset_min=int(here.total_seconds() // 60) if here else 0)
+
     async def forget(self, principal: str, actor: str) -> int:
         """Remove whoever stands behind a pseudonym, and their rights. Returns how many rows went."""
-        gone = await self._store.forget(principal, self._clock.now_ms())
-        self.verifier.revoked = await self._store.revoked()
+        sites = await self._store.sites_of(principal)
+        gone = await self._store.forget(principal)
+        for site in sites or {row.id for row in await self._store.sites()}:
+            await self.withdrawals.withdraw(site, {trust.revoked_principal(principal)})
         await self.note("forget", actor=actor, detail=principal)
         return gone
 
@@ -341,7 +358,9 @@ class Accounts:
         """What a bearer token may read. Raises Refused(grant_expired)."""
         now_ms = self._clock.now_ms()
         row = await self._store.token(_token_hash(token), now_ms)
-        if row is None or trust.revoked_principal(row.principal) in self.verifier.revoked:
+        if row is None or self.verifier.withdrawn(
+            Claims(site=row.site, principal=row.principal, role=row.role)
+        ):
             raise Refused(
                 Code.GRANT_EXPIRED, "the token is not known here", hint="Ask for a new one at /v1/token."
             )
@@ -353,24 +372,27 @@ class Accounts:
             expires_ms=row.expires_ms,
         )
 
+    def access(self, site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
+        """A site as a link's welcome and a grant name it."""
+        return wire.SiteAccess(
+            site=site.id,
+            name=site.name,
+            role=claims.role.value,
+            principal=claims.principal,
+            online=online,
+            expires_at=iso(claims.expires_ms),
+            key=site.box,
+            succession=site.succession,
+            rotations=site.rotations,
+            addresses=site.hello.addresses,
+            certificates=site.hello.certificates,
+            # What every site has at first says nothing of where it is.
+            zone="" if site.zone == "UTC" else site.zone,
+            owner=claims.owner,
+            caps=claims.caps,
+            revocations=self.withdrawals.carried(site.id),
+        )
+
 
 def _token_hash(token: str) -> str:
     return sha256(b"plugside-token-v1|" + token.encode(errors="surrogatepass")).hexdigest()
-
-
-def access(site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
-    """A site as a link's welcome and a grant name it."""
-    return wire.SiteAccess(
-        site=site.id,
-        name=site.name,
-        role=claims.role.value,
-        principal=claims.principal,
-        online=online,
-        expires_at=iso(claims.expires_ms),
-        key=site.box,
-        succession=site.succession,
-        addresses=site.hello.addresses,
-        certificates=site.hello.certificates,
-        # What every site has at first says nothing of where it is.
-        zone="" if site.zone == "UTC" else site.zone,
-    )

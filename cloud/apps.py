@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 
-from cloud.accounts import Accounts, access
+from cloud.accounts import Accounts
 from cloud.counters import Counters
 from cloud.hub import Hub
 from cloud.management import Management
@@ -89,8 +89,23 @@ class Apps:
             row = await self._store.site(one.site)
             if row is not None:
                 await self._accounts.authenticated(one)
-                sites.append(access(row, one, online=bool(self._hub.link(one.site))))
+                sites.append(self._accounts.access(row, one, online=bool(self._hub.link(one.site))))
         return wire.Welcome(sites=tuple(sites), time=iso(self._clock.now_ms()))
+
+    def carried(self, peer: Peer, lists: tuple[str, ...]) -> None:
+        for site in {claims.site for claims in peer.claims.values() if claims.site}:
+            self._tasks.spawn("carried", self._accounts.withdrawals.take(site, lists))
+
+    def rights_changed(self, site: str) -> None:
+        """Something was withdrawn: links of whom it concerns end now, others get the new list to carry."""
+        for peer in tuple(self._peers.values()):
+            mine = peer.claims.get(site)
+            if mine is None or mine.role is Role.LOCAL:
+                continue
+            if self._accounts.verifier.withdrawn(mine):
+                peer.cut(Code.REVOKED)
+            else:
+                self._begin("welcome", peer, "", self._welcome(tuple(peer.claims.values())))
 
     def redeem(self, peer: Peer, message: wire.Redeem, key: str) -> None:
         self._begin("redeem", peer, "", self._accounts.redeem(message.secret, key))

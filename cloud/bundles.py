@@ -98,6 +98,7 @@ class Bundles:
             wall=head.wall,
             clock=head.clock,
             software=head.software[:64],
+            begins_after=head.begins_after,
         )
         done = await self._store.import_batch(
             site.id, head.epoch, head.instance_id, note, batch, self._clock.now_ms()

@@ -14,7 +14,7 @@ from typing import Any
 from cloud.callers import crowded
 from cloud.store.rows import SiteRow, ViewCopy
 from cloud.tunnel import Shared, Socket, Tunnel
-from common import sync, wire
+from common import sync, trust, wire
 from common.errors import Code, PlugsideError, Refused, RemoteFault, Unavailable, error
 
 log = logging.getLogger("plugside.edges")
@@ -106,6 +106,13 @@ class Edges:
         for tunnel in tuple(self._tunnels.values()):
             with suppress(Unavailable):
                 tunnel.say(sync.Statements(trust=statements))
+
+    def withdrawn(self, one: trust.RevocationList) -> None:
+        """Tell a site's box what is withdrawn there from now on; in its welcome, if it is away."""
+        tunnel = self._tunnels.get(one.site)
+        if tunnel is not None:
+            with suppress(Unavailable):
+                tunnel.say(sync.Statements(revocations=(one.text,)))
 
     async def ask(self, site: str, what: str, **args: Any) -> list[Any]:
         """All rows of a question that only the box can answer. Raises Unavailable, or what it was refused."""

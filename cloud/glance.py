@@ -94,7 +94,7 @@ class Glance:
         if not is_staff(claims):
             raise Refused(Code.NOT_PERMITTED)
         local = claims.role is Role.LOCAL
-        sites = await (self._store.sites() if local else self._store.sites_of(claims.key))
+        sites = await (self._store.sites() if local else self._store.sites_run_by(claims.key))
         names = [site.id for site in sites]
         marks = await self._store.marks(names)
         matters = await self._matters(names)

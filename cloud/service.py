@@ -35,13 +35,14 @@ from cloud.keydesk import KeyDesk
 from cloud.keyring import Keyring
 from cloud.management import Management
 from cloud.queries import Queries
+from cloud.rightsdesk import RightsDesk
 from cloud.roster import People
 from cloud.router import Router
 from cloud.settings import CloudSettings
 from cloud.store.ports import Store
 from cloud.store.sql import open_store, sqlite_url
 from cloud.tunnel import Shared
-from common import applink
+from common import applink, trust
 from common.appsession import ServerSession, Serving
 from common.appsession.server import State
 from common.clock import SystemClock, SystemIds
@@ -126,6 +127,8 @@ class Cloud:
         )
         self.router.relay = self.edges.relay
         self.accounts.tell_boxes = self.edges.tell
+        self.accounts.withdrawals.changed = self._withdrawn
+        self.accounts.box_hears = lambda site: bool(self.hub.link(site))
         self.router.online = lambda site: bool(self.hub.link(site))
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health, self.edges.ask)
@@ -134,12 +137,13 @@ class Cloud:
         management.offer("import", self.bundles.request)
         for part in (
             KeyDesk(self.accounts),
+            RightsDesk(store, self.accounts),
             Glance(store, self.accounts, self.hub, clock),
             People(store, self.accounts, clock),
         ):
             for name, request in part.requests.items():
                 management.offer(name, request)
-            if not isinstance(part, KeyDesk):
+            if isinstance(part, Glance | People):
                 self.queries.offer(part.queries)
         self.apps = Apps(
             store,
@@ -152,6 +156,11 @@ class Cloud:
             self.supervisor,
             clock,
         )
+
+    def _withdrawn(self, one: trust.RevocationList) -> None:
+        """A list is new: to the site's box (which may be where it came from), and to apps."""
+        self.edges.withdrawn(one)
+        self.apps.rights_changed(one.site)
 
     def _doors(self, store: Store) -> Doors:
         return Doors(

@@ -184,6 +184,7 @@ class Tunnel:
             certificates=hello.certificates[:CERTIFICATES_MAX],
             software=hello.software[:64],
             last_link=hello.last_link,
+            begins_after=hello.begins_after,
         )
         now_ms = edges.clock.now_ms()
         opened = await edges.store.open_link(self.site.id, hello.epoch, hello.instance_id, note, now_ms)
@@ -204,6 +205,8 @@ class Tunnel:
                 incarnation=edges.store.incarnation,
                 time=iso(now_ms),
                 trust=edges.accounts.statements,
+                revocations=edges.accounts.withdrawals.texts(self.site.id),
+                hears=True,
                 packs=True,
                 max_bytes=sync.BATCH_UNPACKED_BYTES_MAX,
                 estate=await edges.store.estate(self.site.id) if hello.inherits else (),
@@ -278,6 +281,8 @@ class Tunnel:
                     self._answered(answer)
                 case sync.TunnelHello() as hello:
                     await self._again(hello)
+                case sync.Statements() as told:
+                    await self._edges.accounts.withdrawals.take(site, told.revocations)
                 case sync.Keep() as keep:
                     await self._keep(keep)
                 case sync.TunnelBye() as bye:

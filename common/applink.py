@@ -19,6 +19,7 @@ import msgspec
 from common import commands, wire
 from common.appsession import (
     Authenticated,
+    Carried,
     Closed,
     CommandAsked,
     Event,
@@ -35,10 +36,15 @@ from common.errors import Code, PlugsideError, error
 from common.link import Link
 from common.policy import Claims
 from common.ports import Clock, Ids
+from common.threshold import Visit
 from common.trust import b64
 from common.trust.handshake import NONCE_BYTES
 
 log = logging.getLogger("plugside.applink")
+
+
+#: Ends of a link that tell of a stranger who is none of ours; an app that is out of date meets them rarely.
+_TELLING = {Code.PROTOCOL, Code.BAD_SIGNATURE, Code.TOO_LARGE}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +62,7 @@ class Peer:
 
     def __init__(self, link: Link, session: ServerSession, limits: Limits) -> None:
         self._link, self._session, self._limits = link, session, limits
+        self._visit: Visit | None = link.visit
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
@@ -101,6 +108,8 @@ class Peer:
 
     def refuse(self, refusal: PlugsideError, request_id: str = "") -> None:
         """Answer a request with why it is declined."""
+        if not self._opened.is_set():
+            self.failed()
         self.send(wire.Refusal(id=request_id, code=refusal.code, message=refusal.message, hint=refusal.hint))
 
     def cut(self, code: Code, detail: str = "") -> None:
@@ -113,6 +122,11 @@ class Peer:
         self._session.close(code, detail)
         self._end(code)
 
+    def failed(self) -> None:
+        """What it showed to come in was none."""
+        if self._visit is not None:
+            self._visit.failed(self._session.key)
+
     def _put(self, frame: bytes) -> None:
         self._queue.append(frame)
         self._queued_bytes += len(frame)
@@ -122,6 +136,8 @@ class Peer:
         """The session is over: its last word goes out behind what is queued, then the link closes."""
         for frame in self._session.data_to_send():
             self._put(frame)
+        if code in _TELLING and not self._opened.is_set():
+            self.failed()
         self.ended = code
         self._ending.set()
         self._opened.set()
@@ -137,6 +153,9 @@ class Backend(Protocol):
 
     def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
         """Rights were shown, all this peer has now. Answer with `wire.Welcome`; spend their invites."""
+
+    def carried(self, peer: Peer, lists: tuple[str, ...]) -> None:
+        """Lists of withdrawn rights that this peer brings; to be checked, then kept. Needs no answer."""
 
     def follow(self, peer: Peer, sites: tuple[str, ...], since: dict[str, tuple[str, int]]) -> None:
         """Follow exactly these sites from now on: a snapshot each (or what is missing), then facts."""
@@ -177,7 +196,10 @@ def new_session(
 ) -> ServerSession:
     """A session for a link that has just come in."""
     nonce = b64(ids.token(NONCE_BYTES))
-    return ServerSession(serving, nonce=nonce, certificates=certificates, binding=link.binding, local=local)
+    waits = link.visit.waits if link.visit is not None else lambda _key: False
+    return ServerSession(
+        serving, nonce=nonce, certificates=certificates, binding=link.binding, local=local, waits=waits
+    )
 
 
 class _Over(Exception):  # noqa: N818 - not an error: how the tasks of a link end together
@@ -239,6 +261,8 @@ async def _read(link: Link, session: ServerSession, backend: Backend, peer: Peer
             continue
         for answer in session.data_to_send():
             peer.push(answer)
+        if session.declined() and not peer._opened.is_set():
+            peer.failed()
         for event in events:
             _act(event, backend, peer)
     raise _Over
@@ -267,7 +291,9 @@ async def _watch(session: ServerSession, peer: Peer, clock: Clock) -> None:
 def _act(event: Event, backend: Backend, peer: Peer) -> None:
     """Hand one event to the backend; its failure is an answer to this peer and nobody else's trouble."""
     request_id = (
-        "" if isinstance(event, Authenticated | Followed | Closed) else getattr(event.message, "id", "")
+        ""
+        if isinstance(event, Authenticated | Carried | Followed | Closed)
+        else getattr(event.message, "id", "")
     )
     try:
         _dispatch(event, backend, peer)
@@ -282,7 +308,11 @@ def _dispatch(event: Event, backend: Backend, peer: Peer) -> None:
     match event:
         case Authenticated():
             peer._opened.set()
+            if peer._visit is not None:
+                peer._visit.known()
             backend.authenticated(peer, event.claims)
+        case Carried():
+            backend.carried(peer, event.lists)
         case Followed():
             backend.follow(peer, event.sites, event.since)
         case CommandAsked():

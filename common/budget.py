@@ -38,11 +38,11 @@ class Bucket:
         self._at_s = now_s if self._at_s is None else max(self._at_s, now_s)
         return self._level
 
-    def take(self, now_s: float) -> bool:
-        """Take one, if there is one."""
-        if self.level(now_s) < 1:
+    def take(self, now_s: float, amount: float = 1) -> bool:
+        """Take so much, if there is as much."""
+        if self.level(now_s) < amount:
             return False
-        self._level -= 1
+        self._level -= amount
         return True
 
 
@@ -53,6 +53,7 @@ class Budget:
         self._each = each
         self._everyone = Bucket(everyone)
         self._half = everyone.burst / 2
+        self._kept_for_friends = max(0.0, min(everyone.burst / 4, everyone.burst - 1))
         self._sources: OrderedDict[str, Bucket] = OrderedDict()
         self.refused = 0  #: for metrics
 
@@ -63,8 +64,11 @@ class Budget:
         """Whether half of the common bucket is gone: time to ask strangers for a proof of their address."""
         return self._everyone.level(now_s) < self._half
 
-    def admit(self, address: str, now_s: float) -> bool:
-        """Whether this address may ask now. Takes from both buckets, or from none."""
+    def admit(self, address: str, now_s: float, *, cost: float = 1, friend: bool = False) -> bool:
+        """Whether this address may ask for something of this cost now. Takes from both buckets, or from none.
+
+        friend: somebody known came from there lately; the last quarter of the common bucket is theirs.
+        """
         source = network(address)
         own = self._sources.get(source)
         if own is None:
@@ -73,18 +77,22 @@ class Budget:
                 self._sources.popitem(last=False)
         else:
             self._sources.move_to_end(source)
-        if own.level(now_s) < 1 or not self._everyone.take(now_s):
+        left = self._everyone.level(now_s) - (0 if friend else self._kept_for_friends)
+        if own.level(now_s) < cost or left < cost or not self._everyone.take(now_s, cost):
             self.refused += 1
             return False
-        return own.take(now_s)
+        return own.take(now_s, cost)
 
 
 def network(address: str) -> str:
-    """The network that one owner can have whole: /24 of IPv4, /64 of IPv6; other text stands for itself."""
+    """What one owner can have whole: an address of IPv4, a /64 of IPv6; other text stands for itself.
+
+    No wider net for IPv4: on a LAN all neighbours share it, and one of them could use up everybody's share.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    prefix = 24 if mapped or ip.version == 4 else 64
+    prefix = 32 if mapped or ip.version == 4 else 64
     return str(ipaddress.ip_network((mapped or ip, prefix), strict=False))

@@ -1,7 +1,7 @@
 """The hash chain over a site's facts (design §4): what makes loss, change and forking visible.
 
     inner   = H(salt, record bytes)
-    chain_n = H(chain_{n-1}, seq, uid, inner)          chain_0 = H(epoch)
+    chain_n = H(chain_{n-1}, seq, uid, inner)          before an epoch's first record: H(epoch)
 
 A record that is thinned or erased leaves (seq, uid, inner) as a tombstone, so the chain stays checkable
 while the content is gone; the salt goes with the content, so it cannot be guessed back. Pure.

@@ -40,6 +40,7 @@ class Name(StrEnum):
     READ_LIMIT = "read_limit"
     ADJUST = "adjust"
     ADOPT = "adopt"
+    SECURE = "secure"
     RESOLVE = "resolve"
     RESERVE = "reserve"
     CANCEL_RESERVATION = "cancel_reservation"
@@ -200,9 +201,25 @@ class Adjust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Take a charger into the site, also before it first dials, or give an adopted one another name."""
+    """Take a charger into the site, also before it first dials, or give an adopted one another name.
+
+    `profile`: how a new one proves who it is (`Secure`); None: as profile 0, which proves nothing.
+    """
 
     name: str = ""
+    profile: Literal[0, 1, 2, 3] | None = None
+
+
+class Secure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Change how a charger proves who it is: its OCPP security profile, or (`rotate`) its password.
+
+    The charger is told, one profile up at a time, and what was good stays so until it has come in with the
+    new. `by_hand`: it is set there, nothing is sent; the one way down, which takes somebody at the box.
+    """
+
+    profile: Literal[0, 1, 2, 3]
+    rotate: bool = False
+    by_hand: bool = False
 
 
 class Resolve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -280,6 +297,7 @@ Args = (
     | ReadLimit
     | Adjust
     | Adopt
+    | Secure
     | Resolve
     | Reserve
     | CancelReservation
@@ -329,6 +347,7 @@ CLASSES: dict[Name, Class] = {
     Name.READ_LIMIT: Class(ReadLimit, Repeat.UNTIL_CONFIRMED, _STAFF, 60_000),
     Name.ADJUST: Class(Adjust, Repeat.LOCAL, frozenset({Role.INSTALLER, Role.LOCAL}), 60_000),
     Name.ADOPT: Class(Adopt, Repeat.LOCAL, _SITE, 60_000),
+    Name.SECURE: Class(Secure, Repeat.AT_MOST_ONCE, frozenset({Role.INSTALLER, Role.LOCAL}), 900_000),
     Name.RESOLVE: Class(Resolve, Repeat.LOCAL, frozenset({Role.OPERATOR, Role.LOCAL}), 60_000),
     Name.RESERVE: Class(Reserve, Repeat.AT_MOST_ONCE, _ALL, 30_000),
     Name.CANCEL_RESERVATION: Class(CancelReservation, Repeat.UNTIL_CONFIRMED, _ALL, 300_000),

@@ -6,7 +6,7 @@ in the table, not permitted or not well-formed is refused and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +15,7 @@ from common import wire
 from common.domain import Role
 from common.errors import Code, Refused
 from common.policy import Claims
+from common.trust import revoked_grant, revoked_key, revoked_principal
 from common.trust.invites import INVITE_LIFE_MS
 
 Plain = dict[str, Any]
@@ -65,6 +66,34 @@ async def answer(table: Mapping[str, Request], message: wire.Manage, claims: Cla
     except msgspec.ValidationError as wrong:
         raise Refused(Code.BAD_REQUEST, str(wrong)) from None
     return wire.Managed(id=message.id, result=await known.handler(args, claims))
+
+
+class RevokeArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to take away: everything of a person, one device of theirs, or a single grant."""
+
+    site: str = ""
+    principal: PrincipalId | None = None
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    grant: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+    def entry(self) -> str:
+        """The revocation entry. Raises Refused(bad_request) unless exactly one thing is named."""
+        if sum(value is not None for value in (self.principal, self.key, self.grant)) != 1:
+            raise Refused(Code.BAD_REQUEST, "name one: a person, a device's key or a grant")
+        if self.principal is not None:
+            return revoked_principal(self.principal)
+        return revoked_key(self.key) if self.key is not None else revoked_grant(self.grant or "")
+
+
+def may_revoke(claims: Claims, roles: Collection[Role]) -> None:
+    """Raises Refused(not_permitted) when these claims could not have given what they would take away.
+
+    roles: of the devices that it concerns; none = nobody knows whose it is.
+    """
+    if claims.role is Role.LOCAL or claims.owner:
+        return
+    if not roles or not set(roles) <= MAY_INVITE[claims.role]:
+        raise Refused(Code.NOT_PERMITTED, "only who may have given a right may take it away")
 
 
 def may_invite(claims: Claims, role: Role) -> None:

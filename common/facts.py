@@ -45,6 +45,9 @@ from common.upkeep import (
     CertificateChanged as CertificateChanged,
 )
 from common.upkeep import (
+    ChargerSecured as ChargerSecured,
+)
+from common.upkeep import (
     FirmwareChanged as FirmwareChanged,
 )
 from common.upkeep import (
@@ -263,7 +266,7 @@ class AuthorizationChanged(Body, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "authorization_changed"
     principal: str | None = None
-    change: str  #: granted | tag_assigned | tag_removed | forgotten | unknown_tag
+    change: str  #: granted | revoked | tag_assigned | tag_removed | forgotten | unknown_tag
     role: Role | None = None
     chargers: tuple[str, ...] | None = None
     key: str = ""  #: thumbprint of the device's key
@@ -321,6 +324,7 @@ BODIES: dict[str, type[Body]] = {
         UploadChanged,
         CapabilityLearned,
         CertificateChanged,
+        ChargerSecured,
         Thinned,
         ClockStepped,
         SecurityNoted,

@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-#: The largest file that is read: a client's profile with hundreds of sites is a tenth of it.
-FILE_BYTES_MAX = 1024 * 1024
+#: The largest file that is read: a site's lists of withdrawn rights, 100,000 entries each, come to that.
+FILE_BYTES_MAX = 8 * 1024 * 1024
 
 _DAY_MS = 24 * 3_600_000
 #: A certificate for browsers that pin its hash may be valid for at most 14 days (WebTransport, "custom
@@ -106,6 +106,14 @@ class Keystore:
     def has_key(self, name: str) -> bool:
         """Whether a key of this name has been made and is still here."""
         return (self.folder / f"{name}.pem").exists()
+
+    def kept(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """The file `name`, made at the first call; several calls at once get the same."""
+        return self._kept(name, make)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write the file `name`, in the place of what was there; on disk, whole, when this returns."""
+        self._write(name, content)
 
     def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:
         known = self._read(name)

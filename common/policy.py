@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from common import commands, facts
+from common.caps import Caps
 from common.commands import Name
 from common.domain import CHARGER_ID_CHARS_MAX, Role, Target, is_charger_id
 from common.errors import Code, Refused
@@ -33,6 +34,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: int = 0
     renew_after_ms: int = 0
     grace: bool = False  #: past its own end, accepted because the cloud is away (design §10)
+    owner: bool = False  #: an operator who may also release the box (design §10)
+    caps: Caps | None = None  #: how much the right is for
 
 
 def local_presence(site: str) -> Claims:
@@ -125,6 +128,8 @@ def authorize(claims: Claims, name: Name, target: Target, args: commands.Args, v
         raise Refused(Code.UNKNOWN_CHARGER, target.charger)
     if not charger.adopted:
         raise Refused(Code.UNKNOWN_CHARGER, f"{target.charger} is waiting to be adopted")
+    if isinstance(args, commands.Secure) and args.profile < charger.profile and claims.role is not Role.LOCAL:
+        raise Refused(Code.NOT_PERMITTED, "a lower security profile takes somebody at the box")
     if isinstance(args, commands.Limit | commands.ClearLimit):
         _may_limit(claims, args)
     if is_staff(claims):

@@ -53,6 +53,7 @@ class ChargerView(msgspec.Struct, omit_defaults=True):
     connectors: dict[int, ConnectorView] = {}  #: by EVSE
     limit: limits.LimitView | None = None  #: of the whole, where the charger keeps one
     wanted: limits.WantedView = msgspec.field(default_factory=limits.WantedView)
+    profile: int = 0  #: its OCPP security profile; for staff
     reboot_required: bool = False  #: a setting that was written counts from its next boot; for staff
 
 

@@ -53,10 +53,31 @@ class CapabilityLearned(Body, frozen=True, kw_only=True):
 
 
 class CertificateChanged(Body, frozen=True, kw_only=True):
-    """A charger's own certificate. `change`: asked | refused | failed | sent | installed | not_installed."""
+    """A charger's own certificate. `change`: asked | refused | failed | sent | installed | not_installed.
+
+    `until`: with `sent`, when it runs out.
+    """
 
     KIND: ClassVar[str] = "certificate_changed"
     charger: str
     change: str
     sha256: str = ""  #: of the signing request's text, or of the certificate chain's
+    detail: str = ""
+    until: str = ""
+
+
+class ChargerSecured(Body, frozen=True, kw_only=True):
+    """How a charger proves who it is: its security profile, and which password. Holds no secret.
+
+    `change`: set (by somebody at the box) | moving (it may come in with profile `to`, too) | offered (it is
+    told a new password, or somebody types it there) | moved, rotated (it came in so: what was before is over)
+    | refused (it stays as it was). `credential` is the name of a password: of the one offered, or in use.
+    """
+
+    KIND: ClassVar[str] = "charger_secured"
+    charger: str
+    change: str
+    profile: int  #: that holds from here on
+    to: int | None = None
+    credential: str = ""
     detail: str = ""

@@ -336,6 +336,10 @@ def _configured(view: View, fact: facts.Fact, body: tuning.ChargerConfigured) ->
         charger(view, body.charger).reboot_required = True
 
 
+def _secured(view: View, fact: facts.Fact, body: facts.ChargerSecured) -> None:
+    charger(view, body.charger).profile = body.profile
+
+
 _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     facts.ChargerSeen: _seen,
     facts.ChargerAdopted: _adopted,
@@ -358,4 +362,5 @@ _REDUCERS: dict[type[facts.Body], Callable[..., None]] = {
     tuning.ChargerConfigured: _configured,
     tuning.ReservationChanged: _reserved,
     facts.AuthorizationChanged: _authorization,
+    facts.ChargerSecured: _secured,
 }

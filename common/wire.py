@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from common.caps import Caps
 from common.view import View
 
 #: Protocol versions this build speaks, best first.
@@ -60,6 +61,7 @@ class Auth(Message, tag="auth", frozen=True, kw_only=True):
     grants: tuple[str, ...] = ()
     key: str = ""  #: the device's public key, uncompressed P-256 point
     signature: str = ""
+    revocations: tuple[str, ...] = ()  #: lists that it carries, signed in themselves
 
 
 class Redeem(Message, tag="redeem", frozen=True, kw_only=True):
@@ -137,6 +139,7 @@ class Proof(Message, tag="proof", frozen=True, kw_only=True):
     path: str  #: lan | cloud | local
     time: str
     clock: str = "synced"
+    rotations: tuple[str, ...] = ()  #: how it came by this key: the old key's word for the next, oldest first
     signature: str
 
 
@@ -152,14 +155,18 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     key: str = ""  #: the edge's identity fingerprint
     succession: str = ""  #: where the site's box was replaced: the cloud's signed word for `key`
     addresses: tuple[str, ...] = ()  #: where the edge can be reached on its LAN, host:port
-    certificates: tuple[
-        str, ...
-    ] = ()  #: what a page pins: SHA-256 (hex) of what the edge serves now and next
+    #: What a page pins: SHA-256 (hex) of what the edge serves now and next.
+    certificates: tuple[str, ...] = ()
+    rotations: tuple[str, ...] = ()  #: how the edge came by `key`, as in its proof
+    owner: bool = False  #: an operator who may also release the box
+    grace: bool = False  #: the grant has run out; it counts until `expires_at`, while no cloud can be reached
+    caps: Caps | None = None  #: how much the right is for; the query `allowance` says what is left
+    revocations: tuple[str, ...] = ()  #: the newest lists, to be kept and shown at the next `auth`
     zone: str = ""  #: its time zone (IANA), where its operator has named one
 
 
 class Welcome(Message, tag="welcome", frozen=True, kw_only=True):
-    """Authenticated. What this link may do from here."""
+    """Authenticated. What this link may do from here. Said again when something of it has changed."""
 
     sites: tuple[SiteAccess, ...]
     time: str

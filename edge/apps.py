@@ -7,7 +7,8 @@ the queries, administration to the management; all three judge rights by the cla
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from common import commands, trust, wire
@@ -74,13 +75,31 @@ class Apps:
 
     def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
         self._peers[id(peer)] = peer
-        now_ms = self._clock.now_ms()
+        if any(map(self._authority.withdrawn, claims)):
+            peer.cut(Code.REVOKED)  # by a list that it has brought itself
+            return
         for one in claims:
-            self._authority.authenticated(one)
+            self._authority.authenticated(one, peer.client)
             if one.grace:
                 self._note_grace(peer, one)
-        sites = tuple(self._authority.access(one.principal, one.role, _until(one)) for one in claims)
-        peer.send(wire.Welcome(sites=sites, time=iso(now_ms)))
+        self._welcome(peer, claims)
+
+    def _welcome(self, peer: Peer, claims: Iterable[Claims]) -> None:
+        sites = tuple(map(self._authority.access, claims))
+        peer.send(wire.Welcome(sites=sites, time=iso(self._clock.now_ms())))
+
+    def carried(self, peer: Peer, lists: tuple[str, ...]) -> None:
+        for one in self._authority.withdrawals.take(lists):
+            log.warning("list %d of withdrawn rights came with the app at %s", one.number, peer.address)
+
+    def rights_changed(self) -> None:
+        """Something was withdrawn: links of whom it concerns end now, others get the new list to carry."""
+        for peer in list(self._peers.values()):
+            claims = [one for one in peer.claims.values() if one.role is not Role.LOCAL]
+            if any(map(self._authority.withdrawn, claims)):
+                peer.cut(Code.REVOKED)
+            elif claims:
+                self._welcome(peer, claims)
 
     def _note_grace(self, peer: Peer, claims: Claims) -> None:
         """Shown and audited (design §10), once for each grant: a phone may connect a thousand times."""
@@ -100,6 +119,11 @@ class Apps:
 
     def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
         peer.send(self._authority.renew(claims))
+
+    def noted(self, what: str, address: str) -> None:
+        """Something at the doors that an operator should know; nothing hangs on it."""
+        with suppress(PlugsideError):
+            self._gateway.note(SecurityNoted(what=what, address=address))
 
     # --- an open link ------------------------------------------------------------------------------------
 
@@ -167,7 +191,3 @@ def _close(asked: Awaitable[object]) -> None:
     close = getattr(asked, "close", None)
     if close is not None:
         close()
-
-
-def _until(claims: Claims) -> str:
-    return "" if claims.role is Role.LOCAL else iso(claims.expires_ms)

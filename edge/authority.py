@@ -16,6 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from common import sync, trust, wire
+from common.caps import Caps
 from common.domain import Role, iso
 from common.errors import Code, PlugsideError, Refused, RemoteFault
 from common.facts import AuthorizationChanged
@@ -23,9 +24,10 @@ from common.keystore import Keystore
 from common.policy import Claims
 from common.ports import Clock, Ids
 from common.trust.enrolment import BOX_CODE_LIFE_MS
+from edge.devices import Devices
+from edge.invites import Invites
+from edge.withdrawals import Withdrawals
 
-#: Open invites kept; then the oldest makes room. A site has tens of drivers, not thousands.
-INVITES_MAX = 256
 #: Certificate hashes in a QR or an invite: today's and what follows until it is redeemed; the proof has all.
 SHOWN_CERTIFICATES = 3
 #: What a site is called that nobody has named yet.
@@ -53,12 +55,6 @@ class TrustDocument(msgspec.Struct, kw_only=True):
     cloud: str  #: fingerprint of the cloud's identity
 
 
-class InviteEntry(msgspec.Struct, kw_only=True):
-    """One invite of ours, on disk in invites.json."""
-
-    record: trust.InviteRecord
-
-
 class Authority:
     """See the module. `granted` is told of each new right, as a fact body."""
 
@@ -72,7 +68,7 @@ class Authority:
         self._issuer_key = store.issuer("issuer")
         self._document = self._load_site(name)
         self._cloud = store.load("cloud", TrustDocument)
-        self._invites: list[InviteEntry] = store.load("invites", list[InviteEntry]) or []
+        self.invites = Invites(store, clock)
         self._own = trust.box_issuer(self.edge_id, self._issuer_key.public, self.site)
         self._code: trust.BoxCode | None = None
         self.granted: Callable[[AuthorizationChanged], None] = lambda _: None
@@ -82,6 +78,10 @@ class Authority:
         self.moved: Callable[[str], None] = lambda _: None  #: told of the site that the box now is
         self.asks = ""  #: the cloud that is asked to take the box in; empty = none is
         self.verifier = trust.Verifier(self._trust_set(), grace_ms=OFFLINE_GRACE_MS)
+        self.devices = Devices(store, clock)
+        self.withdrawals = Withdrawals(
+            store, self.verifier, clock, issuing=lambda: self._issuing, site=lambda: self.site
+        )
 
     def _rename(self, name: str) -> None:
         self._document.name = name
@@ -278,37 +278,30 @@ class Authority:
             addresses=self.addresses,
             certificates=self.certificates[:SHOWN_CERTIFICATES],
         )
-        now_ms = self._clock.now_ms()
-        open_ones = [e for e in self._invites if not e.record.spent and now_ms < e.record.expires_ms]
-        self._keep([*open_ones, InviteEntry(record=record)][-INVITES_MAX:])
+        self.invites.add(record)
         return invite.to_text(), principal
 
     def open_invites(self) -> list[trust.InviteRecord]:
         """Invites that can still bring somebody in, the next to run out first."""
         now_ms = self._clock.now_ms()
-        records = [entry.record for entry in self._invites]
+        records = self.invites.records
         still = [r for r in records if r.redeemed_by is None and not r.spent and now_ms < r.expires_ms]
         return sorted(still, key=lambda record: record.expires_ms)
 
     def withdraw_invite(self, principal: str) -> bool:
         """An invite brings nobody in any more. False: there is none that is open."""
-        gone = {record.hash for record in self.open_invites() if record.principal == principal}
-        if gone:
-            self._keep([entry for entry in self._invites if entry.record.hash not in gone])
-        return bool(gone)
-
-    def _keep(self, invites: list[InviteEntry]) -> None:
-        self._store.save("invites", invites)
-        self._invites = invites
+        known = any(record.principal == principal for record in self.open_invites())
+        if known:
+            self.invites.drop(principal)
+        return known
 
     def redeem(self, secret: str, key: str) -> wire.Granted:
         """Turn an invite into a grant for the key with this thumbprint. Raises Refused(bad_invite)."""
-        wanted = trust.invite_hash(secret)
-        entry = next((e for e in self._invites if e.record.hash == wanted), None)
-        if entry is None:
+        known = self.invites.find(secret)
+        if known is None:
             raise Refused(Code.BAD_INVITE)
-        record = trust.redeem(entry.record, secret, key, self._clock.now_ms())
-        if record != entry.record:
+        record = trust.redeem(known, secret, key, self._clock.now_ms())
+        if record != known:
             # The fact first: what cannot be written down is not granted, and the same key asks again.
             self.granted(
                 AuthorizationChanged(
@@ -319,29 +312,44 @@ class Authority:
                     key=key,
                 )
             )
-            self._replace(entry, record)
-        return self.grant(record.principal, record.role, record.chargers, key)
+            self.invites.replace(known, record)
+        return self.grant(record.principal, record.role, record.chargers, key, record.caps)
 
-    def authenticated(self, claims: Claims) -> None:
-        """A key showed its grant: the invite that brought it in is spent."""
-        for entry in self._invites:
-            if entry.record.redeemed_by == claims.key and not entry.record.spent:
-                self._replace(entry, trust.spend(entry.record))
-
-    def _replace(self, entry: InviteEntry, record: trust.InviteRecord) -> None:
-        self._keep([InviteEntry(record=record) if known is entry else known for known in self._invites])
+    def authenticated(self, claims: Claims, label: str = "") -> None:
+        """A key showed its grant: it is known here, and the invite that brought it in is spent."""
+        if claims.key:
+            self.devices.seen(claims, label)
+        self.invites.authenticated(claims.key)
 
     def renew(self, claims: Claims) -> wire.Granted:
         """A fresh grant with the same rights, for one of our own making. Raises Refused(not_permitted)."""
         if claims.issuer != self._own.id:
             raise Refused(Code.NOT_PERMITTED, "this grant is renewed by the cloud that gave it")
-        return self.grant(claims.principal, claims.role, claims.chargers, claims.key)
+        device = self.devices.get(claims.key)
+        if device is None or device.principal != claims.principal:
+            raise Refused(Code.REVOKED, "this device is not known here any more")
+        return self.grant(claims.principal, claims.role, claims.chargers, claims.key, claims.caps)
 
-    def grant(self, principal: str, role: Role, chargers: tuple[str, ...] | None, key: str) -> wire.Granted:
+    def withdrawn(self, claims: Claims) -> bool:
+        """Whether these rights, shown before, have been withdrawn since."""
+        return self.verifier.withdrawn(claims)
+
+    @property
+    def _issuing(self) -> trust.Issuing:
+        return trust.Issuing(key=self._issuer_key, issuer=self._own)
+
+    def grant(
+        self,
+        principal: str,
+        role: Role,
+        chargers: tuple[str, ...] | None,
+        key: str,
+        caps: Caps | None = None,
+    ) -> wire.Granted:
         """Sign a grant of this site."""
         now_ms = self._clock.now_ms()
         token = trust.issue_grant(
-            trust.Issuing(key=self._issuer_key, issuer=self._own),
+            self._issuing,
             site=self.site,
             principal=principal,
             role=role,
@@ -349,23 +357,30 @@ class Authority:
             grant_id=self._ids.uid(),
             now_ms=now_ms,
             chargers=chargers,
+            caps=caps,
         )
-        expires = iso(self.verifier.claims(token, now_ms, self.site).expires_ms)
-        access = self.access(principal, role, expires)
+        claims = self.verifier.claims(token, now_ms, self.site)
+        self.devices.seen(claims)
+        access = self.access(claims)
         cloud = self._cloud
         return wire.Granted(
             grant=token, site=access, cloud=cloud.url if cloud else "", cloud_key=cloud.cloud if cloud else ""
         )
 
-    def access(self, principal: str, role: Role, expires_at: str = "") -> wire.SiteAccess:
+    def access(self, claims: Claims) -> wire.SiteAccess:
         """The site as a link's welcome names it."""
+        local = claims.role is Role.LOCAL
         return wire.SiteAccess(
             site=self.site,
             name=self.name,
-            role=role.value,
-            principal=principal,
-            expires_at=expires_at,
+            role=claims.role.value,
+            principal=claims.principal,
+            expires_at="" if local else iso(claims.expires_ms),
             key=self.edge_id,
             addresses=self.addresses,
             certificates=self.certificates,
+            owner=claims.owner,
+            grace=claims.grace,
+            caps=claims.caps,
+            revocations=() if local else self.withdrawals.carried,
         )

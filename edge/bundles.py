@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from common import chain, sync
+from common import sync
 from common.desk import LOCAL_ONLY, Plain, Request
 from common.domain import iso
 from common.errors import Code, LocalFault, Refused
@@ -63,13 +63,7 @@ class Exports:
         journal, frames = self._journal, []
         if not args.epoch:
             await journal.probe()
-            args = msgspec.structs.replace(args, epoch=journal.epoch, up_to=journal.committed_seq)
-            if args.after > args.up_to:
-                raise Refused(
-                    Code.BAD_REQUEST,
-                    f"this journal ends at {args.up_to}, before {args.after}",
-                    hint="If it was restored from a backup, export with --new-epoch: everything goes again.",
-                )
+            args = self._settled(args)
             frames.append(self._head(args))
         if args.epoch != journal.epoch:
             raise Refused(Code.BAD_REQUEST, "a new epoch began meanwhile", hint="Export again.")
@@ -87,12 +81,32 @@ class Exports:
         return {
             "frames": [b64(frame) for frame in frames],
             "epoch": args.epoch,
+            "after": args.after,
             "up_to": args.up_to,
             "next": end if end < args.up_to else 0,
         }
 
+    def _settled(self, args: _Export) -> _Export:
+        """From where to where, now that the epoch is known. Raises Refused."""
+        journal, up_to = self._journal, self._journal.committed_seq
+        after = max(args.after, journal.begins_after)
+        if after > up_to:
+            raise Refused(
+                Code.BAD_REQUEST,
+                f"this journal ends at {up_to}, before {after}",
+                hint="If it was restored from a backup, export with --new-epoch: everything goes again.",
+            )
+        if journal.chain_at(after) is None:
+            raise Refused(
+                Code.BAD_REQUEST,
+                f"record {after + 1} has left this journal: what is older than two years is not kept",
+                hint="If the cloud has it, name what the last import said with --after. If not, export with"
+                " --new-epoch: everything that is kept.",
+            )
+        return msgspec.structs.replace(args, epoch=journal.epoch, after=after, up_to=up_to)
+
     def _head(self, args: _Export) -> bytes:
-        reached = chain.seed(args.epoch) if args.up_to == 0 else self._journal.chain_at(args.up_to)
+        reached = self._journal.chain_at(args.up_to)
         assert reached is not None, "what was just committed has a chain"
         head = bundle.BundleHead(
             site=self._authority.site,
@@ -104,6 +118,7 @@ class Exports:
             wall=iso(self._clock.now_ms()),
             clock=self._clock.quality,
             software=SOFTWARE,
+            begins_after=self._journal.begins_after,
         )
         return bundle.sign_head(head, self._authority.identity)
 

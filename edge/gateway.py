@@ -353,7 +353,7 @@ class Gateway:
     # --- epochs ----------------------------------------------------------------------------------------
 
     async def rotate_epoch(self) -> None:
-        """Renumber what is retained under a new epoch (design §9); followers get a fresh snapshot.
+        """Let what is retained go on under a new epoch (design §9); followers get a fresh snapshot.
 
         Once begun it is carried to its end though the caller be cancelled: memory must not stay behind in
         the old epoch. Raises Unavailable or LocalFault when the journal cannot.

@@ -18,10 +18,12 @@ from common.domain import Path
 from common.errors import LocalFault
 from common.keystore import YEAR_AHEAD, Keystore, LanCertificates
 from common.link import Link
+from common.link.hosts import host_of, is_ours
 from common.link.tls import ServerTls, certificate_names
 from common.link.websocket import WebSocketListener, listen_websocket
 from common.ports import Clock, Ids
 from common.supervise import Supervisor
+from common.threshold import Threshold
 from common.webapp import WebApp
 from edge.apps import Apps
 from edge.authority import Authority
@@ -60,6 +62,7 @@ class Lan:
     ) -> None:
         """origins: of pages that may connect, beside the cloud's and the box's own. named: a certificate for
         browsers that come by a name."""
+        self.threshold = Threshold(clock, noted=apps.noted)
         self._origins = origins
         self._named = named
         self._app = WebApp()
@@ -84,6 +87,9 @@ class Lan:
             tls=self._renew_certificate(),
             pages=lambda _, request: app_page(self._app, request),
             allowed=lambda origin: origin is None or self._allowed(origin),
+            hosts=self._ours,
+            threshold=self.threshold,
+            spawn=self._tasks.spawn,
         )
         self.port = listener.addresses[0][1]
         self._authority.addresses = tuple(host_port(a, self.port) for a in self._addresses)
@@ -103,7 +109,9 @@ class Lan:
             pem=current.pem,
             certificate_hash=current.hash,
             allowed=self._allowed,
+            hosts=self._ours,
             spawn=self._tasks.spawn,
+            threshold=self.threshold,
         )
         return self._browsers
 
@@ -122,16 +130,26 @@ class Lan:
     @property
     def origins(self) -> tuple[str, ...]:
         """Where the box itself serves the app, the best first: names that are vouched for, then addresses."""
-        names = (*(self._named.hosts if self._named else ()), *self._addresses, self._host_name)
+        vouched = [host for host in (self._named.hosts if self._named else ()) if "*" not in host]
+        names = (*vouched, *self._addresses, self._host_name)
         return tuple(f"https://{host_port(name, self.port)}" for name in names)
 
     @property
     def _host_name(self) -> str:
         return f"plugside-{self._authority.edge_id[:8]}.local"
 
+    def _ours(self, host: str) -> bool:
+        """Whether this is a name of this box: the installer's own may be among the origins of the app."""
+        names = {urlsplit(origin).hostname or "" for origin in self._origins}
+        return is_ours(host, names) or (self._named is not None and self._named.covers(host_of(host)))
+
     def _allowed(self, origin: str | None) -> bool:
         """Whether a page of this origin may connect: a listed one, or the app as cloud or box serve it."""
-        return origin is not None and origin in (*self._origins, *self.origins, self._cloud)
+        if origin is None or origin in (*self._origins, *self.origins, self._cloud):
+            return origin is not None
+        parts = urlsplit(origin)
+        vouched = self._named is not None and self._named.covers(parts.hostname or "")
+        return vouched and origin == f"https://{parts.hostname}:{self.port}"
 
     async def _serve(self, link: Link) -> None:
         serves = serving(self._authority, Path.LAN)
@@ -188,6 +206,10 @@ class Named:
     def _read(self) -> None:
         self.hosts = certificate_names(self.cert)
 
+    def covers(self, host: str) -> bool:
+        """Whether it vouches for this host, by its name or as one of a domain's."""
+        return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+
     def changed(self) -> bool:
         """Whether it is another one than at the last call; the first call says yes."""
         try:
@@ -201,6 +223,11 @@ class Named:
             return False
         self._seen_ns = seen_ns
         return True
+
+
+def named(cert: FilePath | None, key: FilePath | None) -> Named | None:
+    """The installer's certificate, if there is one. Raises LocalFault(bad_settings)."""
+    return Named(cert, key) if cert is not None and key is not None else None
 
 
 def serving(authority: Authority, path: Path) -> Serving:

@@ -18,8 +18,8 @@ from common.errors import Code, LocalFault
 from common.facts import SecurityNoted
 from common.ports import Ids
 from edge.core.engine import SiteState
+from edge.journal import backups, inspection, restoring, rotation, salvage
 from edge.journal import folder as folders
-from edge.journal import inspection, restoring, rotation, salvage
 from edge.journal.journal import Journal
 from edge.journal.recall import set_meta
 from edge.recall import recover
@@ -32,7 +32,7 @@ _NEWS = "opening.news"
 
 
 class News(msgspec.Struct, frozen=True):
-    """`what`: journal_salvaged | journal_restored."""
+    """`what`: journal_salvaged | journal_restored | journal_missing."""
 
     what: str
     detail: str
@@ -43,15 +43,38 @@ class News(msgspec.Struct, frozen=True):
 
 def opened(folder: Path, ids: Ids, open_journal: Open) -> Journal:
     """Open the journal; what is damaged is salvaged first. LocalFault: folder_in_use, folder_unusable."""
+    salvage.take_back(folder)
     why = inspection.suspicion(folder)
     if not why and salvage.unfinished(folder):
         why = "a salvage was cut short"
     if not why:
         try:
-            return open_journal(folder, ids=ids)
+            return _opened_or_begun(folder, ids, open_journal)
         except folders.Damaged as found:
             why = found.detail
     return saved(folder, ids, open_journal, why)
+
+
+def _opened_or_begun(folder: Path, ids: Ids, open_journal: Open) -> Journal:
+    lost = _lost(folder)
+    journal = open_journal(folder, ids=ids)
+    if lost:
+        log.error("%s", lost)
+        journal.write_now(lambda db: _tell(db, News("journal_missing", lost)))
+    return journal
+
+
+def _lost(folder: Path) -> str:
+    """That this folder had a journal and has none any more, in words; empty = it has, or never had."""
+    path = folder / folders.DATABASE
+    newest = backups.newest(folder / backups.FOLDER)
+    if not newest or (path.exists() and path.stat().st_size):
+        return ""
+    copy = folder / backups.FOLDER / newest
+    return (
+        f"{path} was gone or empty: an empty journal was begun. The latest copy of what was before is {copy};"
+        f" to go back to it stop the box and run `plugside-edge restore {copy}`"
+    )
 
 
 def saved(folder: Path, ids: Ids, open_journal: Open, why: str) -> Journal:

@@ -32,7 +32,7 @@ def health(site: Site) -> dict[str, Any]:
         "clock": site.clock.quality,
         "epoch": site.journal.epoch,
         "seq": site.journal.committed_seq,
-        "ocpp_url": site.ocpp_url,
+        **site.ocpp_urls,
         "files_port": site.files.port,
         "lan": list(site.authority.addresses),
         "links": site.apps.links,

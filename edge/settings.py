@@ -5,6 +5,7 @@ Environment: `PLUGSIDE_EDGE_OCPP=0.0.0.0:9000` and so on. File: TOML, named by `
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -32,6 +33,10 @@ def _cloud(url: str) -> str:
     return url
 
 
+def _network(text: str) -> str:
+    return str(ip_network(text))
+
+
 def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -50,6 +55,14 @@ class EdgeSettings(DaemonSettings):
 
     ocpp: Endpoint = "0.0.0.0:9000"
     """Where chargers dial in, HOST:PORT."""
+    ocpps: Annotated[str, AfterValidator(lambda text: _endpoint(text) if text else text)] = ""
+    """Where chargers dial in with TLS (security profiles 2 and 3), HOST:PORT; empty = nowhere."""
+    ocpps_names: Names = ()
+    """DNS names by which chargers dial that port, besides the box's own and its addresses."""
+    ocpp_networks: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_commas)
+    ] = ()
+    """Where chargers without TLS may dial from, as CIDR, comma separated; empty = every private address."""
     files: Annotated[str, AfterValidator(lambda text: _endpoint(text) if text else text)] = ""
     """Where chargers fetch firmware and send logs, HOST:PORT; empty = the port after the one they dial."""
     lan: Endpoint = "0.0.0.0:9443"

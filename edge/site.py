@@ -35,14 +35,9 @@ from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
 from edge.bus import Bus
-from edge.chargers.files.desk import FileDesk
-from edge.chargers.files.passes import Passes
+from edge.charger_side import ChargerSide, Places
 from edge.chargers.files.server import FileServer
 from edge.chargers.files.shelf import Shelf
-from edge.chargers.listener import ChargerListener
-from edge.chargers.ocpp16.dialect import Ocpp16
-from edge.chargers.ocpp201.dialect import Ocpp201
-from edge.chargers.signing import CertificateDesk, NoAuthority
 from edge.commander import Commander
 from edge.copying import Copies
 from edge.core.engine import SiteState
@@ -55,12 +50,13 @@ from edge.journal.folder import Damaged
 from edge.journal.history import History
 from edge.journal.journal import Journal
 from edge.keeping import Keeper
-from edge.lan import Lan, Named, host_port, serving
+from edge.lan import Lan, named, serving
 from edge.management import Management
 from edge.overview import Overview
 from edge.queries import Queries
 from edge.receipts import Receipts
 from edge.recovery import Recovery
+from edge.rights import Rights
 from edge.settings import EdgeSettings
 from edge.tag_recovery import TagPart
 from edge.tags import Tags
@@ -129,24 +125,18 @@ class Site:
         exports = Exports(
             self.authority, self.gateway, self.journal, clock, connected=lambda: self.tunnel_stands
         )
-        overview = Overview(self, receipts)
-        self.queries.offer(overview.queries)
-        offered = {"export": exports.request, **self.tags.requests, **overview.requests}
-        for name, request in offered.items():
-            management.offer(name, request)
         self.recovery = Recovery(self._store, lambda: self.authority.site, clock, ids)
         self.recovery.parts.append(TagPart(self.authority, self.gateway, self.journal))
         self.bus.tap(self.recovery.committed)
         management.keep(self.recovery)
-        self.apps = Apps(
-            self.gateway,
-            self.commander,
-            self.queries,
-            management,
-            self.authority,
-            self.supervisor,
-            clock,
-        )
+        app_parts = (self.gateway, self.commander, self.queries, management, self.authority)
+        self.apps = Apps(*app_parts, self.supervisor, clock)
+        self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
+        overview = Overview(self, receipts)
+        self.queries.offer(overview.queries)
+        offered = self.tags.requests | overview.requests | self.rights.requests
+        for name, request in {"export": exports.request, **offered}.items():
+            management.offer(name, request)
         self.keeper = Keeper(
             self.gateway, self.journal, clock, acked=self._acked, quota_mib=settings.journal_quota_mib
         )
@@ -165,35 +155,36 @@ class Site:
             clock,
             ids,
             origins=settings.app_origins,
-            named=Named(settings.lan_cert, settings.lan_key)
-            if settings.lan_cert and settings.lan_key
-            else None,
+            named=named(settings.lan_cert, settings.lan_key),
         )
         self._make_chargers_side(shelf)
 
     def _make_chargers_side(self, shelf: Shelf) -> None:
         """The listener, the file server beside it, and what stands between them and the gateway."""
-        settings, clock, ids = self._settings, self.clock, self.ids
-        host, port = split_endpoint(settings.ocpp)
-        signing = CertificateDesk(self.gateway, NoAuthority(), self.supervisor)
-        self.listener = ChargerListener(
-            signing,
-            # The first is preferred where both are offered: 1.6 is served whole here, limits included.
-            [Ocpp16(self.tags.ref, raw_tag=self.tags.raw), Ocpp201(self.tags.ref)],
-            host=host,
-            port=port,
-            clock=clock,
-            ids=ids,
+        settings = self._settings
+        places = Places(
+            plain=split_endpoint(settings.ocpp),
+            secure=split_endpoint(settings.ocpps) if settings.ocpps else None,
+            files=settings.files_endpoint,
+            names=settings.ocpps_names,
+            networks=settings.ocpp_networks,
+        )
+        self._side = side = ChargerSide(
+            places,
+            self.gateway,
+            self.authority,
+            self._store,
+            self.tags,
+            shelf,
+            self.supervisor,
+            self.clock,
+            self.ids,
             adopted=self._adopted,
             in_session=self._in_session,
-            pinned=lambda charger: self.gateway.state.look(charger).tuning.traits.protocol,
             adopt_any=settings.adopt == "any",
-            stops=self.gateway.held,
         )
-        passes = Passes(self.authority.file_secret, lambda: self.gateway.state)
-        host, port = settings.files_endpoint
-        self.files = FileServer(shelf, passes, self.gateway, host=host, port=port, ids=ids)
-        self._desk = FileDesk(self.listener, self.gateway, shelf, passes, self.files, self.supervisor)
+        self.listener, self.files = side.listener, side.files
+        side.joins(self.bus, self.management, self.recovery)
 
     def _acked(self) -> int | None:
         """The cloud's mark, if this process knows it; with no cloud everything counts as acknowledged."""
@@ -235,7 +226,7 @@ class Site:
         """Start deciding and open every door. Raises LocalFault when one cannot be opened."""
         settings = self._settings
         await self.history.open()
-        self.gateway.start(self._desk)
+        self.gateway.start(self._side.requests)
         self._doors = [
             Door("LAN listener", self._open_lan),
             Door("charger listener", self._open_chargers),
@@ -258,6 +249,8 @@ class Site:
             self.supervisor.room(door.name, door.run)
         self.supervisor.room("LAN certificate", self.lan.keep_certificate)
         self.supervisor.room("journal keeper", self.keeper.run)
+        if settings.ocpps:
+            self.supervisor.room("chargers' certificates", self._side.keep_certificates)
         self.supervisor.room("clock", ClockWatch(self.clock, self.gateway, self.boot_id).run)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
@@ -273,6 +266,7 @@ class Site:
                 self.clock,
                 boot_id=self.boot_id,
             )
+            self.rights.tell = self.uplink.withdrawn
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:
             self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))
@@ -361,10 +355,15 @@ class Site:
     # --- what it tells of itself -------------------------------------------------------------------------
 
     @property
-    def ocpp_url(self) -> str:
-        """Where a charger dials in; its identity goes behind the slash."""
+    def ocpp_urls(self) -> dict[str, str]:
+        """Where chargers dial in: `ocpp_url`, with TLS `ocpps_url`; their identity goes behind the slash."""
         host, _ = split_endpoint(self._settings.ocpp)
-        return f"ws://{host_port(lan_addresses((), host)[0], self.listener.port)}/"
+        return self._side.urls(lan_addresses((), host)[0])
+
+    @property
+    def ocpp_url(self) -> str:
+        """Where a charger dials in, without TLS."""
+        return self.ocpp_urls["ocpp_url"]
 
     @property
     def lan_addresses(self) -> str:

@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from common import chain, sync, wire
+from common import sync, trust, wire
 from common.domain import iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable, error, from_wire
 from common.facts import Fact, SecurityNoted
 from common.link.websocket import is_loopback
 from common.policy import local_presence, view_for
 from common.ports import Clock
+from common.trust.revocations import LISTS_MAX
 from edge.authority import Authority
 from edge.commander import Commander, Sender, refusal
 from edge.enrolment import Enrolment
@@ -85,6 +86,8 @@ class Uplink:
         self.live: deque[Fact] = deque()
         self.live_lost = False
         self.work = asyncio.Event()
+        self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
+        self.hears = False
         gateway.bus.tap(self._committed)
 
     # --- fed by the bus ----------------------------------------------------------------------------------
@@ -100,6 +103,11 @@ class Uplink:
                 self.live_lost = True
             self.work.set()
 
+    def withdrawn(self, one: trust.RevocationList) -> None:
+        """A list is new here: the cloud hears of it, whoever brought it."""
+        self.news.append(one.text)
+        self.work.set()
+
     # --- one link ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -107,7 +115,7 @@ class Uplink:
         await self._enrolment.done()
         if self.cursor.epoch != self.journal.epoch:
             # The last link ended while its epoch was being rotated.
-            self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
+            self._rotated()
         try:
             await self._connect()
         except (OSError, WebSocketException) as failed:
@@ -166,8 +174,13 @@ class Uplink:
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
+            self.authority.withdrawals.take(welcome.revocations)
+            self.hears = welcome.hears
+            told = set(welcome.revocations)
+            self.news.clear()
+            self.news.extend(text for text in self.authority.withdrawals.texts if text not in told)
             self.recovery.welcomed(welcome)
-            step = self.cursor.on_welcome(welcome, self._chain_at(welcome.hwm))
+            step = self.cursor.on_welcome(welcome, self.journal.chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
                 await self._inheritance.settle(welcome)
                 return
@@ -175,16 +188,17 @@ class Uplink:
             await self.rotate(step)
         raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
 
-    def _chain_at(self, seq: int) -> bytes | None:
-        return chain.seed(self.journal.epoch) if seq == 0 else self.journal.chain_at(seq)
-
     async def rotate(self, why: sync.Rotate) -> None:
         """Begin a new epoch and tell the cursor. Records that are missing for good are declared first."""
         log.warning("beginning a new epoch: %s; everything retained is sent again", why.reason)
         if why.gap:
             await self.gateway.written(SecurityNoted(what="history_gap", detail=why.reason))
         await self.gateway.rotate_epoch()
-        self.cursor.rotated(self.journal.epoch, self.journal.committed_seq)
+        self._rotated()
+
+    def _rotated(self) -> None:
+        journal = self.journal
+        self.cursor.rotated(journal.epoch, journal.committed_seq, journal.begins_after)
 
     def _hello(self, challenge: sync.Challenge) -> sync.TunnelHello:
         return self.authority.hello(
@@ -198,6 +212,7 @@ class Uplink:
             software=SOFTWARE,
             inherits=self._inheritance.wanted,
             last_link=self._inheritance.last_link,
+            begins_after=self.journal.begins_after,
         )
 
     async def _receive(self, socket: ClientConnection) -> sync.CloudMessage:
@@ -245,6 +260,7 @@ class _Link:
                 self._ask(message)
             elif isinstance(message, sync.Statements):
                 self._up.authority.learn(message.trust)
+                self._up.authority.withdrawals.take(message.revocations)
             elif isinstance(message, sync.TunnelBye):
                 raise from_wire(message.code, message.message, message.hint)
             self._up.work.set()
@@ -303,6 +319,8 @@ class _Link:
         up = self._up
         while True:
             up.work.clear()
+            while up.news and up.hears:
+                await self._socket.send(sync.encode(sync.Statements(revocations=(up.news.popleft(),))))
             await self._write_live()
             want = up.cursor.wanted(up.clock.mono_ms())
             if want is not None:

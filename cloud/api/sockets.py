@@ -67,6 +67,7 @@ class AppSocket(_AsgiSocket):
 
     path = Path.CLOUD
     binding = ""
+    visit = None
 
 
 class TunnelSocket(_AsgiSocket):

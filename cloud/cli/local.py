@@ -10,6 +10,7 @@ from typing import Any
 
 from cloud.cli import billing
 from cloud.cli.connect import connect as connect
+from common.cli import people as rights
 from common.cli.output import DONE, FAILED, count, print_json, print_qr, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
@@ -246,6 +247,16 @@ def _print_next(report: dict[str, Any]) -> None:
     print("The box's ledger is what its chargers said. Keep both data folders until this is explained.")
 
 
+async def people(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        return await rights.people(cloud, args)
+
+
+async def revoke(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        return await rights.revoke(cloud, args)
+
+
 async def health(args: argparse.Namespace) -> int:
     async with connect(args) as cloud:
         (told,) = await cloud.query("health")
@@ -271,6 +282,8 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "export": billing.export,
     "invite": invite,
     "entrust": entrust,
+    "people": people,
+    "revoke": revoke,
     "forget": forget,
     "token": token,
     "sessions": sessions,

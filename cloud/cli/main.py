@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from common.cli import people
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
 
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "--expires", type=_hours, default=24, metavar="24h|7d", help="how long it is good (default 24h)"
     )
 
+    people.add_parsers(commands, shared, names_site=True)
     sessions = commands.add_parser("sessions", parents=[shared], help="sessions of a site, newest first")
     sessions.add_argument("site", help="name or id")
     sessions.add_argument("--limit", type=int, default=20, help="how many (default 20)")

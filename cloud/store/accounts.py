@@ -13,7 +13,9 @@ from cloud.store import codec, schema
 from cloud.store.engine import Database, whole
 from cloud.store.rows import DeviceRow, PairingRow, SiteRow
 from common.errors import Code, Refused
-from common.trust import InviteRecord, revoked_principal
+from common.trust import InviteRecord
+
+_RIGHTS = (schema.device, schema.token, schema.invite)
 
 
 class AccountPart:
@@ -133,17 +135,10 @@ class AccountPart:
             return {row.principal: row.name for row in await tx.execute(query)}
 
     @whole
-    async def forget(self, principal: str, now_ms: int) -> int:
+    async def forget(self, principal: str) -> int:
         gone = 0
         async with self._db.write() as tx:
-            for table in (schema.name, schema.device, schema.token, schema.invite):
+            for table in (schema.name, *_RIGHTS):
                 result: Any = await tx.execute(delete(table).where(table.c.principal == principal))
                 gone += result.rowcount
-            entry = {"entry": revoked_principal(principal), "at_ms": now_ms}
-            await tx.execute(self._db.upsert(schema.revocation), entry)
         return gone
-
-    @whole
-    async def revoked(self) -> frozenset[str]:
-        async with self._db.read() as tx:
-            return frozenset((await tx.scalars(select(schema.revocation.c.entry))).all())

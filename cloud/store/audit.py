@@ -138,11 +138,12 @@ class AuditPart:
             ).first()
             held = select(func.count()).select_from(schema.quarantine)
             quarantined = await tx.scalar(held.where(schema.quarantine.c.site == site))
+            hello = codec.hello_in(known.hello)
             reached, broken = chain.seed(known.epoch), 0
             hwm = end.hwm if end else 0
             heads: dict[int, HeadRow] = {}
-            async for seq, uid, inner in self._places(tx, site, known.epoch, hwm):
-                if seq % _STEP == 1:
+            async for seq, uid, inner in self._places(tx, site, known.epoch, hello.begins_after, hwm):
+                if (seq - hello.begins_after) % _STEP == 1:
                     heads = await heads_between(tx, site, known.epoch, seq, seq + _STEP - 1)
                 if inner is None:
                     broken = seq
@@ -162,14 +163,14 @@ class AuditPart:
             first_break=broken,
             quarantined=quarantined or 0,
             heads=kept,
-            last_seq=codec.hello_in(known.hello).last_seq,
+            last_seq=hello.last_seq,
         )
 
     async def _places(
-        self, tx: Any, site: str, epoch: str, hwm: int
+        self, tx: Any, site: str, epoch: str, after: int, hwm: int
     ) -> AsyncIterator[tuple[int, str, bytes | None]]:
-        """What stands at each seq of an epoch: a fact or a quarantined record; `inner` None where nothing."""
-        expected = 1
+        """What stands at each seq behind `after`: a fact, or what lies aside; `inner` None: nothing."""
+        expected = after + 1
         while expected <= hwm:
             found: dict[int, tuple[str, bytes]] = {}
             for table in (schema.fact, schema.quarantine):

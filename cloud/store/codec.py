@@ -18,6 +18,7 @@ from cloud.store.rows import (
     TokenRow,
 )
 from common import facts, sync
+from common.caps import Caps
 from common.domain import EnergyMethod, MeterSample, Role
 from common.trust import InviteRecord
 
@@ -25,6 +26,7 @@ _json = msgspec.json.Encoder()
 _note = msgspec.json.Decoder(HelloNote)
 _sample = msgspec.json.Decoder(MeterSample)
 _names = msgspec.json.Decoder(tuple[str, ...])
+_caps = msgspec.json.Decoder(Caps)
 
 #: Columns whose name SQL has taken, and the field they stand for.
 _RENAMED = {"transaction_id": "transaction"}
@@ -117,7 +119,11 @@ def meter_row(row: Row[Any]) -> MeterRow:
 
 
 def site_values(row: SiteRow) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(row), "hello": to_json(row.hello)}
+    return {
+        **msgspec.structs.asdict(row),
+        "hello": to_json(row.hello),
+        "rotations": to_json(row.rotations),
+    }
 
 
 def hello_in(text: str) -> HelloNote:
@@ -128,25 +134,40 @@ def hello_in(text: str) -> HelloNote:
 def site_row(row: Row[Any]) -> SiteRow:
     values = dict(row._mapping)
     values["hello"] = hello_in(values["hello"])
+    values["rotations"] = _names.decode(values["rotations"])
     return SiteRow(**values)
 
 
 def device_values(row: DeviceRow) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(row), "role": row.role.value, "chargers": chargers_out(row.chargers)}
+    return {**msgspec.structs.asdict(row), **_right_values(row)}
 
 
 def device_row(row: Row[Any]) -> DeviceRow:
-    values = dict(row._mapping)
-    return DeviceRow(**{**values, "role": Role(row.role), "chargers": chargers_in(row.chargers)})
+    return DeviceRow(**{**row._mapping, **_right_in(row)})
 
 
 def invite_values(row: InviteRecord) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(row), "role": row.role.value, "chargers": chargers_out(row.chargers)}
+    return {**msgspec.structs.asdict(row), **_right_values(row)}
 
 
 def invite_row(row: Row[Any]) -> InviteRecord:
-    values = dict(row._mapping)
-    return InviteRecord(**{**values, "role": Role(row.role), "chargers": chargers_in(row.chargers)})
+    return InviteRecord(**{**row._mapping, **_right_in(row)})
+
+
+def _right_values(row: DeviceRow | InviteRecord) -> dict[str, Any]:
+    return {
+        "role": row.role.value,
+        "chargers": chargers_out(row.chargers),
+        "caps": to_json(row.caps) if row.caps is not None else None,
+    }
+
+
+def _right_in(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "role": Role(row.role),
+        "chargers": chargers_in(row.chargers),
+        "caps": _caps.decode(row.caps) if row.caps is not None else None,
+    }
 
 
 def token_values(row: TokenRow) -> dict[str, Any]:

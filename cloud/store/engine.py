@@ -23,7 +23,15 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import Column, ColumnElement, Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -111,7 +119,9 @@ class Database:
                 yield connection
         except PoolTimeout:
             raise Unavailable(Code.BUSY, "the database is busy") from None
-        except OperationalError as trouble:
+        except DBAPIError as trouble:
+            if not _passes(trouble):
+                raise
             raise Unavailable(Code.BUSY, f"the database cannot write: {trouble.orig}") from trouble
 
     @asynccontextmanager
@@ -122,7 +132,9 @@ class Database:
                 yield connection
         except PoolTimeout:
             raise Unavailable(Code.BUSY, "the database is busy") from None
-        except OperationalError as trouble:
+        except DBAPIError as trouble:
+            if not _passes(trouble):
+                raise
             raise Unavailable(Code.BUSY, f"the database cannot be read: {trouble.orig}") from trouble
 
     def bytewise(self, column: Column[str]) -> ColumnElement[str]:
@@ -156,6 +168,27 @@ class Database:
             if column.name not in keys and column.name not in keep
         }
         return statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed)
+
+
+def is_values_fault(fault: BaseException) -> bool:
+    """Whether a statement failed for the values in it: then it fails again however often it is tried.
+
+    Everything else (a deadlock, a timeout, a lock, a disk, a connection) is the database's own: it passes.
+    """
+    if isinstance(fault, OverflowError | UnicodeEncodeError):
+        return True
+    if not isinstance(fault, DBAPIError):
+        return isinstance(fault, StatementError)  # a value that the toolkit cannot even bind
+    # asyncpg's errors reach us without a class of their own: SQLSTATE 22 is data, 23 is a constraint.
+    state = getattr(fault.orig, "sqlstate", None)
+    if state:
+        return str(state)[:2] in ("22", "23")
+    return isinstance(fault, DataError | IntegrityError)
+
+
+def _passes(fault: DBAPIError) -> bool:
+    """Whether it is worth trying again: not for values, nor for SQL of ours that is wrong."""
+    return not (is_values_fault(fault) or isinstance(fault, ProgrammingError))
 
 
 def _known(url: str) -> URL:

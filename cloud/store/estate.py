@@ -65,21 +65,27 @@ class EstatePart:
 
 
 async def _chargers(tx: AsyncConnection, site: str) -> list[bytes]:
-    """For each charger that is adopted the record that says so, by its latest name."""
+    """For each adopted charger the record that says so, by its latest name, and its security profile."""
     table = schema.fact
     query = select(table.c.charger, table.c.epoch, table.c.seq, table.c.record).where(
         table.c.site == site,
-        table.c.kind == facts.ChargerAdopted.KIND,
+        table.c.kind.in_((facts.ChargerAdopted.KIND, facts.ChargerSecured.KIND)),
         table.c.record.is_not(None),
     )
     latest: dict[str, bytes] = {}
+    secured: dict[str, bytes] = {}
     for row in await tx.execute(query.order_by(table.c.at, table.c.seq)):
         fact = facts.read(row.epoch, row.seq, row.record)
+        if isinstance(fact.body, facts.ChargerSecured):
+            secured[row.charger] = row.record
+            continue
         gone = isinstance(fact.body, facts.ChargerAdopted) and fact.body.removed
         latest.pop(row.charger, None)
-        if not gone:
+        if gone:
+            secured.pop(row.charger, None)
+        else:
             latest[row.charger] = row.record
-    return list(latest.values())
+    return [*latest.values(), *(record for charger, record in secured.items() if charger in latest)]
 
 
 async def _sessions(tx: AsyncConnection, site: str) -> list[bytes]:

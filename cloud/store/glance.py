@@ -25,7 +25,7 @@ class GlancePart:
     _db: Database
 
     @whole
-    async def sites_of(self, key: str) -> list[SiteRow]:
+    async def sites_run_by(self, key: str) -> list[SiteRow]:
         table, right = schema.site, schema.device
         query = select(table).join(right, right.c.site == table.c.id)
         query = query.where(right.c.key == key, right.c.role.in_(_STAFF)).order_by(table.c.name)

@@ -49,7 +49,7 @@ class ImportPart:
                     f"it is of epoch {epoch}, which the box has left for {known.epoch}",
                     hint="Export on the box again; everything that this file holds is in the new one.",
                 )
-            mark = mark or sync.first_mark(epoch)
+            mark = mark or sync.first_mark(epoch, note.begins_after)
             imported = Imported(mark=mark)
             if batch is not None:
                 ingest = Ingest(self._db, tx, site, now_ms)
@@ -59,7 +59,12 @@ class ImportPart:
                 imported = Imported(mark=answer, quarantined=ingest.quarantined)
             last_heard = codec.hello_in(known.hello)
             kept = msgspec.structs.replace(
-                last_heard, last_seq=note.last_seq, wall=note.wall, clock=note.clock, software=note.software
+                last_heard,
+                last_seq=note.last_seq,
+                wall=note.wall,
+                clock=note.clock,
+                software=note.software,
+                begins_after=note.begins_after,
             )
             changed = {"instance": instance, "epoch": epoch, "hello": codec.to_json(kept)}
             await tx.execute(update(table).where(table.c.id == site).values(**changed, seen_ms=now_ms))

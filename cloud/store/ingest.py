@@ -14,19 +14,20 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
-from cloud.store.engine import Database
+from cloud.store.engine import Database, is_values_fault
 from cloud.store.heads import write_head
 from cloud.store.projection import device_of, merged, meter_rows, session_after, session_of
-from cloud.store.rows import MeterConflict, ViewCopy
+from cloud.store.rows import DeviceRow, MeterConflict, ViewCopy
 from common import facts, sync
 from common.errors import Code, Refused
+from common.trust import revoked_key, revoked_principal
 
-#: What a record itself can be to blame for. The statement's own failures (disk, lock) are another class.
-RECORDS_FAULT = (DataError, IntegrityError, StatementError, OverflowError, UnicodeEncodeError)
+#: What a record can be to blame for; whether it is, `is_values_fault` says. Trouble of the database is not.
+RECORDS_FAULT = (StatementError, OverflowError, UnicodeEncodeError)
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -91,7 +92,9 @@ class Ingest:
         try:
             async with self._tx.begin_nested():
                 await self._write_items(epoch, fresh)
-        except RECORDS_FAULT:
+        except RECORDS_FAULT as fault:
+            if not is_values_fault(fault):
+                raise
             for item in fresh:
                 await self._write_one(epoch, item)
 
@@ -101,6 +104,8 @@ class Ingest:
             async with self._tx.begin_nested():
                 await self._write_items(epoch, [item])
         except RECORDS_FAULT as fault:
+            if not is_values_fault(fault):
+                raise
             reason = getattr(fault, "orig", None) or fault
             self._poisoned.append(sync.Poison(item.record, f"the database does not take it: {reason}"))
 
@@ -149,9 +154,16 @@ class Ingest:
         await self._write_samples(told)
         for fact in told:
             device = device_of(self._site, fact, self._now_ms)
-            if device is not None:
+            if device is not None and not await self._withdrawn(device):
                 insert: Any = self._db.insert(schema.device)
                 await self._tx.execute(insert.on_conflict_do_nothing(), codec.device_values(device))
+
+    async def _withdrawn(self, device: DeviceRow) -> bool:
+        """Whether this right was taken away before: a record that is sent again does not bring it back."""
+        table = schema.withdrawn
+        entries = (revoked_key(device.key), revoked_principal(device.principal))
+        query = select(table.c.entry).where(table.c.site.in_((self._site, "")), table.c.entry.in_(entries))
+        return (await self._tx.execute(query)).first() is not None
 
     async def _write_sessions(self, told: Sequence[facts.Fact]) -> None:
         if not told:

@@ -62,11 +62,14 @@ class LedgerPart:
                     "this site's box runs on another data folder; this one is a copy",
                     hint="If the box was replaced, run `plugside-edge pair` on it and add its site again.",
                 )
-            note = _after(codec.hello_in(known.hello), note)
+            before = codec.hello_in(known.hello)
+            note = _after(before, note)
             mark = await read_mark(tx, site, epoch)
             superseded = mark is not None and epoch != known.epoch
+            if superseded:  # the site's own epoch stays the one that it is
+                note = msgspec.structs.replace(note, begins_after=before.begins_after)
             if mark is None:
-                mark = sync.first_mark(epoch)
+                mark = sync.first_mark(epoch, note.begins_after)
                 state = {"site": site, **msgspec.structs.asdict(mark)}
                 await tx.execute(self._db.upsert(schema.sync_state), state)
             # A box that was welcomed on a later link than we know of: this database has gone back in time.

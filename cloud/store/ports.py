@@ -6,7 +6,7 @@ when they return: an answer that promises something is sent after.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Protocol
 
 from cloud.charge_lines import ChargeLine, Standing
@@ -181,16 +181,34 @@ class AccountStore(Protocol):
 
     async def names(self, principals: set[str]) -> dict[str, str]: ...
 
-    async def forget(self, principal: str, now_ms: int) -> int:
-        """Delete name, devices and tokens of a principal and revoke it. Returns how many rows went."""
+    async def forget(self, principal: str) -> int:
+        """Delete name, devices, invites and tokens of a principal. Returns how many rows went."""
 
-    async def revoked(self) -> frozenset[str]: ...
+    async def sites_of(self, principal: str) -> set[str]:
+        """Where a principal has a device or an invite."""
+
+    async def withdraw(self, site: str, entries: Collection[str], now_ms: int, until_ms: int) -> None:
+        """Write down what is withdrawn at a site; devices, invites and tokens that it names go.
+
+        until_ms: the site's list names it so long. The rows themselves stay.
+        """
+
+    async def withdrawn(self, site: str, now_ms: int) -> dict[str, int]:
+        """Entries that a site's list has to name now, and until when."""
+
+    async def revoked(self) -> dict[str, set[str]]:
+        """Everything that was ever withdrawn, by site; "" = everywhere."""
+
+    async def keep_withdrawal_list(self, site: str, issuer: str, number: int, text: str) -> None:
+        """Keep an issuer's list for a site, in place of a lower one."""
+
+    async def withdrawal_lists(self) -> list[str]: ...
 
 
 class GlanceStore(Protocol):
     """What somebody who looks after many sites sees at once."""
 
-    async def sites_of(self, key: str) -> list[SiteRow]:
+    async def sites_run_by(self, key: str) -> list[SiteRow]:
         """The sites at which a key has a staff's right, by name."""
 
     async def marks(self, sites: Sequence[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from sqlalchemy import Row, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
-from cloud.store.engine import Database
+from cloud.store.engine import Database, is_values_fault
 from cloud.store.ingest import RECORDS_FAULT, Ingest
 from common import facts, sync
 
@@ -103,6 +103,8 @@ async def _project(
                     await _known(tx, site, record, opened)
                     await again.project([opened])
             except RECORDS_FAULT as fault:
+                if not is_values_fault(fault):
+                    raise
                 opened = sync.Poison(record, f"the database does not take it: {fault}")
         if isinstance(opened, sync.Poison):
             # It stays where it is in the chain; that it could not be read is put beside it.

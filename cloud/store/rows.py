@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from common import sync
+from common.caps import Caps
 from common.domain import MeterSample, Role
 from common.reconcile import LedgerRow
 
@@ -24,6 +25,7 @@ class HelloNote(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     certificates: tuple[str, ...] = ()
     software: str = ""
     last_link: int = 0
+    begins_after: int = 0  #: where the epoch's records begin
     past_boots: tuple[str, ...] = ()  #: processes of the box that were followed by another one
 
 
@@ -43,6 +45,7 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     added_ms: int = 0
     zone: str = "UTC"  #: IANA time zone in which its months begin and end
     succession: str = ""  #: our signed word that `box` took another one's place; empty = it is the first
+    rotations: tuple[str, ...] = ()  #: how the box came by its key: each old one's word for the next
 
 
 class PairingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +68,10 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     chargers: tuple[str, ...] | None = None
     source: str = "cloud"
     added_ms: int = 0
+    caps: Caps | None = None
+    owner: bool = False
+    pending: bool = False  #: made at the box, and waits for the owner's word
+    label: str = ""  #: what the device calls itself
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -57,6 +58,9 @@ site = Table(
     Column("added_ms", BigInteger, nullable=False),
     Column("zone", Text, nullable=False, default="UTC", server_default="UTC"),  # what a month is here (IANA)
     Column("succession", Text, nullable=False, default="", server_default=""),  # signed, for phones
+    Column(
+        "rotations", Text, nullable=False, default="[]", server_default="[]"
+    ),  # the box's word for its keys
 )
 
 # What a box has sealed for the one after it; the newest of each recovery key. Nobody here can open it.
@@ -93,6 +97,8 @@ invite = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Column("redeemed_by", Text, index=True),
     Column("spent", Boolean, nullable=False, default=False),
+    Column("caps", Text),
+    Column("owner", Boolean, nullable=False, default=False, server_default=false()),
 )
 
 # Keys that may hold a right at a site. `source`: cloud, or edge for a driver who joined at the box.
@@ -106,6 +112,10 @@ device = Table(
     Column("chargers", Text),
     Column("source", Text, nullable=False),
     Column("added_ms", BigInteger, nullable=False),
+    Column("caps", Text),
+    Column("owner", Boolean, nullable=False, default=False, server_default=false()),
+    Column("pending", Boolean, nullable=False, default=False, server_default=false()),  # waits for the owner
+    Column("label", Text, nullable=False, default="", server_default=""),  # what the device calls itself
 )
 
 # The one place where a pseudonym has a name. Emptying it breaks nothing.
@@ -116,11 +126,24 @@ name = Table(
     Column("name", Text, nullable=False),
 )
 
-revocation = Table(
-    "revocation",
+# What was ever withdrawn, by this cloud or a site's box. Rows stay, so that no old record brings a key back.
+withdrawn = Table(
+    "withdrawn",
     metadata,
-    Column("entry", Text, primary_key=True),
+    Column("site", Text, primary_key=True),  # "" = everywhere
+    Column("entry", Text, primary_key=True),  # `common.trust.revocations`
     Column("at_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),  # named in the site's list so long
+)
+
+# The newest list of withdrawn rights of each issuer: this cloud's own, and those of its boxes.
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    _site(),
+    Column("issuer", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("list", Text, nullable=False),
 )
 
 # --- ledger ------------------------------------------------------------------------------------------------

@@ -17,13 +17,24 @@ from cloud.store.glance import GlancePart
 from cloud.store.imports import ImportPart
 from cloud.store.ledger import LedgerPart
 from cloud.store.replay import replay
+from cloud.store.withdrawals import WithdrawalPart
 from cloud.store.work import WorkPart
 from common.ports import Ids
 
 INCARNATION = "incarnation"
 
 
-class SqlStore(LedgerPart, ImportPart, EstatePart, AccountPart, GlancePart, WorkPart, ChargePart, AuditPart):
+class SqlStore(
+    LedgerPart,
+    ImportPart,
+    EstatePart,
+    AccountPart,
+    WithdrawalPart,
+    GlancePart,
+    WorkPart,
+    ChargePart,
+    AuditPart,
+):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 
     def __init__(self, database: Database, incarnation: str) -> None:

@@ -11,6 +11,7 @@ transport, a loop or a clock: nonces and times are arguments.
 from common.appsession.client import ClientSession, Positions
 from common.appsession.events import (
     Authenticated,
+    Carried,
     Closed,
     CommandAsked,
     Event,
@@ -24,6 +25,7 @@ from common.appsession.server import ServerSession, Serving
 
 __all__ = [
     "Authenticated",
+    "Carried",
     "ClientSession",
     "Closed",
     "CommandAsked",

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
+import msgspec
+
 from common import wire
 from common.appsession.events import Closed
 from common.domain import Path
@@ -100,10 +102,12 @@ class ClientSession:
         binding: str = "",
         positions: Positions | None = None,
         client: str = "",
+        carried: tuple[str, ...] = (),
     ) -> None:
         """nonce: 32 fresh random bytes, base64url. server: the pinned identity fingerprint; None only on the
         local socket, where the file's place is the proof. binding: SHA-256 hex of the certificate that the
-        transport saw, or empty. invite: a secret to redeem instead of showing grants.
+        transport saw, or empty. invite: a secret to redeem instead of showing grants. carried: lists of
+        withdrawn rights to bring; those that do not fit into the first frame follow the welcome.
         """
         if path is not Path.LOCAL and (server is None or key is None):
             raise LocalFault(Code.NOT_PAIRED)
@@ -120,6 +124,7 @@ class ClientSession:
         self._device = device
         self._binding = binding
         self._client = client
+        self._carried = list(carried)
         self._transcript: Transcript | None = None
         self._followed: dict[
             str, tuple[str, int]
@@ -170,7 +175,20 @@ class ClientSession:
             self._send(wire.Auth())
             return
         signature = self._key.sign(Purpose.CLIENT_AUTH, transcript.auth(self._key.thumbprint, grants))
-        self._send(wire.Auth(grants=grants, key=self._key.public, signature=signature))
+        shown = wire.Auth(grants=grants, key=self._key.public, signature=signature)
+        self._send(msgspec.structs.replace(shown, revocations=self._lists_beside(shown)))
+
+    def _lists_beside(self, shown: wire.Auth) -> tuple[str, ...]:
+        """Lists that fit into the frame, and are not brought again."""
+        frame_max = wire.CLIENT_BYTES_MAX if self.state is State.OPEN else wire.PRE_AUTH_BYTES_MAX
+        room = frame_max - len(wire.encode(shown)) - len(',"revocations":[]')
+        taken = []
+        for one in tuple(self._carried):
+            if len(one) + 3 <= room:
+                room -= len(one) + 3
+                taken.append(one)
+                self._carried.remove(one)
+        return tuple(taken)
 
     def redeem(self, secret: str, device: str = "") -> None:
         """Turn an invite's secret into a grant for this key."""
@@ -224,6 +242,9 @@ class ClientSession:
             raise RemoteFault(Code.PROTOCOL, "a message came out of turn")
         elif isinstance(message, wire.Welcome):
             self.welcome, self.state = message, State.OPEN
+            if self._carried and self._key is not None:
+                self.show(*self.grants)
+                self._carried.clear()  # what fits into no frame is the tunnel's business
         elif isinstance(message, wire.Granted):
             self.grants = (message.grant,)
             self.show(message.grant)

@@ -15,6 +15,12 @@ class Authenticated(msgspec.Struct, frozen=True):
     claims: tuple[Claims, ...]
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """Lists of withdrawn rights that an authenticated client brought. Not checked yet."""
+
+    lists: tuple[str, ...]
+
+
 class Followed(msgspec.Struct, frozen=True):
     """Follow exactly these sites, in place of any before. `since` names only sites among them."""
 
@@ -62,4 +68,14 @@ class Closed(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Event = Authenticated | Followed | CommandAsked | QueryAsked | ManageAsked | RedeemAsked | RenewAsked | Closed
+Event = (
+    Authenticated
+    | Carried
+    | Followed
+    | CommandAsked
+    | QueryAsked
+    | ManageAsked
+    | RedeemAsked
+    | RenewAsked
+    | Closed
+)

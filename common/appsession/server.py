@@ -21,6 +21,7 @@ import msgspec
 from common import wire
 from common.appsession.events import (
     Authenticated,
+    Carried,
     Closed,
     CommandAsked,
     Event,
@@ -40,6 +41,8 @@ from common.trust.handshake import is_nonce
 PRE_AUTH_MESSAGES_MAX = 8
 #: Sites on one link: an operator of several hundred follows them in pages of the cloud's own API.
 SITES_MAX = 256
+#: Lists of withdrawn rights that one frame may bring: those of all its sites.
+CARRIED_LISTS_MAX = 32
 #: Rows of one page.
 QUERY_LIMIT_MAX = 500
 #: Characters of an id that a client makes up (a UUID has 36).
@@ -87,11 +90,13 @@ class ServerSession:
         certificates: tuple[str, ...] = (),
         binding: str = "",
         local: Claims | None = None,
+        waits: Callable[[str], bool] = lambda _key: False,
     ) -> None:
         """nonce: 32 fresh random bytes, base64url. certificates: served now and next, SHA-256 hex.
 
         binding: the one in use on this link, where the transport has one. local: the rights of whoever
-        could open the transport at all (the box's own socket); no grant is asked for then.
+        could open the transport at all (the box's own socket); no grant is asked for then. waits: whether
+        the holder of a key has failed too often to be looked at now.
         """
         self.state = State.HELLO
         self.client = ""  #: what the app calls itself; for logs, cut and cleaned
@@ -107,6 +112,8 @@ class ServerSession:
         self._claims: dict[str, Claims] = {}
         self._out: list[bytes] = []
         self._early = 0
+        self._declined = False
+        self._waits = waits
         self._handlers: dict[type, Callable[[Any, int], list[Event]]] = {
             wire.Hello: self._hello,
             wire.Auth: self._auth,
@@ -123,6 +130,17 @@ class ServerSession:
     def claims(self) -> Mapping[str, Claims]:
         """The rights on this link by site, as they were when last shown."""
         return self._claims
+
+    @property
+    def key(self) -> str:
+        """The thumbprint of the client's key, once it was proved to be there."""
+        return self._key
+
+    def declined(self) -> bool:
+        """Whether what was shown since the last call was refused for what it is. Rights that have merely run
+        out are not that."""
+        was, self._declined = self._declined, False
+        return was
 
     def data_to_send(self) -> list[bytes]:
         """Frames that the session itself answers with, in order; each is given once."""
@@ -154,6 +172,7 @@ class ServerSession:
         try:
             return self._handlers[type(message)](message, now_ms)
         except Refused as refusal:
+            self._declined = refusal.code not in {Code.GRANT_EXPIRED, Code.BUSY}
             self._refuse(refusal, getattr(message, "id", ""))
             return []
         except PlugsideError as fault:
@@ -221,8 +240,10 @@ class ServerSession:
         )
         if self._key and key != self._key:
             raise RemoteFault(Code.PROTOCOL, "a link has one key")
-        grants, expired = self._judge_grants(message.grants, key, now_ms)
         self._key = key
+        if self._waits(key):
+            raise error(Code.BUSY)
+        grants, expired = self._judge_grants(message.grants, key, now_ms)
         if not grants and self.state is not State.OPEN:
             # A known key whose rights have run out may renew them here, and only that.
             self.state = State.KEYED if expired else self.state
@@ -230,7 +251,10 @@ class ServerSession:
         for site, (token, claims) in grants.items():
             self._grants[site], self._claims[site] = token, claims
         self.state = State.OPEN
-        return [Authenticated(tuple(self._claims.values()))]
+        shown = Authenticated(tuple(self._claims.values()))
+        # A stranger's are not looked at; ours are before the welcome, which then holds the newest.
+        carried = message.revocations[:CARRIED_LISTS_MAX]
+        return [Carried(carried), shown] if carried else [shown]
 
     def _judge_grants(
         self, tokens: tuple[str, ...], key: str, now_ms: int

@@ -32,6 +32,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     grants: tuple[str, ...] = ()
     invite: str = ""
     name: str = ""
+    revocations: tuple[str, ...] = ()
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
             binding=link.binding,
             positions=self.positions,
             client=CLIENT_NAME,
+            carried=shown.revocations,
         )
         return await authenticate(link, session, self.clock)
 

@@ -157,9 +157,10 @@ class LanPath(_Keeper):
     async def find(self) -> Opened:
         entry = self._site.entry
         known = tuple(dict.fromkeys(filter(None, (entry.last_good, *entry.addresses))))
+        shown = Shown(grants=(entry.grant,), revocations=entry.lists)
         self._address, opened = await race(
             known,
-            lambda address: self.device.dial_lan(address, entry.box, Shown(grants=(entry.grant,))),
+            lambda address: self.device.dial_lan(address, entry.box, shown),
             lambda: self.device.search(entry.box, known),
             search_after_s=self.device.pace.search_after_s,
         )
@@ -190,7 +191,9 @@ class LanPath(_Keeper):
         self._site.down(self._way, why)
 
     def pushed(self, push: Push) -> None:
-        if isinstance(push, wire.Snapshot | wire.FactMessage) and push.site == self._site.id:
+        if isinstance(push, wire.Welcome) and self._link is not None:
+            self._learn(self._link)
+        elif isinstance(push, wire.Snapshot | wire.FactMessage) and push.site == self._site.id:
             _take(self._link, self._site, push)
         elif isinstance(push, wire.Refusal) and self._link is not None:
             # Nothing but the follow goes unnumbered here, and a link that shows nothing is no path.
@@ -239,7 +242,9 @@ class CloudPath(_Keeper):
     async def find(self) -> Opened:
         entry = next(iter(self._sites.values())).entry
         grants = _first([site.entry.grant for site in self._sites.values()])
-        return await self.device.dial_cloud(entry.cloud_url, entry.cloud_key, Shown(grants=grants))
+        lists = tuple(one for site in self._sites.values() for one in site.entry.lists)
+        shown = Shown(grants=grants, revocations=lists)
+        return await self.device.dial_cloud(entry.cloud_url, entry.cloud_key, shown)
 
     def begin(self) -> None:
         for site in self._sites.values():

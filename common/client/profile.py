@@ -20,7 +20,7 @@ from common.commands import Name
 from common.domain import Target
 from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault
 from common.keystore import FILE_MODE, Keystore
-from common.trust import IdentityKey, open_succession, unb64
+from common.trust import IdentityKey, newest_lists, open_succession, unb64
 
 #: A command's file is kept for so long after its end: then nobody asks about it any more.
 PENDING_KEPT_MS = 24 * 3_600_000
@@ -42,6 +42,13 @@ class SiteEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cloud_url: str = ""
     cloud_key: str = ""  #: the cloud's identity fingerprint, pinned at pairing
     box_at_ms: int = 0  #: of the cloud's word by which `box` took another one's place
+    box_lists: tuple[str, ...] = ()  #: lists of withdrawn rights that the box told, to be carried on
+    cloud_lists: tuple[str, ...] = ()  #: the same of the cloud
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """What to bring to whoever serves this site."""
+        return newest_lists(self.cloud_lists, self.box_lists)
 
 
 def succeeded(entry: SiteEntry, access: wire.SiteAccess) -> SiteEntry:
@@ -52,7 +59,7 @@ def succeeded(entry: SiteEntry, access: wire.SiteAccess) -> SiteEntry:
     told = open_succession(access.succession, site=entry.site, cloud=entry.cloud_key)
     if told.box != access.key or told.at_ms <= entry.box_at_ms:
         raise RemoteFault(Code.UNTRUSTED_PEER, "an earlier word about this site's box is told again")
-    return msgspec.structs.replace(entry, box=told.box, box_at_ms=told.at_ms, last_good="")
+    return msgspec.structs.replace(entry, box=told.box, box_at_ms=told.at_ms, last_good="", box_lists=())
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,6 +21,7 @@ from common.domain import Path, from_iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable
 from common.facts import Fact
 from common.ports import Clock
+from common.trust import newest_lists
 from common.view import View, apply
 
 log = logging.getLogger("plugside.client")
@@ -262,6 +263,8 @@ class Site:
                 box=entry.box or access.key,
                 addresses=addresses,
                 last_good=last_good or entry.last_good,
+                box_lists=newest_lists(entry.box_lists, access.revocations if from_box else ()),
+                cloud_lists=newest_lists(entry.cloud_lists, () if from_box else access.revocations),
             )
         )
         if not from_box:

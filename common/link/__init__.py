@@ -4,7 +4,7 @@
     unix        local commands: the box's and the cloud's own socket
 
 A transport that lives elsewhere (the cloud's web framework, WebTransport on the LAN) joins by having the same
-five members; tests/applink runs one suite over all of them.
+six members; tests/applink runs one suite over all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from common.domain import Path
 from common.errors import Code
+from common.threshold import Visit
 
 #: Seconds that a close may take before the transport is dropped without a word.
 CLOSE_TIMEOUT_S = 1.0
@@ -32,6 +33,10 @@ class Link(Protocol):
     @property
     def binding(self) -> str:
         """SHA-256 (hex) of the TLS certificate in use; empty where both ends cannot know it."""
+
+    @property
+    def visit(self) -> Visit | None:
+        """How it was let in at the box's LAN door; None where nobody is counted."""
 
     async def send(self, frame: bytes) -> None:
         """Hand over one frame; waits while the peer reads slowly. Raises ConnectionError once closed."""

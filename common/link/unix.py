@@ -32,6 +32,7 @@ class UnixLink:
 
     path = Path.LOCAL
     binding = ""
+    visit = None
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer

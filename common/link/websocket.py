@@ -6,11 +6,13 @@ link and tells sizes of secrets. Sizes are bounded by `common.wire` at either en
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -18,12 +20,15 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from common import wire
 from common.domain import Path
 from common.errors import Code, LocalFault, Unavailable
 from common.link import CLOSE_TIMEOUT_S, Link
+from common.link.opening import Spawn, TlsOpening
 from common.link.tls import ServerTls, peer_hash, pinned_context
+from common.threshold import TCP_COST, Threshold, Visit
 
 #: The package's own INFO has several lines for every connection; what matters of one, its session tells.
 _quiet = logging.getLogger("plugside.link.websockets")
@@ -46,10 +51,13 @@ PageHandler = Callable[[ServerConnection, Request], Response | Awaitable[Respons
 class WebSocketLink:
     """A link over one open WebSocket, of either end."""
 
-    def __init__(self, connection: Connection, path: Path, binding: str = "") -> None:
+    def __init__(
+        self, connection: Connection, path: Path, binding: str = "", visit: Visit | None = None
+    ) -> None:
         self._connection = connection
         self.path = path
         self.binding = binding
+        self.visit = visit
         address = connection.remote_address
         self.peer = str(address[0]) if isinstance(address, tuple) else ""
 
@@ -156,6 +164,96 @@ class WebSocketListener:
         await self._server.wait_closed()
 
 
+class _Counted(ServerConnection):
+    """A connection that is counted at the threshold before its TLS begins."""
+
+    def __init__(
+        self, protocol: ServerProtocol, server: Server, *, threshold: Threshold, **settings: Any
+    ) -> None:
+        super().__init__(protocol, server, **settings)
+        self._threshold = threshold
+        self.entered = False
+        self.visit: Visit | None = None
+
+    def enter(self, transport: asyncio.BaseTransport) -> bool:
+        peer = transport.get_extra_info("peername")
+        self.visit = self._threshold.knock(str(peer[0]) if isinstance(peer, tuple) else "", TCP_COST)
+        self.entered = self.visit is not None
+        return self.entered
+
+    def leave(self) -> None:
+        self.entered = False
+        if self.visit is not None:
+            self.visit.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.leave()
+
+
+def _opens(
+    threshold: Threshold | None, tls: ServerTls | None, spawn: Spawn | None
+) -> Callable[..., Any] | None:
+    """What `websockets` makes of a connection that it has accepted; None = its own."""
+    if threshold is None:
+        return None
+    assert tls is not None, "a threshold is before cryptography"
+    assert spawn is not None, "a TLS handshake is a task of somebody's"
+
+    def connection(protocol: ServerProtocol, server: Server, **settings: Any) -> TlsOpening:
+        counted = _Counted(protocol, server, threshold=threshold, **settings)
+        return TlsOpening(counted, tls.context, spawn, lambda *_: None, within_s=OPEN_TIMEOUT_S)
+
+    return connection
+
+
+class _Front:
+    """What a listener does with a request, and with a link that came of it."""
+
+    def __init__(
+        self,
+        on_link: Callable[[Link], Awaitable[None]],
+        path: Path,
+        tls: ServerTls | None,
+        *,
+        pages: PageHandler | None,
+        hosts: Callable[[str], bool],
+        allowed: Callable[[str | None], bool],
+        links_max: int | None,
+    ) -> None:
+        self._on_link, self._path, self._tls = on_link, path, tls
+        self._pages, self._hosts, self._allowed, self._links_max = pages, hosts, allowed, links_max
+        self._links = 0
+
+    async def handle(self, connection: ServerConnection) -> None:
+        self._links += 1
+        try:
+            secured = connection.transport.get_extra_info("ssl_object")
+            binding = self._tls.binding(secured) if self._tls else ""
+            visit = connection.visit if isinstance(connection, _Counted) else None
+            await self._on_link(WebSocketLink(connection, self._path, binding, visit))
+        finally:
+            self._links -= 1
+
+    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        named = request.headers.get_all("Host")
+        if len(named) != 1:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "One Host, please.\n")
+        if not self._hosts(named[0]):
+            return connection.respond(HTTPStatus.MISDIRECTED_REQUEST, "This box has another name.\n")
+        if request.path != LINK_PATH:
+            answer = self._pages(connection, request) if self._pages is not None else None
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+        told = request.headers.get_all("origin")
+        if len(told) > 1 or not self._allowed(told[0] if told else None):
+            return connection.respond(HTTPStatus.FORBIDDEN, "This page may not connect here.\n")
+        if self._links_max is not None and self._links >= self._links_max:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
+        return None
+
+
 async def listen_websocket(
     host: str,
     port: int,
@@ -166,48 +264,37 @@ async def listen_websocket(
     pages: PageHandler | None = None,
     allowed: Callable[[str | None], bool] = _no_page,
     links_max: int = LINKS_MAX,
+    threshold: Threshold | None = None,
+    spawn: Spawn | None = None,
+    hosts: Callable[[str], bool] = lambda _host: True,
 ) -> WebSocketListener:
     """Listen, and run `on_link` for each link until it returns; the link is closed then.
 
     host: address to bind; port 0 = any. Without `tls`, loopback only. pages: answers what is
     not the app link (return None to refuse it here with 404). origins: pages that may open a link; None
-    stands for clients that are no browser, and is all that is let in unless said otherwise.
+    stands for clients that are no browser, and is all that is let in unless said otherwise. threshold: asked
+    before a TLS handshake begins, which runs as a task of `spawn`; it counts links in place of `links_max`.
+    hosts: whether a `Host` is one of this listener's names; 421 if not.
     Raises LocalFault(bad_settings) if the address cannot be had.
     """
     if tls is None and not is_loopback(host):
         raise LocalFault(Code.BAD_SETTINGS, f"an app link without TLS is for loopback only, not {host}")
-    links = 0
-
-    async def handle(connection: ServerConnection) -> None:
-        nonlocal links
-        links += 1
-        try:
-            binding = tls.binding(connection.transport.get_extra_info("ssl_object")) if tls else ""
-            link = WebSocketLink(connection, path, binding)
-            await on_link(link)
-        finally:
-            links -= 1
-
-    async def admit(connection: ServerConnection, request: Request) -> Response | None:
-        if request.path != LINK_PATH:
-            answer = pages(connection, request) if pages is not None else None
-            if isinstance(answer, Awaitable):
-                answer = await answer
-            return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
-        told = request.headers.get_all("origin")
-        if len(told) > 1 or not allowed(told[0] if told else None):
-            return connection.respond(HTTPStatus.FORBIDDEN, "This page may not connect here.\n")
-        if links >= links_max:
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
-        return None
-
+    front = _Front(
+        on_link,
+        path,
+        tls,
+        pages=pages,
+        hosts=hosts,
+        allowed=allowed,
+        links_max=None if threshold is not None else links_max,
+    )
     try:
         server = await serve(
-            handle,
+            front.handle,
             host,
             port,
-            ssl=tls.context if tls else None,
-            process_request=admit,
+            ssl=tls.context if tls and threshold is None else None,
+            process_request=front.admit,
             compression=None,
             max_size=wire.CLIENT_BYTES_MAX,
             open_timeout=OPEN_TIMEOUT_S,
@@ -216,6 +303,8 @@ async def listen_websocket(
             ping_timeout=PING_EVERY_S,
             server_header=None,
             logger=_quiet,
+            # Typed as a class; called like one.
+            create_connection=cast("type[ServerConnection] | None", _opens(threshold, tls, spawn)),
         )
     except OSError as failed:
         raise LocalFault(

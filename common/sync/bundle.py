@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -48,6 +48,7 @@ class BundleHead(_Frame, tag="head", frozen=True, kw_only=True):
     wall: str = ""
     clock: str = ""
     software: str = ""
+    begins_after: Annotated[int, msgspec.Meta(ge=0)] = 0  #: as in a hello
     signature: str = ""
 
 

@@ -20,7 +20,7 @@ Evolution is additive: new fields have defaults, unknown fields are skipped.
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -76,6 +76,9 @@ class TunnelHello(TunnelMessage, tag="hello", frozen=True, kw_only=True):
     software: str = ""
     inherits: bool = False  #: it has nothing of the site yet, or lost something: what is the site's estate?
     last_link: int = 0  #: the highest `link_epoch` that this box was ever welcomed with
+    #: The epoch's first record is the one behind this number: what is older had left the journal before.
+    begins_after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    rotations: tuple[str, ...] = ()  #: how it came by `key`: the old key's word for the next, oldest first
     signature: str = ""
 
 
@@ -173,6 +176,8 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     time: str = ""  #: cloud time, ISO 8601
     estate: tuple[bytes, ...] = ()  #: for who `inherits`: records that a site goes on with, oldest first
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
+    revocations: tuple[str, ...] = ()  #: lists of what is withdrawn at the site (`common.trust.revocations`)
+    hears: bool = False  #: `Statements` may come from the box, too
     sealed: tuple[Sealed, ...] = ()  #: for who `inherits`: what boxes before it have sealed, the latest first
     sealed_number: int = 0  #: of what is kept for this site, the highest
     packs: bool = False  #: batches may come as `Packed`
@@ -215,9 +220,13 @@ class Ask(TunnelMessage, tag="ask", frozen=True, kw_only=True):
 
 
 class Statements(TunnelMessage, tag="statements", frozen=True, kw_only=True):
-    """What a welcome's `trust` says, said again because it changed while the link stands."""
+    """Signed statements that changed while the link stands: keys from the cloud, withdrawn rights from both.
 
-    trust: tuple[str, ...]
+    A box sends it to a cloud that `hears`: its own list, and the cloud's where the cloud has lost it.
+    """
+
+    trust: tuple[str, ...] = ()
+    revocations: tuple[str, ...] = ()
 
 
 class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
@@ -228,7 +237,9 @@ class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
     hint: str = ""
 
 
-EdgeMessage = TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | Keep | TunnelBye
+EdgeMessage = (
+    TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | Keep | Statements | TunnelBye
+)
 CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | Statements | TunnelBye
 
 _encoder = msgspec.msgpack.Encoder()

@@ -24,9 +24,9 @@ class Mark(msgspec.Struct, frozen=True):
     chain: bytes
 
 
-def first_mark(epoch: str) -> Mark:
-    """The mark of an epoch that was never heard of."""
-    return Mark(epoch, 0, chain.seed(epoch))
+def first_mark(epoch: str, begins_after: int = 0) -> Mark:
+    """The mark of an epoch that was never heard of. begins_after: as the box's hello says."""
+    return Mark(epoch, begins_after, chain.seed(epoch))
 
 
 class Apply(msgspec.Struct, frozen=True):

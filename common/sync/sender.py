@@ -116,11 +116,11 @@ class EdgeCursor:
         elif self._waiting_since is None:
             self._waiting_since = now_ms
 
-    def rotated(self, epoch: str, last_seq: int) -> None:
-        """The journal has begun a new epoch and renumbered what it retains; say hello again."""
+    def rotated(self, epoch: str, last_seq: int, begins_after: int = 0) -> None:
+        """The journal has begun a new epoch over what it retains, behind `begins_after`; say hello again."""
         if epoch == self.epoch:
             raise LocalFault(Code.INTERNAL, "an epoch cannot be rotated into itself")
-        self.epoch, self.last_seq, self.acked, self._must_rotate = epoch, last_seq, 0, ""
+        self.epoch, self.last_seq, self.acked, self._must_rotate = epoch, last_seq, begins_after, ""
         self.disconnected()
 
     def on_welcome(self, welcome: TunnelWelcome, own_chain: bytes | None) -> Resume | Rotate:

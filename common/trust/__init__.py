@@ -9,6 +9,7 @@ times are arguments, secrets and keys are handed in (`common.keystore` makes and
     envelope     a signed command as one opaque string
     handshake    the exact bytes that both ends of an app link sign
     invites      one-time secrets that bring a new key in
+    revocations  numbered lists of what was withdrawn, which anybody may carry
     enrolment    how a box and a cloud come to trust each other, and the tunnel's challenge
     succession   a cloud's word that a site has another box now
     heads        where a site's chain is, under its box's signature
@@ -31,15 +32,7 @@ from common.trust.enrolment import (
     sign_tunnel,
 )
 from common.trust.envelope import OpenedCommand, fingerprint_of, open_command, open_envelope, seal
-from common.trust.grants import (
-    LIFETIMES_MS,
-    Issuing,
-    Verifier,
-    issue_grant,
-    revoked_grant,
-    revoked_key,
-    revoked_principal,
-)
+from common.trust.grants import LIFETIMES_MS, Issuing, Verifier, issue_grant
 from common.trust.handshake import Transcript
 from common.trust.heads import check_head, sign_head
 from common.trust.invites import Invite, InviteRecord, invite_hash, mint_invite, redeem, spend
@@ -68,6 +61,19 @@ from common.trust.keys import (
     verify_identity,
     verify_issuer,
 )
+from common.trust.revocations import (
+    RevocationList,
+    Withdrawn,
+    entry_hash,
+    kept_list,
+    newest_lists,
+    open_list,
+    revoked_grant,
+    revoked_issuer_key,
+    revoked_key,
+    revoked_principal,
+    sign_list,
+)
 from common.trust.succession import open_succession, succeed
 
 __all__ = [
@@ -86,12 +92,14 @@ __all__ = [
     "OnlineKey",
     "OpenedCommand",
     "Purpose",
+    "RevocationList",
     "SignedKeySet",
     "Transcript",
     "TrustBundle",
     "TrustSet",
     "Verifier",
     "Voucher",
+    "Withdrawn",
     "answer_enrolment",
     "b64",
     "box_issuer",
@@ -100,24 +108,30 @@ __all__ = [
     "check_tunnel",
     "check_voucher",
     "cloud_issuers",
+    "entry_hash",
     "fingerprint",
     "fingerprint_of",
     "invite_hash",
     "issue_grant",
+    "kept_list",
     "mint_invite",
+    "newest_lists",
     "open_command",
     "open_enrolment",
     "open_envelope",
     "open_key_set",
+    "open_list",
     "open_succession",
     "redeem",
     "request_enrolment",
     "revoked_grant",
+    "revoked_issuer_key",
     "revoked_key",
     "revoked_principal",
     "seal",
     "sign_head",
     "sign_key_set",
+    "sign_list",
     "sign_tunnel",
     "spend",
     "succeed",

@@ -13,11 +13,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from common.caps import Caps
 from common.domain import Role
 from common.errors import Code, Refused
 from common.policy import Claims
 from common.trust.issuers import Issuer, TrustSet
 from common.trust.keys import IssuerKey, ed25519_public, unb64
+from common.trust.revocations import (
+    Withdrawn,
+    entry_hash,
+    revoked_grant,
+    revoked_issuer_key,
+    revoked_key,
+    revoked_principal,
+)
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -60,6 +69,8 @@ class _Payload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, k
     jti: str
     cnf: _Confirmation
     chargers: tuple[str, ...] | None = None
+    lim: Caps | None = None
+    own: bool = False
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -84,6 +95,8 @@ def issue_grant(
     now_ms: int,
     chargers: tuple[str, ...] | None = None,
     lifetime_ms: int | None = None,
+    caps: Caps | None = None,
+    owner: bool = False,
 ) -> str:
     """Sign a grant for the key with thumbprint `key`. Returns the JWT.
 
@@ -99,6 +112,8 @@ def issue_grant(
         raise Refused(Code.WRONG_SITE, site)
     if now_ms > issuer.not_after_ms:
         raise Refused(Code.NOT_PERMITTED, "the signing key has run out")
+    if owner and not (role is Role.OPERATOR and issuer.owners):
+        raise Refused(Code.NOT_PERMITTED, "an owner is an operator of the cloud's making")
     life_ms = min(LIFETIMES_MS[role], lifetime_ms if lifetime_ms is not None else LIFETIMES_MS[role])
     issued_s = now_ms // 1000
     payload = _Payload(
@@ -112,24 +127,11 @@ def issue_grant(
         jti=grant_id,
         cnf=_Confirmation(key),
         chargers=chargers,
+        lim=caps,
+        own=owner,
     )
     headers = {"typ": TYPE, "kid": issuer.kid}
     return jwt.api_jws.encode(msgspec.json.encode(payload), issuing.key.private, ALGORITHM, headers)
-
-
-def revoked_grant(grant_id: str) -> str:
-    """The revocation entry that ends one grant."""
-    return f"grant:{grant_id}"
-
-
-def revoked_principal(principal: str) -> str:
-    """The revocation entry that ends everything of one principal."""
-    return f"principal:{principal}"
-
-
-def revoked_key(key: str) -> str:
-    """The revocation entry that ends one device, by its key's thumbprint."""
-    return f"key:{key}"
 
 
 class _Checked(msgspec.Struct, frozen=True):
@@ -139,6 +141,8 @@ class _Checked(msgspec.Struct, frozen=True):
     issuer: Issuer
     not_before_ms: int
     claims: Claims
+    entries: tuple[str, ...]  #: the revocation entries by which it could be withdrawn
+    hashes: tuple[bytes, ...]  #: the same, as lists hold them
 
 
 class Verifier:
@@ -153,7 +157,8 @@ class Verifier:
         import jwt  # noqa: F401 - loaded now, so that the first tap does not wait for it
 
         self.trust = trust
-        self.revoked = revoked
+        self.revoked = revoked  #: entries, wherever the grant is for
+        self.withdrawals = Withdrawn()  #: numbered lists of issuers, a site each
         self.grace_ms = grace_ms
         self._cache: dict[bytes, _Checked] = {}
 
@@ -178,6 +183,13 @@ class Verifier:
         """
         return self._judge(token, now_ms, site)
 
+    def withdrawn(self, claims: Claims) -> bool:
+        """Whether these rights, shown before, have been withdrawn since."""
+        entries = _entries(claims)
+        return not self.revoked.isdisjoint(entries) or self.withdrawals.covers(
+            claims.site, map(entry_hash, entries)
+        )
+
     def _judge(self, token: str, now_ms: int, site: str | None) -> Claims:
         """Everything but the end."""
         digest = sha256(token.encode(errors="surrogatepass")).digest()
@@ -188,9 +200,7 @@ class Verifier:
                 del self._cache[next(iter(self._cache))]
             self._cache[digest] = known
         claims = known.claims
-        if not self.revoked.isdisjoint(
-            (revoked_grant(claims.grant), revoked_principal(claims.principal), revoked_key(claims.key))
-        ):
+        if not self.revoked.isdisjoint(known.entries) or self.withdrawals.covers(claims.site, known.hashes):
             raise Refused(Code.REVOKED)
         if site is not None and claims.site != site:
             raise Refused(Code.WRONG_SITE)
@@ -232,6 +242,8 @@ def _within(issuer: Issuer, payload: _Payload) -> _Checked:
         raise Refused(Code.BAD_GRANT, "its issuer may not give it")
     if issuer.site is not None and payload.aud != issuer.site:
         raise Refused(Code.WRONG_SITE)
+    if payload.own and not (payload.role is Role.OPERATOR and issuer.owners):
+        raise Refused(Code.BAD_GRANT, "its issuer may not give it")
     issued_ms, expires_ms = payload.iat * 1000, payload.exp * 1000
     if issued_ms > issuer.not_after_ms:
         raise Refused(Code.BAD_GRANT, "its issuer's key had run out")
@@ -247,5 +259,14 @@ def _within(issuer: Issuer, payload: _Payload) -> _Checked:
         issuer=issuer.id,
         expires_ms=expires_ms,
         renew_after_ms=(issued_ms + expires_ms) // 2,
+        owner=payload.own,
+        caps=payload.lim,
     )
-    return _Checked(issuer.kid, issuer, max(issued_ms, payload.nbf * 1000), claims)
+    entries = (*_entries(claims), revoked_issuer_key(issuer.kid))
+    hashes = tuple(map(entry_hash, entries))
+    return _Checked(issuer.kid, issuer, max(issued_ms, payload.nbf * 1000), claims, entries, hashes)
+
+
+def _entries(claims: Claims) -> tuple[str, ...]:
+    """By which entries these rights could be withdrawn."""
+    return revoked_grant(claims.grant), revoked_principal(claims.principal), revoked_key(claims.key)

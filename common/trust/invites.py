@@ -12,6 +12,7 @@ from hmac import compare_digest
 
 import msgspec
 
+from common.caps import Caps
 from common.domain import Role
 from common.errors import Code, Refused
 from common.trust.keys import b64, unb64
@@ -93,6 +94,8 @@ class InviteRecord(msgspec.Struct, frozen=True, kw_only=True):
     chargers: tuple[str, ...] | None = None
     redeemed_by: str | None = None  #: thumbprint of the key that it brought in
     spent: bool = False  #: that key has authenticated with its grant: the invite's work is done
+    caps: Caps | None = None  #: how much the right will be for
+    owner: bool = False  #: an operator who may also release the box
 
 
 def invite_hash(secret: str) -> str:
@@ -113,6 +116,8 @@ def mint_invite(
     urls: tuple[str, ...] = (),
     addresses: tuple[str, ...] = (),
     certificates: tuple[str, ...] = (),
+    caps: Caps | None = None,
+    owner: bool = False,
 ) -> tuple[Invite, InviteRecord]:
     """Make an invite and what to store of it. `secret`: 16 unguessable bytes."""
     if len(secret) != SECRET_BYTES:
@@ -134,6 +139,8 @@ def mint_invite(
         principal=principal,
         expires_ms=expires_ms,
         chargers=chargers,
+        caps=caps,
+        owner=owner,
     )
     return invite, record
 

@@ -42,6 +42,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     roles: frozenset[Role] = _CLOUD_ROLES
     site: str | None = None  #: its only site; None = any
     not_after_ms: int = NEVER_MS  #: signs nothing later than this
+    owners: bool = True  #: may make an operator the owner
 
     @property
     def kid(self) -> str:
@@ -144,7 +145,7 @@ def vouch(identity: IdentityKey, issuer: str, site: str) -> Voucher:
 
 
 def check_voucher(voucher: Voucher) -> Issuer:
-    """The box's issuer, limited to its site and to operators. Raises Refused(bad_signature).
+    """The box's issuer, limited to its site, to drivers and operators. Raises Refused(bad_signature).
 
     Who the box is remains the caller's question: compare `fingerprint(voucher.box)` with what is expected.
     """
@@ -163,4 +164,4 @@ def box_issuer(box: str, issuer: str, site: str) -> Issuer:
     """
     if not is_issuer_key(issuer):
         raise ValueError("not an Ed25519 public key")
-    return Issuer(id=box, public=issuer, roles=_BOX_ROLES, site=site)
+    return Issuer(id=box, public=issuer, roles=_BOX_ROLES, site=site, owners=False)

@@ -42,6 +42,8 @@ class Purpose(StrEnum):
     TUNNEL = "plugside-tunnel-v1"
     ISSUER = "plugside-issuer-v1"
     KEY_SET = "plugside-key-set-v1"
+    REVOCATIONS = "plugside-revocations-v1"
+    ROTATION = "plugside-rotation-v1"
     BUNDLE = "plugside-bundle-v1"
     HEAD = "plugside-head-v1"
     RECEIPT = "plugside-receipt-v1"

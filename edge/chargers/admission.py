@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import shlex
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -61,23 +60,6 @@ def user_names(token: bytes, identity: str) -> bool:
     return token[: len(identity) + 1].lower() == identity.encode().lower() + b":"
 
 
-def password_fits(token: bytes | None, identity: str, password: bytes) -> bool:
-    """Return whether the Basic token is this charger's: user = identity (any case), password as stored.
-
-    Takes the same time whichever byte differs. The user name may hold colons and the password any byte, so
-    the identity itself tells where one ends (quirk 8). A password of raw bytes may come as its hex text.
-    """
-    prefix = identity.encode().lower() + b":"
-    given = b"" if token is None else token[len(prefix) :]
-    user_fits = token is not None and token[: len(prefix)].lower() == prefix
-    try:
-        unhexed = binascii.unhexlify(given)
-    except (binascii.Error, ValueError):
-        unhexed = b""
-    as_is, as_hex = hmac.compare_digest(given, password), hmac.compare_digest(unhexed, password)
-    return user_fits and bool(password) and (as_is or as_hex)
-
-
 class Buckets:
     """Token buckets by address. Forgets the address that was seen the longest ago."""
 
@@ -112,6 +94,40 @@ class Throttle:
         if len(self._passed) > self._max:
             self._passed.popitem(last=False)
         return True
+
+
+class Patience:
+    """Makes whoever tries passwords wait, longer after each; forgets who failed the longest ago.
+
+    By address and charger together: a stranger's failures keep no charger out that dials from elsewhere.
+    """
+
+    #: A person mistypes a few times, and some chargers try twice at once.
+    FREE: Final = 5
+    FIRST_MS: Final = 1_000
+    LONGEST_MS: Final = 60_000
+
+    def __init__(self, *, keys_max: int = 1024) -> None:
+        self._max = keys_max
+        self._failed: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+
+    def waits_ms(self, address: str, charger: str, mono_ms: int) -> int:
+        """Return how long it must wait yet before it may try again."""
+        _, until_ms = self._failed.get((address, charger), (0, 0))
+        return max(0, until_ms - mono_ms)
+
+    def failed(self, address: str, charger: str, mono_ms: int) -> None:
+        """It has failed once more."""
+        count, _ = self._failed.pop((address, charger), (0, 0))
+        over = count + 1 - self.FREE
+        pause_ms = min(self.FIRST_MS << min(over, 16), self.LONGEST_MS) if over >= 0 else 0
+        self._failed[address, charger] = (count + 1, mono_ms + pause_ms)
+        if len(self._failed) > self._max:
+            self._failed.popitem(last=False)
+
+    def proved(self, address: str, charger: str) -> None:
+        """It has proven itself."""
+        self._failed.pop((address, charger), None)
 
 
 class LineBudget:

@@ -18,7 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
-from edge.chargers.firstbytes import FIRST_BYTES_MAX, LINE_MAX, is_tls, mended
+from common.link.opening import is_tls
+from edge.chargers.firstbytes import FIRST_BYTES_MAX, LINE_MAX, mended
+from edge.chargers.proving import Certificate, Proof
 
 #: Pings that are waited for at once: a charger that never pongs must not cost memory for each.
 _PINGS_MAX: Final = 3
@@ -53,6 +55,7 @@ class ChargerConnection(ServerConnection):
         self.peer = ""
         self.heard_at = self.loop.time()
         self.charger = ""  #: the identity as stored, set when the handshake has admitted it
+        self.proof = Proof(0)  #: what the handshake has proven
         self.offered: tuple[str, ...] = ()  #: subprotocols that the charger offered
         self.first = b""
         self.mended = False
@@ -72,6 +75,16 @@ class ChargerConnection(ServerConnection):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.entered = self._door.entered(self)
         return self.entered
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS, as the socket knows; nothing that the peer says counts."""
+        return self.transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate that the peer proved to be its own, signed by the site's authority; else None."""
+        return self.transport.get_extra_info("peercert") or None if self.tls else None
 
     def turn_out(self) -> None:
         """Drop it if it has not come as far as a request."""

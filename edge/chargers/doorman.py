@@ -1,7 +1,7 @@
 """Who comes in: every handshake's decision, with its reason written down.
 
-    TCP ─▶ pace, count ─▶ HTTP request ─▶ identity ─▶ adopted? ─▶ password? ─▶ clone? ─▶ 101 ─▶ `listener`
-                           400, 426        404        404          401         409
+    TCP ─▶ pace, count ─▶ HTTP request ─▶ identity ─▶ adopted? ─▶ proven? ─▶ clone? ─▶ 101 ─▶ `listener`
+                           400, 426        404        404        401, 403     409
 
 Who is refused is refused in the handshake (quirk 16): a charger keeps what it has queued, and dials again.
 An unknown one is put into a bounded queue, from which an installer may adopt it. What never became a request
@@ -23,19 +23,23 @@ from common.facts import ChargerAdopted, SecurityNoted
 from edge.chargers.admission import (
     AdoptionQueue,
     Buckets,
+    Patience,
     Swaps,
     Waiting,
     basic_token,
     identity_of,
     named_by,
-    password_fits,
     user_names,
 )
 from edge.chargers.connection import ChargerConnection
 from edge.chargers.doorbook import Doorbook
 from edge.chargers.firstbytes import unparsed
+from edge.chargers.proving import Guard, Proof, prove
 from edge.chargers.reasons import REASONS, Reason
 from edge.core.inputs import Input, Note, StationWaiting
+
+#: What a peer may mend by sending another user and password.
+_MAY_TRY_AGAIN = frozenset({Reason.IDENTITY_MISMATCH, Reason.WRONG_PASSWORD, Reason.NO_PASSWORD_KNOWN})
 
 log = logging.getLogger("plugside.chargers")
 
@@ -54,7 +58,7 @@ class House(Protocol):
 
 
 class Doorman:
-    """Decides on handshakes. `adopted`, `password_for`: see `listener`."""
+    """Decides on handshakes. `adopted`, `guard`, `near`: see `listener`."""
 
     def __init__(
         self,
@@ -64,7 +68,8 @@ class Doorman:
         mono_ms: Callable[[], int],
         now_ms: Callable[[], int],
         adopted: Callable[[str], str | None],
-        password_for: Callable[[str], bytes | None],
+        guard: Guard,
+        near: Callable[[str], bool],
         adopt_any_max: int,
         probe_s: float,
         connections_max: int,
@@ -72,7 +77,8 @@ class Doorman:
     ) -> None:
         self.book = book
         self._house, self._mono_ms, self._now_ms = house, mono_ms, now_ms
-        self._adopted, self._password_for = adopted, password_for
+        self._adopted, self._guard, self._near = adopted, guard, near
+        self._patience = Patience()
         self._adopt_any_left, self._probe_s = adopt_any_max, probe_s
         self._connections: set[ChargerConnection] = set()
         self._connections_max, self._buckets = connections_max, buckets
@@ -122,6 +128,9 @@ class Doorman:
         if not _asks_for_websocket(request):
             self._not_a_websocket(ws, request, identity)
             return None  # websockets tells a browser what this is (426)
+        if not (ws.tls or self._near(ws.peer)):
+            self._refused(ws, Reason.NOT_NEAR, charger=identity or "")
+            return ws.respond(HTTPStatus.FORBIDDEN, REASONS[Reason.NOT_NEAR].sentence + "\n")
         if not self._house.receives(identity or ""):
             self.book.refused(Reason.NOT_ACCEPTING, ws.peer, charger=identity or "")
             return _busy(ws)
@@ -132,10 +141,11 @@ class Doorman:
             return self._wait(ws, identity, request)
         if token is not None and not user_names(token, stored):
             return self._not_proven(ws, stored, Reason.IDENTITY_MISMATCH)
-        password = self._password_for(stored)
-        if password is not None and not password_fits(token, stored, password):
-            return self._not_proven(ws, stored, Reason.WRONG_PASSWORD)
-        if not await self._may_replace(stored, ws.peer, proven=password is not None):
+        proof = self._proof(ws, stored, token)
+        if isinstance(proof, Reason):
+            return self._not_proven(ws, stored, proof)
+        ws.proof = proof
+        if not await self._may_replace(stored, ws.peer, proven=proof.profile > 0):
             self._refused(ws, Reason.CLONE, charger=stored)
             self._note("charger_clone", stored, ws.peer)
             return ws.respond(HTTPStatus.CONFLICT, "Another charger with this identity is connected.\n")
@@ -144,6 +154,8 @@ class Doorman:
 
     def let_in(self, ws: ChargerConnection) -> None:
         """The connection that was admitted is its charger's now."""
+        self._guard.came_in(ws.charger, ws.proof.credential)
+        self._patience.proved(ws.peer, ws.charger)
         self._queue.leave(ws.charger)
         self.book.let_in(ws.charger, ws.peer)
         self._swaps.setdefault(ws.charger, Swaps()).came(ws.peer, self._mono_ms())
@@ -176,9 +188,22 @@ class Doorman:
     def _not_proven(self, ws: ChargerConnection, stored: str, why: Reason) -> Response:
         self._refused(ws, why, charger=stored)
         self._note(why.value, stored, ws.peer)
-        response = ws.respond(HTTPStatus.UNAUTHORIZED, REASONS[why].sentence + "\n")
-        response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
+        status = HTTPStatus.UNAUTHORIZED if why in _MAY_TRY_AGAIN else HTTPStatus.FORBIDDEN
+        response = ws.respond(status, REASONS[why].sentence + "\n")
+        if why in _MAY_TRY_AGAIN:
+            response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
+        elif (left_ms := self._patience.waits_ms(ws.peer, stored, self._mono_ms())) > 0:
+            response.headers["Retry-After"] = str(left_ms // 1000 + 1)
         return response
+
+    def _proof(self, ws: ChargerConnection, stored: str, token: bytes | None) -> Proof | Reason:
+        now_ms = self._mono_ms()
+        if self._patience.waits_ms(ws.peer, stored, now_ms):
+            return Reason.TOO_MANY_TRIES  # whatever it brings: nothing is told by how long this takes
+        proof = prove(self._guard, stored, token, tls=ws.tls, certificate=ws.certificate)
+        if proof is Reason.WRONG_PASSWORD and token is not None:
+            self._patience.failed(ws.peer, stored, now_ms)
+        return proof
 
     def _adopt(self, identity: str) -> str | None:
         if not self._adopt_any_left:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from common.link.opening import is_tls
 from edge.chargers.reasons import Reason
 
 #: How much of a connection's beginning is kept until its request is read.
@@ -47,11 +48,6 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     path = path.strip(b" \t")
     fits = _METHOD.fullmatch(method + b" ") and path and version in (b"HTTP/1.1", b"HTTP/1.0")
     return (method, path, version) if fits else None
-
-
-def is_tls(data: bytes | bytearray) -> bool:
-    """Whether a connection begins with a TLS hello: a handshake record of SSL 3 or later."""
-    return len(data) >= 2 and data[0] == 0x16 and data[1] == 0x03
 
 
 def unparsed(data: bytes) -> Reason:

@@ -35,6 +35,7 @@ from edge.chargers.doorbook import Dial, Doorbook
 from edge.chargers.doorman import Doorman
 from edge.chargers.link import ChargerLink
 from edge.chargers.ports import Gateway
+from edge.chargers.proving import Guard, Open, is_near
 from edge.chargers.standing import Standing
 from edge.chargers.stoponly import NoStops, Stops
 from edge.chargers.tls import Spawn, TlsOpening
@@ -77,8 +78,9 @@ class ChargerListener:
     """The listener. `async with` it, or `start` and `stop`; `send` requests to chargers at any time.
 
     `adopted` returns the stored spelling of an identity of this site, matched in any case, or None.
-    `password_for` returns a charger's password as stored, None if it needs none (security profile 0).
-    `tls`: the port speaks TLS with this context; `spawn` then makes its handshakes tasks of somebody's.
+    `guard` knows how chargers prove themselves; `near`: whether plain OCPP may come from an address.
+    `tls`: the port speaks TLS with this context; `secure`: so does a second one, there beside it (host, port,
+    context). `spawn` then makes their handshakes tasks of somebody's.
     `pinned` returns the version that a charger should speak though it offers others ("" = none).
     `in_session` tells whether a session runs on a charger: no housekeeping then.
     `stops`: those for which a charger is let in although nothing can be written down.
@@ -95,23 +97,25 @@ class ChargerListener:
         ids: Ids,
         adopted: Callable[[str], str | None],
         in_session: Callable[[str], bool],
-        password_for: Callable[[str], bytes | None] = lambda _: None,
+        guard: Guard | None = None,
+        near: Callable[[str], bool] = is_near,
         pinned: Callable[[str], str] = lambda _: "",
         adopt_any: bool = False,
         limits: Limits | None = None,
         tls: ssl.SSLContext | None = None,
+        secure: tuple[str, int, ssl.SSLContext] | None = None,
         spawn: Spawn | None = None,
         stops: Stops | None = None,
     ) -> None:
         self._gateway, self._clock, self._ids = gateway, clock, ids
         self._versions = Versions(dialects, pinned)
-        self._host, self._port = host, port
         self._in_session = in_session
         self._stops: Stops = NoStops() if stops is None else stops
-        self._tls, self._spawn = tls, spawn
-        assert tls is None or spawn is not None, "a TLS handshake is a task of somebody's"
+        self._spawn = spawn
+        self._doors = [(host, port, tls)] + ([secure] if secure is not None else [])
+        assert spawn is not None or not any(context for *_, context in self._doors), "a handshake is a task"
         self._limits = limits or Limits()
-        self._server: Server | None = None
+        self._servers: list[Server] = []
         self._stopping = False
         self._links: dict[str, ChargerLink] = {}
         self._standings: dict[str, Standing] = {}
@@ -126,7 +130,8 @@ class ChargerListener:
             mono_ms=self._mono_ms,
             now_ms=clock.now_ms,
             adopted=adopted,
-            password_for=password_for,
+            guard=guard or Open(),
+            near=near,
             adopt_any_max=self._limits.adopt_any_max if adopt_any else 0,
             probe_s=self._limits.probe_s,
             connections_max=self._limits.connections_max,
@@ -136,23 +141,29 @@ class ChargerListener:
     # ------------------------------------------------------------------------------------------- life
 
     async def start(self) -> None:
-        """Listen. Raises LocalFault if the address cannot be had."""
+        """Listen. Raises LocalFault if an address cannot be had."""
         self._stopping = False
+        try:
+            for host, port, tls in self._doors:
+                self._servers.append(await self._serve(host, port, tls))
+        except LocalFault:
+            await self.stop()
+            raise
+
+    async def _serve(self, host: str, port: int, tls: ssl.SSLContext | None) -> Server:
         door = self._doorman
 
         def connection(protocol: Any, server: Any, **settings: Any) -> ChargerConnection | TlsOpening:
             plain = ChargerConnection(protocol, server, door=door, **settings)
-            if self._tls is None or self._spawn is None:
+            if tls is None or self._spawn is None:
                 return plain
-            return TlsOpening(
-                plain, self._tls, self._spawn, door.without_tls, within_s=self._limits.open_timeout_s
-            )
+            return TlsOpening(plain, tls, self._spawn, door.without_tls, within_s=self._limits.open_timeout_s)
 
         try:
-            self._server = await serve(
+            return await serve(
                 self._attend,
-                self._host,
-                self._port,
+                host,
+                port,
                 process_request=self._admit,
                 process_response=self._answered,
                 select_subprotocol=self._choose,
@@ -166,28 +177,30 @@ class ChargerListener:
                 create_connection=cast("type[ServerConnection]", connection),
             )
         except OSError as failed:
-            where = f"{self._host}:{self._port}"
-            hint = "Give `run` another --ocpp address, or stop what holds this one."
+            option = "--ocpp" if tls is None else "--ocpps"
+            hint = f"Give `run` another {option} address, or stop what holds this one."
             raise LocalFault(
-                Code.BAD_SETTINGS, f"chargers cannot dial {where}: {failed}", hint=hint
+                Code.BAD_SETTINGS, f"chargers cannot dial {host}:{port}: {failed}", hint=hint
             ) from None
 
     async def stop(self) -> None:
         """Close every connection with 1001, so that chargers dial again soon, and stop listening."""
-        if self._server is None:
+        if not self._servers:
             return
         self._stopping = True
-        server, self._server = self._server, None
+        servers, self._servers = self._servers, []
         self.disconnect(code=CloseCode.GOING_AWAY, reason="the box restarts")
         self._doorman.close()
-        server.close()
-        await server.wait_closed()
+        for server in servers:
+            server.close()
+        for server in servers:
+            await server.wait_closed()
         self._book.close()
 
     async def ended(self) -> None:
         """Return once it listens no more, whoever closed it."""
-        if self._server is not None:
-            await self._server.wait_closed()
+        for server in self._servers[:1]:
+            await server.wait_closed()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -201,9 +214,17 @@ class ChargerListener:
     @property
     def port(self) -> int:
         """The port that chargers dial; with port 0 the one that the system chose."""
-        if self._server is None:
-            return self._port
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        return self._port_of(0)
+
+    @property
+    def tls_port(self) -> int | None:
+        """The second port, with TLS, if there is one."""
+        return self._port_of(1) if len(self._doors) > 1 else None
+
+    def _port_of(self, door: int) -> int:
+        if door >= len(self._servers):
+            return self._doors[door][1]
+        return int(next(iter(self._servers[door].sockets)).getsockname()[1])
 
     # ------------------------------------------------------------------------------------------- to chargers
 
@@ -348,7 +369,12 @@ class ChargerListener:
         log.info("%s: connected from %s with %s", charger, ws.peer, dialect.subprotocol)
         self._doorman.let_in(ws)
         here = StationConnected(
-            charger=charger, protocol=dialect.subprotocol, address=ws.peer, each=dialect.asks_each
+            charger=charger,
+            protocol=dialect.subprotocol,
+            address=ws.peer,
+            each=dialect.asks_each,
+            profile=ws.proof.profile,
+            credential=ws.proof.credential,
         )
         if not self.submit(here):
             present.cut(CloseCode.INTERNAL_ERROR, "nothing can be written down now; dial again")

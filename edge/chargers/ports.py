@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edge.core.inputs import Input, Reply
 
@@ -20,6 +20,13 @@ class ReplyTo(Protocol):
         """
 
 
+class Issued(NamedTuple):
+    """What an authority has signed: a PEM chain, leaf first; when that runs out (UTC, ms; 0: not known)."""
+
+    chain: str
+    until_ms: int = 0
+
+
 class CertificateAuthority(Protocol):
     """Who signs chargers' certificate requests: the site's own authority, or nobody."""
 
@@ -27,8 +34,8 @@ class CertificateAuthority(Protocol):
     def ready(self) -> bool:
         """Whether `sign` would take a request now. A charger is told so at once."""
 
-    async def sign(self, charger: str, csr: str) -> str:
-        """The PEM chain for a charger's request (PEM; by an older whitepaper the DER in hex), leaf first.
+    async def sign(self, charger: str, csr: str) -> Issued:
+        """The chain for a charger's request (PEM; by an older whitepaper the DER in hex).
 
         It has to see for itself that the request is that charger's. Raises PlugsideError with the reason.
         """

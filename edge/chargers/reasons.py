@@ -36,6 +36,13 @@ class Reason(StrEnum):
     WRONG_PATH = "wrong_path"
     IDENTITY_MISMATCH = "identity_mismatch"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a reason's name
+    NO_PASSWORD_KNOWN = "no_password_known"  # noqa: S105 - likewise
+    TOO_MANY_TRIES = "too_many_tries"
+    TLS_WANTED = "tls_wanted"
+    TLS_NOT_WANTED = "tls_not_wanted"
+    NO_CERTIFICATE = "no_certificate"
+    WRONG_CERTIFICATE = "wrong_certificate"
+    NOT_NEAR = "not_near"
     CLONE = "clone"
     NO_COMMON_VERSION = "no_common_version"
     NOT_ACCEPTING = "not_accepting"
@@ -131,7 +138,39 @@ REASONS: Final[dict[Reason, Explained]] = {
     ),
     Reason.WRONG_PASSWORD: Explained(
         "Its password is missing or wrong.",
-        "Type the password again in the charger (AuthorizationKey), or give it a new one here.",
+        "Give it a new one to type in there (AuthorizationKey): plugside-edge chargers password ID.",
+    ),
+    Reason.NO_PASSWORD_KNOWN: Explained(
+        "It must prove itself by a password, and this box knows none of it.",
+        "After a box was replaced: plugside-edge recovery restore. Else give it one to type in there:"
+        " plugside-edge chargers password ID.",
+    ),
+    Reason.TOO_MANY_TRIES: Explained(
+        "It has shown wrong passwords too often, and has to wait.",
+        "It may try again within a minute; if this is no charger of yours, find the device at this address.",
+    ),
+    Reason.TLS_WANTED: Explained(
+        "It dials without TLS, and its security profile wants it.",
+        f"Set the charger's URL to wss:// and the box's TLS port. {_URL} If its settings were lost and it"
+        " cannot: plugside-edge chargers security ID --profile 1 --by-hand.",
+    ),
+    Reason.TLS_NOT_WANTED: Explained(
+        "It dials with TLS, and its security profile is one without.",
+        f"If it is meant to: plugside-edge chargers security ID --profile 2 --by-hand. Else its URL. {_URL}",
+    ),
+    Reason.NO_CERTIFICATE: Explained(
+        "It must prove itself by a certificate of this site, and showed none.",
+        "If it lost its own: plugside-edge chargers security ID --profile 2 --by-hand, then up again.",
+    ),
+    Reason.WRONG_CERTIFICATE: Explained(
+        "The certificate that it showed is not its own.",
+        "Two chargers may have been set to one id. Else have it ask for another: plugside-edge chargers"
+        " security ID --profile 2 --by-hand, then up again.",
+    ),
+    Reason.NOT_NEAR: Explained(
+        "It dials without TLS from outside the site's own network, where others could read along.",
+        "Let it dial from the site's network, or with TLS (security profile 2 or 3). If that address is of"
+        " this site, name its network: run --ocpp-networks.",
     ),
     Reason.CLONE: Explained(
         "Another box uses the same identity, from another address.",

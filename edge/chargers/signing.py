@@ -14,7 +14,7 @@ import msgspec
 
 from common.errors import Code, PlugsideError, Refused
 from common.supervise import Supervisor
-from edge.chargers.ports import CertificateAuthority, Gateway, ReplyTo
+from edge.chargers.ports import CertificateAuthority, Gateway, Issued, ReplyTo
 from edge.core.inputs import CertificateAsked, CertificateMade, CertificateReply, Input, Reply
 
 log = logging.getLogger("plugside.chargers")
@@ -30,7 +30,7 @@ class NoAuthority:
 
     ready = False
 
-    async def sign(self, charger: str, csr: str) -> str:  # noqa: ARG002
+    async def sign(self, charger: str, csr: str) -> Issued:  # noqa: ARG002
         """Raises Refused: there is nobody to sign."""
         raise Refused(Code.NOT_PERMITTED, "this site has no certificate authority")
 
@@ -68,8 +68,8 @@ class CertificateDesk:
         made = CertificateMade(charger=asked.charger, reason="the authority failed")
         try:
             async with asyncio.timeout(SIGN_S):
-                chain = await self._authority.sign(asked.charger, asked.csr)
-            made = CertificateMade(charger=asked.charger, chain=chain)
+                issued = await self._authority.sign(asked.charger, asked.csr)
+            made = CertificateMade(charger=asked.charger, chain=issued.chain, until_ms=issued.until_ms)
         except PlugsideError as refused:
             made = CertificateMade(charger=asked.charger, reason=refused.message)
         except TimeoutError:

@@ -15,6 +15,7 @@ from common.domain import Target
 from common.errors import Code, Refused
 from edge.chargers.admission import adopt_command
 from edge.cli.connect import connect
+from edge.cli.security import PROFILES
 
 
 async def listed(args: argparse.Namespace) -> int:
@@ -86,6 +87,7 @@ async def show(args: argparse.Namespace) -> int:
         ("Firmware", row.get("firmware", "")),
         ("Address", row.get("address", "")),
         ("Protocol", row.get("protocol", "")),
+        ("Proves itself by", f"{PROFILES[row.get('profile', 0)]} (security profile {row.get('profile', 0)})"),
         ("Link", _link(row)),
         ("Since", row.get("since", "")),
         ("Last plug or tag", _last(row)),
@@ -149,14 +151,21 @@ def _print_findings(findings: Iterable[dict[str, Any]]) -> None:
 
 
 async def adopt(args: argparse.Namespace) -> int:
+    wanted = {"name": args.name, "profile": args.profile}
     async with connect(args) as box:
-        end = await box.command(Name.ADOPT, Target(charger=args.charger), {"name": args.name}).settled()
+        end = await box.command(Name.ADOPT, Target(charger=args.charger), wanted).settled()
         rows = await box.query("chargers")
     if args.json:
         print_json({"charger": args.charger, "name": args.name, "outcome": end.outcome})
         return 0
     print(f"{args.charger} is adopted" + (f' as "{args.name}".' if args.name else "."))
     asked = args.charger.casefold()
+    row: dict[str, Any] = next((row for row in rows if row["id"].casefold() == asked), {})
+    if not row.get("profile"):
+        how = f"plugside-edge chargers security {printable(args.charger)} --profile 1"
+        print(f"Whoever is on its network can be it (security profile 0). To change that: {how}")
+    elif row["profile"] != 3:
+        print(f"It needs a password: plugside-edge chargers password {printable(row['id'])}")
     if not any(row["id"].casefold() == asked and (row.get("since") or row.get("dials")) for row in rows):
         print("It has not dialled in yet: type `plugside-edge chargers url` for what to set in it.")
     return 0
@@ -165,14 +174,22 @@ async def adopt(args: argparse.Namespace) -> int:
 async def url(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         (health,) = await box.query("health")
-    url = health["ocpp_url"] + args.charger
+        rows = await box.query("chargers")
+    asked = args.charger.casefold()
+    row: dict[str, Any] = next((row for row in rows if row["id"].casefold() == asked), {})
+    secure = row.get("profile", 0) >= 2 and "ocpps_url" in health
+    url = health["ocpps_url" if secure else "ocpp_url"] + args.charger
     host = url.split("//")[1].rsplit(":", 1)[0].strip("[]")
     warning = address_warning(host)
     if args.json:
         print_json({"url": url, "warning": warning})
         return 0
     print(url if args.charger else f"{url}ID   (ID: a name of your choice without spaces, one per charger)")
-    print("Protocol: OCPP 1.6J. No user name or password.")
+    by_password = row.get("profile", 0) in (1, 2)
+    proof = f"plugside-edge chargers password {args.charger}" if by_password else "none"
+    print(f"Protocol: OCPP 1.6J. User name: none, or the charger's identity. Password: {proof}.")
+    if not secure and "ocpps_url" in health:
+        print(f"With TLS (security profile 2 or 3): {health['ocpps_url']}{args.charger}")
     if warning:
         print(f"Warning: {warning}", file=sys.stderr)
     return 0

@@ -37,7 +37,7 @@ async def export(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"file": str(target), **told})
         return 0
-    first, last = args.after + 1, told["up_to"]
+    first, last = told["after"] + 1, told["up_to"]
     print(f"{target}: records {first} to {last} of epoch {told['epoch']}.")
     print(f"Carry it to the cloud and type there:  plugside-cloud import {target.name}")
     return 0
@@ -46,9 +46,10 @@ async def export(args: argparse.Namespace) -> int:
 async def _write(box: Connection, args: argparse.Namespace, file: Any) -> dict[str, Any]:
     wanted: dict[str, Any] = {"after": args.after, "new_epoch": args.new_epoch}
     file.write(bundle.MAGIC)
-    frames = 0
+    frames, after = 0, None
     while True:
         page = await box.manage("export", wanted)
+        after = page["after"] if after is None else after
         for frame in page["frames"]:
             file.write(bundle.framed(unb64(frame)))
             frames += 1
@@ -56,4 +57,4 @@ async def _write(box: Connection, args: argparse.Namespace, file: Any) -> dict[s
             break
         wanted = {"after": page["next"], "epoch": page["epoch"], "up_to": page["up_to"]}
     file.write(bundle.closing(frames - 1))
-    return {"epoch": page["epoch"], "after": args.after, "up_to": page["up_to"]}
+    return {"epoch": page["epoch"], "after": after, "up_to": page["up_to"]}

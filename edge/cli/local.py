@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from common.cli import people as rights
 from common.cli.output import count, print_json, print_qr, table
-from edge.cli import acts, chargers, ledger, tags, tuning, upkeep
+from edge.cli import acts, chargers, ledger, security, tags, tuning, upkeep
 from edge.cli.connect import connect
 from edge.cli.doctor import doctor
 from edge.cli.recovery import show_key
@@ -45,6 +46,16 @@ async def invite(args: argparse.Namespace) -> int:
     print(f"\nA {made['role']} for {where}, as {made['principal']}. Good until {made['expires_at']}, once.")
     print("They join with:  plugside pair INVITE   (on this site's network)")
     return 0
+
+
+async def people(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        return await rights.people(box, args)
+
+
+async def revoke(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        return await rights.revoke(box, args)
 
 
 async def health(args: argparse.Namespace) -> int:
@@ -108,8 +119,11 @@ async def forget(args: argparse.Namespace) -> int:
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "pair": pair,
     "invite": invite,
+    "people": people,
+    "revoke": revoke,
     **chargers.HANDLERS,
     **tuning.HANDLERS,
+    **security.HANDLERS,
     **upkeep.HANDLERS,
     **acts.HANDLERS,
     **tags.HANDLERS,

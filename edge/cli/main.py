@@ -12,10 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from common.cli import people
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
 from edge.cli.acts import add_acts
 from edge.cli.ledger_parser import add_ledger
+from edge.cli.security import add_actions as add_security_actions
 from edge.cli.tags import add_tags
 from edge.cli.tuning_parser import add_actions as add_tuning_actions
 from edge.cli.upkeep_parser import add_charger_actions, add_firmware
@@ -58,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
     invite.add_argument("--hours", type=int, default=24, help="how long the invite is good (default 24)")
 
+    people.add_parsers(commands, shared, names_site=False)
     _add_chargers(commands, shared)
     add_firmware(commands, shared)
     add_tags(commands, shared)
@@ -114,6 +117,13 @@ def _add_recovery(commands: Any, shared: argparse.ArgumentParser) -> None:
 def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", parents=[shared], help="run the box (the daemon)")
     run.add_argument("--ocpp", metavar="HOST:PORT", help="where chargers dial in")
+    run.add_argument(
+        "--ocpps", metavar="HOST:PORT", help="where chargers dial in with TLS; none if not given"
+    )
+    run.add_argument("--ocpps-names", metavar="NAME[,NAME]", help="DNS names by which they dial that port")
+    run.add_argument(
+        "--ocpp-networks", metavar="CIDR[,CIDR]", help="where chargers without TLS may be (default: private)"
+    )
     run.add_argument("--files", metavar="HOST:PORT", help="where chargers fetch firmware and send logs")
     run.add_argument("--lan", metavar="HOST:PORT", help="where phones on the LAN connect (TLS)")
     run.add_argument("--cloud", metavar="URL", help="the cloud; none if not given")
@@ -148,11 +158,15 @@ def _add_chargers(commands: Any, shared: argparse.ArgumentParser) -> None:
     adopted = actions.add_parser("adopt", parents=[shared], help="take a charger into the site, or rename it")
     adopted.add_argument("charger", metavar="ID", help="its identity, the last part of the URL that it dials")
     adopted.add_argument("--name", default="", help='what people call it, for example "Bay 12"')
+    adopted.add_argument(
+        "--profile", type=int, choices=(0, 1, 2, 3), default=0, help="OCPP security profile (default 0: none)"
+    )
     typed = actions.add_parser("url", parents=[shared], help="the exact URL to type into a charger")
     typed.add_argument("charger", metavar="ID", nargs="?", default="", help="its identity")
     add_acts(actions, shared)
     add_charger_actions(actions, shared)
     add_tuning_actions(actions, shared)
+    add_security_actions(actions, shared)
 
 
 def _handler(args: argparse.Namespace) -> Handler:

@@ -13,7 +13,7 @@ from edge.settings import EdgeSettings
 from edge.site import serve
 
 _GIVEN = (
-    *("ocpp", "files", "lan", "cloud", "data", "socket", "adopt"),
+    *("ocpp", "ocpps", "ocpps_names", "ocpp_networks", "files", "lan", "cloud", "data", "socket", "adopt"),
     *("interfaces", "app_origins", "site_name", "log_level"),
 )
 

@@ -87,14 +87,14 @@ def judge_policy(state: SiteState, args: commands.OfflinePolicy) -> None:
 
 def changed(state: SiteState, body: facts.AuthorizationChanged, at_ms: int) -> None:
     """Apply. The number of assigned tags is that of the cards an operator handed out."""
-    if body.change in ("tag_assigned", "tag_removed", "forgotten"):
+    if body.change in ("tag_assigned", "tag_removed", "forgotten", "revoked"):
         listing.tags_changed(state, at_ms)
     if body.change == "tag_assigned" and body.tag_ref and body.principal is not None:
         state.tags[body.tag_ref] = Tag(body.principal, body.chargers)
         state.unknown_tags.pop(body.tag_ref, None)
     elif body.change == "tag_removed":
         state.tags.pop(body.tag_ref, None)
-    elif body.change == "forgotten" and body.principal is not None:
+    elif body.change in ("forgotten", "revoked") and body.principal is not None:
         for tag_ref in [ref for ref, tag in state.tags.items() if tag.principal == body.principal]:
             del state.tags[tag_ref]
     elif body.change == "unknown_tag":

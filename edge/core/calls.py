@@ -120,7 +120,7 @@ def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Ac
         case commands.ReadLimit():
             traits = state.look(order.charger).tuning.traits
             return inputs.ReadLimit(evse, traits.watts, traits.phases or 3)
-        case commands.Limit() | commands.ClearLimit() | commands.Adjust():
+        case commands.Limit() | commands.ClearLimit() | commands.Adjust() | commands.Secure():
             return None  # the box's own, or not one call (`limit_orders`)
         case commands.Reserve():
             until = iso(order.accepted_ms + args.minutes * reserving.MINUTE_MS)

@@ -9,13 +9,15 @@ and what it made comes back as one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Final
 
 from common import facts
+from common.domain import from_iso, iso
 from common.ports import Ids
 from edge.core import inputs
-from edge.core.state import SiteState
+from edge.core.state import NEVER, Draft, Security, SiteState, Station
 
 #: A refusal is told so often at most; some chargers ask again at once.
 REFUSED_AGAIN_MS: Final = 600_000
@@ -23,8 +25,12 @@ REFUSED_AGAIN_MS: Final = 600_000
 CHAIN_CHARS_MAX: Final = 10_000
 #: Renewals take place long before the old certificate's end: nothing is lost by asking the charger again.
 DELIVERY_MS: Final = 3_600_000
+#: So long before its certificate's end a charger is told to ask for the next one, then once a day.
+RENEW_BEFORE_MS: Final = 30 * 24 * 3_600_000
+RENEW_AGAIN_MS: Final = 24 * 3_600_000
 NO_AUTHORITY: Final = "no certificate authority is at hand"
 _PREFIX: Final = "certificate."
+_RENEWAL: Final = "renewal."
 _DETAIL_CHARS: Final = 200
 
 
@@ -56,7 +62,12 @@ def made(state: SiteState, given: inputs.CertificateMade, now_ms: int, ids: Ids)
         priority=inputs.PRIORITY_HOUSEKEEPING,
         expires_ms=now_ms + DELIVERY_MS,
     )
-    sent = facts.CertificateChanged(charger=given.charger, change="sent", sha256=_digest(given.chain))
+    sent = facts.CertificateChanged(
+        charger=given.charger,
+        change="sent",
+        sha256=_digest(given.chain),
+        until=iso(given.until_ms) if given.until_ms else "",
+    )
     return inputs.Decision(facts=(sent,), requests=(request,))
 
 
@@ -70,9 +81,53 @@ def delivered(given: inputs.CallEnded) -> inputs.Decision:
     return inputs.Decision(facts=(body,))
 
 
+# --- renewal -----------------------------------------------------------------------------------------------
+
+
+def _renewal_ms(security: Security, after_ms: int) -> int:
+    """When the charger should next be told to ask for another certificate."""
+    if not security.until_ms:
+        return NEVER
+    first_ms = security.until_ms - RENEW_BEFORE_MS
+    if after_ms < first_ms:
+        return first_ms
+    return first_ms + ((after_ms - first_ms) // RENEW_AGAIN_MS + 1) * RENEW_AGAIN_MS
+
+
+def due(state: SiteState, draft: Draft, now_ms: int, ids: Ids) -> None:
+    """Have chargers ask for their next certificate before theirs runs out."""
+    for charger, station in state.stations.items():
+        if station.online and _renewal_ms(station.security, state.seen_ms) <= now_ms:
+            draft.requests.append(
+                inputs.Request(
+                    id=_RENEWAL + ids.uid(),
+                    charger=charger,
+                    action=inputs.Trigger("certificate", None, extended=True),
+                    priority=inputs.PRIORITY_HOUSEKEEPING,
+                    expires_ms=now_ms + DELIVERY_MS,
+                )
+            )
+
+
+def timers(state: SiteState, station: Station) -> Iterator[int]:
+    """When one should be told so."""
+    if station.online:
+        yield _renewal_ms(station.security, state.seen_ms)
+
+
+# --- applying ----------------------------------------------------------------------------------------------
+
+
 def changed(state: SiteState, body: facts.CertificateChanged, at_ms: int) -> None:
-    if body.change == "refused":
-        state.station(body.charger).signing_ms = at_ms
+    station = state.station(body.charger)
+    match body.change:
+        case "refused":
+            station.signing_ms = at_ms
+        case "sent":
+            station.security.sent_until_ms = from_iso(body.until) if body.until else 0
+        case "installed":
+            station.security.until_ms = station.security.sent_until_ms
+            state.arm(_renewal_ms(station.security, state.seen_ms))
 
 
 def _digest(text: str) -> str:

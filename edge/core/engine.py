@@ -45,6 +45,7 @@ from edge.core import (
     reserving,
     resolving,
     scale,
+    securing,
     sessions,
     station,
     stops,
@@ -120,8 +121,13 @@ def _call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids
     )
     for own in own_questions:
         if own is not inputs.NOTHING:
-            return own
+            return securing.has_certificate(state, own, given.charger)
     return inputs.NOTHING
+
+
+def _certificate_made(state: SiteState, given: inputs.CertificateMade, now_ms: int, ids: Ids) -> Decision:
+    made = certificates.made(state, given, now_ms, ids)
+    return securing.has_certificate(state, made, given.charger)
 
 
 _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision]]] = {
@@ -138,7 +144,7 @@ _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision
     inputs.FileArrived: lambda state, given, _now, _ids: transfers.arrived(state, given),
     inputs.FileTaken: lambda state, given, _now, _ids: transfers.taken(state, given),
     inputs.CertificateAsked: lambda state, given, now, _ids: certificates.asked(state, given, now),
-    inputs.CertificateMade: certificates.made,
+    inputs.CertificateMade: _certificate_made,
     inputs.StationConnected: lambda state, given, now, _ids: station.connected(state, given, now),
     inputs.StationDisconnected: lambda state, given, _now, _ids: station.disconnected(state, given),
     inputs.StationWaiting: lambda state, given, now, _ids: station.waiting(state, given, now),
@@ -254,6 +260,7 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.UploadChanged: transfers.upload_changed,
     facts.CapabilityLearned: transfers.learned,
     facts.CertificateChanged: certificates.changed,
+    facts.ChargerSecured: securing.secured,
     **tuned.APPLIERS,
 }
 
@@ -291,6 +298,7 @@ def next_due(state: SiteState, charger: str) -> int:
             *reserving.timers(known),
             *limiting.timers(known),
             *quiet.timers(state, known),
+            *certificates.timers(state, known),
         ),
         default=NEVER,
     )

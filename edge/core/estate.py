@@ -1,4 +1,4 @@
-"""What a new box takes over from the one before it: chargers with their names, and sessions that still run.
+"""What a new box takes over from the one before it: chargers, their security profiles, open sessions.
 
 The cloud keeps the records of the box that is gone; a box that has nothing yet, or was restored from a
 backup, is given those that the site goes on with. It writes them down as its own facts, so that the charger's
@@ -39,6 +39,9 @@ def taken_over(state: SiteState, records: Iterable[Fact], known: Callable[[str],
                 entry = state.view.chargers.get(body.charger)
                 if entry is None or not entry.adopted:
                     yield msgspec.structs.replace(body, since=body.since or record.at)
+            case facts.ChargerSecured() if body.profile > state.look(body.charger).security.profile:
+                # Never less than before; the passwords come back with the recovery key.
+                yield facts.ChargerSecured(charger=body.charger, change="set", profile=body.profile)
             case facts.SessionStarted() if not known(body.session):
                 ours.add(body.session)
                 yield _carried(state, body)

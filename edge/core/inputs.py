@@ -46,6 +46,8 @@ from edge.core.requests import (
     ResetStation as ResetStation,
     SendTags as SendTags,
     SetLimit as SetLimit,
+    SetPassword as SetPassword,
+    SetProfile as SetProfile,
     SetVariable as SetVariable,
     StartCharge as StartCharge,
     StartReply as StartReply,
@@ -53,6 +55,7 @@ from edge.core.requests import (
     StopReply as StopReply,
     Trigger as Trigger,
     TriggerStatus as TriggerStatus,
+    TrustSite as TrustSite,
     UnlockConnector as UnlockConnector,
     UpdateFirmware as UpdateFirmware,
     VendorMessage as VendorMessage,
@@ -76,6 +79,8 @@ class StationConnected(FromCharger, frozen=True, kw_only=True):
     protocol: str
     address: str = ""
     each: bool = False  #: see `facts.ChargerSeen`
+    profile: int = 0  #: the security profile under which it came in
+    credential: str = ""  #: the name of the password with which it did
 
 
 class StationDisconnected(FromCharger, frozen=True, kw_only=True):
@@ -197,9 +202,11 @@ class Unreadable(FromCharger, frozen=True, kw_only=True):
 class CallEnded(FromCharger, frozen=True, kw_only=True):
     """One of our calls came to an end.
 
-    `answer`: accepted | rejected | scheduled | not_supported | error | timeout | lost | not_sent | no_file.
+    `answer`: accepted | rejected | scheduled | not_supported | error | timeout | lost | not_sent | no_file |
+    no_tls.
     `lost`: the link went while the answer was awaited; `not_sent`: it never left the outbox; `no_file`: nor
-    this, because the file that it is about is not here, or not what it was.
+    this, because the file that it is about is not here, or not what it was; `no_tls`: nor this, because the
+    box has no port with TLS.
     """
 
     request: str
@@ -248,6 +255,7 @@ class CertificateMade(FromCharger, frozen=True, kw_only=True):
 
     chain: str = ""
     reason: str = ""
+    until_ms: int = 0  #: when it runs out
 
 
 class CommandReceived(Input, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from edge.core import (
     outcomes,
     reserving,
     resolving,
+    securing,
     steps,
     transfers,
     tuned,
@@ -175,6 +176,9 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         if len(given.args.name) > NAME_CHARS_MAX or not given.args.name.isprintable():
             raise Refused(Code.BAD_REQUEST, f"a name has {NAME_CHARS_MAX} printable characters at most")
         return None
+    if isinstance(given.args, commands.Secure):
+        securing.judge(state, given, given.args)
+        return None
     if isinstance(given.args, commands.Resolve):
         resolving.judge(state, given, given.args)
         return None
@@ -202,6 +206,8 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
             return evse
         case commands.Reset():
             _may_end(given.args.ends_charge, [station.open_on(evse) for evse in station.places])
+        case commands.Configure():
+            securing.judge_key(given.args.key)
         case commands.SetAvailability() if given.target.evse is not None:
             return _named(station, given)
         case commands.UpdateFirmware() | commands.FetchDiagnostics() | commands.Trigger():
@@ -340,8 +346,10 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
     draft.progress.append(CommandReply(id=given.id, stage="accepted", session=session))
     order = orders.from_fact(body, now_ms)
     if isinstance(args, commands.Adopt):
-        draft.facts.append(facts.ChargerAdopted(charger=given.target.charger, name=args.name))
+        draft.facts += securing.adoption(state, given.target.charger, args)
         outcomes.settle(draft, order, "succeeded")
+    elif isinstance(args, commands.Secure):
+        securing.begin(state, draft, order, args)
     elif isinstance(args, commands.Resolve):
         resolving.decide(state, draft, given, args)
         outcomes.settle(draft, order, "succeeded", session=args.session or None)

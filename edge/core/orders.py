@@ -24,7 +24,7 @@ from common import facts
 from common.commands import Name
 from common.domain import ConnectorState, from_iso
 from common.errors import Code
-from edge.core import calls, inputs, limit_orders, outcomes, reserving, steps, transfers
+from edge.core import calls, inputs, limit_orders, outcomes, reserving, securing, steps, transfers
 from edge.core.identity import minted_tag
 from edge.core.state import (
     MINTED_MAX,
@@ -266,6 +266,8 @@ def sent(state: SiteState, body: facts.CommandSent, at_ms: int) -> None:
     order = state.orders.get(body.command)
     if order is not None and order.state != "settled":
         order.state, order.attempt, order.sent_ms = "sent", body.attempt, at_ms
+        if order.name == Name.SECURE:
+            securing.sent(order, body)
         if order.name in steps.STEPPED:
             transfers.sent(state, order, body)
             state.arm(transfers.end_ms(order))

@@ -101,6 +101,27 @@ class WriteSetting(msgspec.Struct, frozen=True, tag=True):
     value: str
 
 
+class SetPassword(msgspec.Struct, frozen=True, tag=True):
+    """Have the charger prove itself by another password from now on. The shell, which makes it, fills it in:
+    the core knows its name only."""
+
+    credential: str
+    password: str = ""  #: hex
+
+
+class SetProfile(msgspec.Struct, frozen=True, tag=True):
+    """Have the charger come in under another security profile."""
+
+    profile: int
+
+
+class TrustSite(msgspec.Struct, frozen=True, tag=True):
+    """Have the charger trust this site's own authority. The shell fills in its certificate."""
+
+    kind: str  #: ec | rsa
+    certificate: str = ""
+
+
 class ReadTagVersion(msgspec.Struct, frozen=True, tag=True):
     """Ask for the version of the local list. Answered with `version`; below 0: there is none."""
 
@@ -231,6 +252,9 @@ Action = (
     | Reserve
     | CancelReservation
     | WriteSetting
+    | SetPassword
+    | SetProfile
+    | TrustSite
     | SetLimit
     | ClearLimit
     | ReadLimit

@@ -141,6 +141,17 @@ class Minted(msgspec.Struct, omit_defaults=True):
     fixed: bool = False  #: the tag is the connector's own, so it stands for one start and then for nobody
 
 
+class Security(msgspec.Struct, omit_defaults=True):
+    """How a charger proves who it is. Passwords have names here, and nothing else."""
+
+    profile: int = 0
+    to: int | None = None  #: it may come in so, too, and from then on only so
+    credential: str = ""  #: with which it came in last
+    offered: str = ""  #: which it was told, and has not used yet
+    sent_until_ms: int = 0  #: when the certificate that it was sent last runs out
+    until_ms: int = 0  #: and the one that it has
+
+
 class Station(msgspec.Struct, omit_defaults=True):
     """One charger, as far as decisions need it."""
 
@@ -164,6 +175,7 @@ class Station(msgspec.Struct, omit_defaults=True):
     update: str = ""  #: the last word about a firmware update
     upload: str = ""  #: the last word about a log's upload
     signing_ms: int = 0  #: when a certificate was last refused to it
+    security: Security = msgspec.field(default_factory=Security)
     tuning: Tuning = msgspec.field(default_factory=Tuning)
     places: dict[int, Place] = {}
     sessions: dict[str, Session] = {}

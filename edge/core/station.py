@@ -13,6 +13,7 @@ from common import facts, view
 from common.domain import from_iso
 from common.ports import Ids
 from edge.core import (
+    certificates,
     completion,
     configuration,
     connector,
@@ -20,6 +21,7 @@ from edge.core import (
     listing,
     orders,
     quiet,
+    securing,
     sessions,
     transfers,
     tuned,
@@ -56,6 +58,7 @@ def connected(state: SiteState, given: inputs.StationConnected, now_ms: int) -> 
     )
     connector.new_epoch(draft, given.charger, station)
     orders.back_online(state, draft, given.charger, now_ms)
+    securing.came_in(state, draft, given)
     return draft.decision()
 
 
@@ -144,6 +147,7 @@ def questions(state: SiteState, now_ms: int, ids: Ids) -> Draft:
     configuration.due(state, draft, now_ms, ids)
     listing.due(state, draft, now_ms, ids)
     completion.questions(state, draft, now_ms)
+    certificates.due(state, draft, now_ms, ids)
     return draft
 
 

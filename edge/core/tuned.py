@@ -34,6 +34,7 @@ from edge.core import (
     models,
     proofs,
     reserving,
+    securing,
 )
 from edge.core.state import Draft, SiteState, Station
 from edge.core.traits import merged
@@ -51,6 +52,8 @@ def call_ended(state: SiteState, given: inputs.CallEnded, now_ms: int, ids: Ids)
     """Decide: a call that carried its own procedure came to its end."""
     if isinstance(given.context, limiting.Step):
         return limit_orders.call_ended(state, given, given.context, now_ms)
+    if isinstance(given.context, securing.Step):
+        return securing.answered(state, given, given.context)
     if isinstance(given.context, listing.Delivery):
         return listing.answered(state, given, given.context, now_ms, ids)
     assert isinstance(given.context, configuration.Setup)
@@ -72,6 +75,9 @@ def judge(state: SiteState, given: inputs.CommandReceived, args: commands.Adjust
     tuning = state.look(given.target.charger).tuning
     if args.expect is not None and args.expect != tuning.revision:
         raise Refused(Code.CHANGED_MEANWHILE, f"the traits are at revision {tuning.revision}")
+    if args.trait == "settings" and isinstance(args.value, dict):
+        for key in args.value:
+            securing.judge_key(str(key))
     try:
         merged(tuning.catalogue, _adjusted(tuning.installer, args))
     except msgspec.ValidationError as wrong:

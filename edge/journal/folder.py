@@ -194,11 +194,16 @@ def _create(path: Path) -> None:
         return
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     for folder in (path.parent, path.parent.parent):
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_names(folder)
+
+
+def sync_names(folder: Path) -> None:
+    """Have the names in a folder on disk: what was made there, moved there or away. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _forget_cached(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Is the journal what was written? The weekly reading of everything, and the note that it was not.
 
 Everything is read in one transaction on a connection of its own, so it is one moment of the journal, whatever
-is written, cut or renumbered meanwhile.
+is written, cut or begun anew meanwhile.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ class Journal(Recall):
         super().__init__(reader)
         self.path = path
         self.epoch = head.epoch
+        self.begins_after = head.begins_after  #: the epoch's facts are those behind this number
         self.last_seq = head.seq  #: the last fact pushed
         self.committed_seq = head.seq  #: the last fact on disk
         self._lock = lock
@@ -279,7 +280,7 @@ class Journal(Recall):
     async def prepare_rotation(self) -> rotation.Ahead:
         """Compute the chain of the next epoch in steps, while the journal is written to as ever.
 
-        Raises Unavailable (also for want of disk), or LocalFault (Damaged) where a fact is missing.
+        Raises Unavailable, or LocalFault (Damaged) where a fact is missing.
         """
         known = rotation.Ahead(rotation.next_epoch(self.epoch, self._ids))
         try:
@@ -287,15 +288,14 @@ class Journal(Recall):
                 pass
         except marks.ChainBroken as broken:
             raise folders.unusable(self.path, broken) from broken
-        rotation.see_room(known, self.path)
         return known
 
     def rotate_epoch(self, known: rotation.Ahead | None = None) -> asyncio.Future[Head]:
-        """Begin a new epoch: the retained facts become 1..n, their bytes stay, the chain is new.
+        """Begin a new epoch: the retained facts keep numbers and bytes, the chain is new.
 
         known: what `prepare_rotation` has computed; without it the whole journal is read in one go.
-        `epoch`, `last_seq` and `committed_seq` change when the future is done; until then `push` is refused
-        (busy). The caller then puts a fresh snapshot, because the state's own numbers are of the old epoch.
+        `epoch` and `begins_after` change when the future is done; until then `push` is refused (busy). The
+        caller then puts a fresh snapshot, because the state names its epoch.
         """
         ahead = known or rotation.Ahead(rotation.next_epoch(self.epoch, self._ids))
         future = self._ask(lambda db: self._rotate(db, ahead))
@@ -377,8 +377,7 @@ class Journal(Recall):
         finally:
             for ticket, value in done.results:
                 if isinstance(value, Head):
-                    self.epoch, self.last_seq, self.committed_seq = value.epoch, value.seq, value.seq
-                    self._pending.renumbered()
+                    self.epoch, self.begins_after = value.epoch, value.begins_after
                 self._resolve(self._waiting.pop(ticket), value)
 
     def _resolve(self, future: asyncio.Future[Any], value: object) -> None:

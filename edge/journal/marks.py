@@ -22,6 +22,8 @@ def chain_at(db: sqlite3.Connection, epoch: str, seq: int) -> bytes | None:
     mark = db.execute(
         "SELECT seq, chain FROM mark WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
     ).fetchone()
+    if mark is None and seq == 0 and (db.execute("SELECT min(seq) FROM fact").fetchone()[0] or 1) > 1:
+        return None  # what the seed is for has left the journal
     at, value = mark or (0, chain.seed(epoch))
     if seq < at:
         return None

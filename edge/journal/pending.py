@@ -90,11 +90,6 @@ class Pending:
                 elif table is self._commands:
                     _keep(self._recent_commands, key, entry[1])
 
-    def renumbered(self) -> None:
-        """The rows on disk have other numbers now: none of those that stayed is true any more."""
-        self._recent_sessions.clear()
-        self._recent_commands.clear()
-
 
 def _keep(recent: dict[str, T], key: str, row: T) -> None:
     recent.pop(key, None)

@@ -33,7 +33,7 @@ def head(db: sqlite3.Connection, ids: Ids) -> Head:
     value = marks.chain_at(db, epoch, last)
     if not epoch or value is None:
         raise marks.ChainBroken(last, "has no chain before it")
-    return Head(epoch, last, value)
+    return Head(epoch, last, value, rotation.read_beginning(db))
 
 
 def verify_since_goodbye(db: sqlite3.Connection, head: Head) -> None:

@@ -34,6 +34,7 @@ def put_back(
             ready = backups.prepared(folder, copy, ids, _present_epoch(folder), end)
             aside = salvage.set_aside(folder) if (folder / folders.DATABASE).exists() else None
             ready.replace(folder / folders.DATABASE)
+            folders.sync_names(folder)
             ready.parent.rmdir()
         except (sqlite3.Error, OSError, folders.ChainBroken) as failed:
             raise folders.unusable(folder / folders.DATABASE, failed) from failed

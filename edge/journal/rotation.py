@@ -1,35 +1,37 @@
-"""A new epoch: the retained facts become 1..n under a new name, with a new chain and the same bytes.
+"""A new epoch: the retained facts go on under a new name, with a new chain; numbers and bytes stay.
 
-Needed when numbers can no longer be trusted between box and cloud: a fresh install, a restored backup, a
-fork (design §9). The new chain is computed ahead, in steps between which the journal is written to as ever
-(`ahead`); the change itself is one transaction that reads what came since (`rotate`). Rows move only if the
-oldest were cut away before; otherwise only the marks are written anew, so rotating needs no disk space to
-speak of.
+Needed when the chain can no longer be trusted between box and cloud: a fresh install, a restored backup, a
+fork (design §9). No row is touched: an epoch begins behind what has left the journal (`begins_after`), and
+only the marks are written anew, so that a journal of years rotates as quickly as one of a day. The new chain
+is computed ahead, in steps between which the journal is written to as ever (`ahead`); the change itself is
+one short transaction that reads what came since (`rotate`).
 """
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-from pathlib import Path
 from typing import NamedTuple
 
 from common import chain
-from common.errors import Code, Unavailable
 from common.ports import Ids
-from edge.journal import folder, marks
+from edge.journal import marks
 from edge.journal.schema import MARK_EVERY
 
 #: Facts read at once, and by one step ahead: some 5 ms of a small box.
 STEP = 2048
 
 
+#: The epoch's numbers begin behind this one.
+_BEGINS = "journal.begins_after"
+
+
 class Head(NamedTuple):
-    """Where the journal ends: the epoch, the last seq in it, and the chain after that."""
+    """Where the journal ends: the epoch, the last seq in it, the chain after that; and where it began."""
 
     epoch: str
     seq: int
     chain: bytes
+    begins_after: int = 0
 
 
 def next_epoch(previous: str, ids: Ids) -> str:
@@ -49,52 +51,44 @@ class Ahead:
 
     def __init__(self, epoch: str) -> None:
         self.epoch = epoch
-        self.cut = -1  #: rows that the journal has lost at its front; -1 = not looked yet
-        self.seq = 0
+        self.begins_after = -1  #: the last fact that has left the journal, 0 = none; -1 = not looked yet
+        self.seq = 0  #: how far it has come
         self.chain = chain.seed(epoch)
         self.marks: list[tuple[int, bytes]] = []
 
     def over(self, db: sqlite3.Connection, up_to: int) -> None:
-        """Take the chain on to old number `up_to`. Raises ChainBroken where a fact is missing."""
-        first, _ = marks.bounds(db)
-        if self.cut != first - 1:
+        """Take the chain on to `up_to`. Raises ChainBroken where a fact is missing."""
+        gone = marks.bounds(db)[0] - 1
+        if self.begins_after != gone:
             # More was cut meanwhile, or this is the first step: from the beginning.
-            self.seq, self.chain, self.marks, self.cut = 0, chain.seed(self.epoch), [], first - 1
-        while (at := self.cut + self.seq) < up_to:
+            self.begins_after = self.seq = gone
+            self.chain = chain.seed(self.epoch)
+            self.marks = [(gone, self.chain)] if gone else []
+        while self.seq < up_to:
             rows = db.execute(
                 "SELECT seq, uid, inner FROM fact WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (at, up_to, STEP),
+                (self.seq, up_to, STEP),
             ).fetchall()
             if not rows:
-                raise marks.ChainBroken(at + 1, "is missing")
+                raise marks.ChainBroken(self.seq + 1, "is missing")
             for number, uid, inner in rows:
-                if number != self.cut + self.seq + 1:
-                    raise marks.ChainBroken(self.cut + self.seq + 1, "is missing")
-                self.seq += 1
-                self.chain = chain.link(self.chain, self.seq, uid, inner)
-                if self.seq % MARK_EVERY == 0:
-                    self.marks.append((self.seq, self.chain))
+                if number != self.seq + 1:
+                    raise marks.ChainBroken(self.seq + 1, "is missing")
+                self.seq = number
+                self.chain = chain.link(self.chain, number, uid, inner)
+                if number % MARK_EVERY == 0:
+                    self.marks.append((number, self.chain))
 
 
 def ahead(db: sqlite3.Connection, known: Ahead) -> int:
     """One step of the new chain; how many facts are left. Raises ChainBroken."""
-    _, last = marks.bounds(db)
-    known.over(db, min(last, max(known.cut, 0) + known.seq + STEP))
-    return last - known.cut - known.seq
-
-
-def see_room(known: Ahead, path: Path) -> None:
-    """Rows that move go through the log, all in one transaction: is there disk for it? Raises Unavailable.
-
-    Only a journal that has lost its oldest rows moves any (two years on); 16 µs of writing a row, measured.
-    """
-    needed = path.stat().st_size + folder.WAL_BYTES_MAX if known.cut > 0 else 0
-    if needed and shutil.disk_usage(path.parent).free < needed:
-        raise Unavailable(Code.JOURNAL_UNAVAILABLE, f"a new epoch needs {needed // 2**20} MiB of disk")
+    first, last = marks.bounds(db)
+    known.over(db, min(last, max(known.seq, first - 1) + STEP))
+    return last - known.seq
 
 
 def rotate(db: sqlite3.Connection, epoch: str, known: Ahead | None = None) -> Head:
-    """Renumber everything under `epoch`, inside the caller's transaction. known: what was computed ahead.
+    """Let everything go on under `epoch`, inside the caller's transaction. known: what was computed ahead.
 
     Raises ChainBroken when the retained facts are not gap-free; the caller rolls back.
     """
@@ -103,29 +97,10 @@ def rotate(db: sqlite3.Connection, epoch: str, known: Ahead | None = None) -> He
     assert known.epoch == epoch, "the chain of another epoch"
     known.over(db, last)
     db.execute("DELETE FROM mark")
-    if known.cut:
-        _move(db, known.cut, last)
     db.executemany("INSERT INTO mark VALUES (?, ?)", known.marks)
     write_epoch(db, epoch)
-    return Head(epoch, known.seq, known.chain)
-
-
-def _move(db: sqlite3.Connection, cut: int, last: int) -> None:
-    """Every number that names a fact becomes smaller by `cut`. In stretches that do not meet their targets,
-    ascending: whatever order SQLite updates a stretch in, no two numbers ever meet.
-    """
-    for first in range(cut + 1, last + 1, cut):
-        stretch = (cut, first, first + cut - 1)
-        db.execute("UPDATE fact SET seq = seq - ? WHERE seq BETWEEN ? AND ?", stretch)
-    db.execute("UPDATE snapshot SET seq = max(seq - ?, 0)", (cut,))
-    for table, columns in (
-        ("session", ("started_seq", "ended_seq", "last_seq")),
-        ("command", ("accepted_seq", "sent_seq", "confirmed_seq", "settled_seq")),
-        ("reply", ("seq",)),
-    ):
-        # 0 means "has not happened"; what was cut away cannot be named any more and reads as the first fact.
-        moved = ", ".join(f"{c} = CASE {c} WHEN 0 THEN 0 ELSE max({c} - :cut, 1) END" for c in columns)
-        db.execute(f"UPDATE {table} SET {moved}", {"cut": cut})  # noqa: S608 - our own names
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BEGINS, known.begins_after))
+    return Head(epoch, known.seq, known.chain, known.begins_after)
 
 
 def claim(db: sqlite3.Connection, site: str) -> str:
@@ -147,3 +122,9 @@ def write_epoch(db: sqlite3.Connection, epoch: str) -> None:
         "INSERT INTO meta VALUES ('journal.epoch', ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
         (epoch,),
     )
+
+
+def read_beginning(db: sqlite3.Connection) -> int:
+    """Behind which number the journal's epoch began; 0 for one that began at the first fact."""
+    found = db.execute("SELECT value FROM meta WHERE name = ?", (_BEGINS,)).fetchone()
+    return int(found[0]) if found else 0

@@ -5,10 +5,13 @@
                                     ▼
                               fresh journal.db under a new epoch: everything is sent to the cloud again
 
+A kill in the middle of that costs nothing: files that had begun to move are taken back (`take_back`), and a
+salvage that was cut short is begun again.
+
 A row is believed when its record fits its inner hash; a tombstone is one anyway. What did not survive is lost
 here; the cloud may have it. What the facts do not say (names, settings, stored replies, the state snapshot)
 is carried over as far as it can be read. A journal that lost its state snapshot and its first facts begins
-with what the others say: chargers report themselves anew. A salvage that was cut short is begun again.
+with what the others say: chargers report themselves anew.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ _PAGE = 256
 #: Numbers tried in vain, one by one, before the rest counts as unreadable.
 _PATIENCE = 100_000
 _COPIED = ("person", "tag", "reply")
+#: What belongs to the file and moves before it.
+_SIDE_FILES = ("-wal", "-shm")
 #: In a set that was salvaged to the end.
 _DONE = "salvaged"
 
@@ -102,8 +107,37 @@ def sets(folder: Path) -> list[int]:
     return sorted(int(one.name) for one in place.iterdir() if one.name.isdigit()) if place.is_dir() else []
 
 
+def take_back(folder: Path) -> None:
+    """Undo a move that was cut short: a log whose file never followed it goes back to that file.
+
+    Without it the file would be one of an earlier time, and look whole. Raises LocalFault: folder_in_use.
+    """
+    lock = folders.lock(folder)
+    try:
+        _take_back(folder)
+    except OSError as failed:
+        raise folders.unusable(folder, failed) from failed
+    finally:
+        lock.release()
+
+
+def _take_back(folder: Path) -> None:
+    newest = max(sets(folder), default=0)
+    aside = folder / FOLDER / str(newest)
+    database = folder / folders.DATABASE
+    if not newest or (aside / folders.DATABASE).exists() or not database.exists():
+        return
+    for suffix in _SIDE_FILES:
+        file = aside / f"{folders.DATABASE}{suffix}"
+        if file.exists() and not (folder / file.name).exists():
+            log.warning("%s goes back to its file: moving both was cut short", file)
+            file.replace(folder / file.name)
+    folders.sync_names(folder)
+
+
 def set_aside(folder: Path) -> Path:
     """Move the journal's files together to a numbered folder of their own; the oldest such folders go."""
+    _take_back(folder)
     place = folder / FOLDER
     place.mkdir(mode=0o700, exist_ok=True)
     numbers = sets(folder)
@@ -111,11 +145,13 @@ def set_aside(folder: Path) -> Path:
         shutil.rmtree(place / str(old))
     aside = place / str(numbers[-1] + 1 if numbers else 1)
     aside.mkdir(mode=0o700)
-    # The log first: alone it is nothing, while a file without its log is one of an earlier time.
-    for suffix in ("-wal", "-shm", ""):
+    # The log first: left behind alone it would be played into the next file. `take_back` knows a kill here.
+    for suffix in (*_SIDE_FILES, ""):
         file = folder / f"{folders.DATABASE}{suffix}"
         if file.exists():
             file.replace(aside / file.name)
+    folders.sync_names(aside)
+    folders.sync_names(folder)
     return aside
 
 
@@ -140,6 +176,7 @@ def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
             with contextlib.suppress(sqlite3.Error):
                 old.close()
     (fresh_folder / folders.DATABASE).replace(folder / folders.DATABASE)
+    folders.sync_names(folder)  # before the set counts as dealt with
     shutil.rmtree(work)
     lost = max(0, last - done.facts)
     return Salvaged(why=why, epoch=epoch, facts=done.facts, lost=lost, aside=str(aside))

@@ -86,7 +86,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Moved(Exception):  # noqa: N818 - not an error: look again
-    """The journal was renumbered, thinned or cut while it was looked through."""
+    """The journal began a new epoch, was thinned or cut while it was looked through."""
 
 
 def verify(path: Path, *, breathe: Callable[[float], None] = time.sleep) -> Verified:
@@ -100,7 +100,7 @@ def verify(path: Path, *, breathe: Callable[[float], None] = time.sleep) -> Veri
                     continue
     except sqlite3.Error as failed:
         raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(failed)) from failed
-    raise Unavailable(Code.BUSY, "the journal is being renumbered or thinned", hint="Try again in a minute.")
+    raise Unavailable(Code.BUSY, "the journal is being cut or thinned", hint="Try again in a minute.")
 
 
 class _Look:
@@ -347,7 +347,7 @@ class _Declared:
 def _by_start(db: sqlite3.Connection) -> Iterator[SessionRow]:
     after: tuple[int, str] = (-1, "")
     while True:
-        # Of a journal that was cut and renumbered, several may have the same first fact.
+        # Of a journal that an earlier build renumbered, several may have the same first fact.
         rows = db.execute(
             f"{_SESSION} WHERE (started_seq, session) > (?, ?) ORDER BY started_seq, session LIMIT ?",
             (*after, PAGE),

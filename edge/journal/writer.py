@@ -250,7 +250,7 @@ class Writer:
 
     def _rows(self) -> list[object]:
         """The gathered facts as one flat list of SQL values, the chain taken on over them."""
-        epoch, seq, value = self._head
+        epoch, seq, value, begins_after = self._head
         salts, at = self._salts, self._salt_at
         rows: list[object] = []
         for fact in self._facts:
@@ -265,7 +265,7 @@ class Writer:
             if seq % MARK_EVERY == 0:
                 self._marks.append((seq, value))
         self._salts, self._salt_at = salts, at
-        self._head = Head(epoch, seq, value)
+        self._head = Head(epoch, seq, value, begins_after)
         return rows
 
     def _insert(self, rows: list[object]) -> None:

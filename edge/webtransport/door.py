@@ -19,18 +19,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from common import wire
-from common.budget import Budget, Rate
 from common.errors import Code, LocalFault
 from common.link import Link
-from common.link.websocket import LINK_PATH, LINKS_MAX
-from edge.webtransport.session import PING_EVERY_S, Session, StreamLink
+from common.link.hosts import is_ours
+from common.link.websocket import LINK_PATH
+from common.threshold import Threshold, Visit
+from edge.webtransport.session import PING_EVERY_S, Session, StreamLink, plain_address
 
-#: A handshake costs some 2.4 ms of the processor: 20 a second are a twentieth of the loop (design §10).
-HANDSHAKES = Rate(per_s=20, burst=20)
-#: One household's phones come back together when the Wi-Fi does.
-HANDSHAKES_EACH = Rate(per_s=2, burst=10)
-#: Connections that have no session yet: strangers hold no more places than this.
-STRANGERS_MAX = 64
 #: Bytes that a peer may have under way to us: two of its largest frames.
 WINDOW_BYTES = 2 * wire.CLIENT_BYTES_MAX
 
@@ -52,19 +47,18 @@ class Door(QuicServer):
         pem: FilePath,
         certificate_hash: str,
         allowed: Allowed,
-        links_max: int,
+        hosts: Callable[[str], bool],
         spawn: Spawn,
-        budget: Budget,
+        threshold: Threshold,
     ) -> None:
         super().__init__(configuration=_configuration(pem), create_protocol=self._create)
         self.binding = certificate_hash
         self._on_link = on_link
-        self._allowed = allowed
-        self._links_max = links_max
+        self._allowed, self._hosts = allowed, hosts
         self._spawn = spawn
-        self.budget = budget
+        self.threshold = threshold
         self._tokens = QuicRetryTokenHandler()
-        self._linked: set[Session] = set()
+        self._visit: Visit | None = None  #: of the handshake that is just beginning
         self.lost = asyncio.Event()
 
     def use(self, pem: FilePath, certificate_hash: str) -> None:
@@ -74,7 +68,8 @@ class Door(QuicServer):
             self.binding = certificate_hash
 
     def _create(self, quic: QuicConnection, **_: Any) -> Session:
-        return Session(quic, self)
+        visit, self._visit = self._visit, None
+        return Session(quic, self, visit)
 
     # --- who may come in ---------------------------------------------------------------------------------
 
@@ -89,40 +84,41 @@ class Door(QuicServer):
         if new and not self._may_begin(bool(header.token), str(addr[0])):
             return  # a client that means it asks again, after a while that doubles
         super().datagram_received(data, addr)
+        if self._visit is not None:  # it came to no connection: another version, an old proof of address
+            self._visit.leave()
+            self._visit = None
 
     def _may_begin(self, token: bool, address: str) -> bool:
         """Whether a handshake may begin, or be answered with a Retry, which costs next to nothing."""
-        now_s = self._loop.time()
-        if not token and self.budget.pressed(now_s):
+        if not token and self.threshold.pressed:
             self._retry = self._tokens
             return True
         if token:  # a proof of address that was asked for a moment ago; checked before anything costly
             self._retry = self._tokens
-        strangers = len(set(self._protocols.values())) - len(self._linked)
-        return strangers < STRANGERS_MAX and self.budget.admit(address, now_s)
+        self._visit = self.threshold.knock(plain_address(address))
+        return self._visit is not None
 
     def judge(self, headers: dict[bytes, bytes]) -> int:
         if headers.get(b":method") != b"CONNECT" or headers.get(b":protocol") != b"webtransport":
             return 404
         if headers.get(b":path") != LINK_PATH.encode():
             return 404
+        if not self._hosts(headers.get(b":authority", b"").decode("latin-1")):
+            return 421
         origin = headers.get(b"origin")
         if not self._allowed(None if origin is None else origin.decode("latin-1")):
             return 403
-        return 200 if len(self._linked) < self._links_max else 503
+        return 200
 
     # --- what runs on a session --------------------------------------------------------------------------
 
-    def serve(self, session: Session, link: StreamLink) -> asyncio.Task[None]:
-        task = self._spawn(f"app at {link.peer}", self._run(session, link))
-        self._linked.add(session)
-        return task
+    def serve(self, link: StreamLink) -> asyncio.Task[None]:
+        return self._spawn(f"app at {link.peer}", self._run(link))
 
-    async def _run(self, session: Session, link: StreamLink) -> None:
+    async def _run(self, link: StreamLink) -> None:
         try:
             await self._on_link(link)
         finally:
-            self._linked.discard(session)
             await link.close()
 
     # --- the end -----------------------------------------------------------------------------------------
@@ -143,11 +139,6 @@ class WebTransportListener:
     def __init__(self, door: Door, port: int) -> None:
         self._door = door
         self.port = port
-
-    @property
-    def refused(self) -> int:
-        """Handshakes that found no budget left, for metrics."""
-        return self._door.budget.refused
 
     def use(self, pem: FilePath, certificate_hash: str) -> None:
         """Serve this certificate from the next connection on; open ones keep theirs."""
@@ -172,14 +163,14 @@ async def listen_webtransport(
     certificate_hash: str,
     allowed: Allowed,
     spawn: Spawn,
-    links_max: int = LINKS_MAX,
-    budget: Budget | None = None,
+    threshold: Threshold,
+    hosts: Callable[[str], bool] = is_ours,
 ) -> WebTransportListener:
     """Listen on a UDP port, and run `on_link` for each link until it returns; the link is closed then.
 
     pem: private key and certificate in one file; certificate_hash: SHA-256 of its DER, hex. allowed: whether
-    a page of this origin may open a session (None: no browser). spawn: runs a link's task.
-    budget: of handshakes, else one of `HANDSHAKES`.
+    a page of this origin may open a session (None: no browser). spawn: runs a link's task. threshold: asked
+    before a handshake begins. hosts: whether an `:authority` is one of this listener's names.
     Raises LocalFault(bad_settings) if the address cannot be had.
     """
     loop = asyncio.get_running_loop()
@@ -188,9 +179,9 @@ async def listen_webtransport(
         pem=pem,
         certificate_hash=certificate_hash,
         allowed=allowed,
-        links_max=links_max,
+        hosts=hosts,
         spawn=spawn,
-        budget=Budget(HANDSHAKES, HANDSHAKES_EACH) if budget is None else budget,
+        threshold=threshold,
     )
     try:
         transport, _ = await loop.create_datagram_endpoint(lambda: door, local_addr=(host, port))

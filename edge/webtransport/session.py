@@ -20,6 +20,7 @@ from common import wire
 from common.domain import Path
 from common.errors import Code, Unavailable
 from common.link import CLOSE_TIMEOUT_S
+from common.threshold import Visit
 
 #: A session that has not opened its stream by then is somebody who holds a place, in s.
 OPEN_TIMEOUT_S = 5.0
@@ -47,7 +48,7 @@ class SessionDoor(Protocol):
     def judge(self, headers: dict[bytes, bytes]) -> int:
         """The HTTP status for a request: 200 opens a session."""
 
-    def serve(self, session: Session, link: StreamLink) -> asyncio.Task[None]:
+    def serve(self, link: StreamLink) -> asyncio.Task[None]:
         """Run what the listener runs for each link. Raises Unavailable(busy)."""
 
 
@@ -61,8 +62,10 @@ class Http3(H3Connection):
 class StreamLink:
     """A link over one bidirectional stream of a WebTransport session, of either end."""
 
-    def __init__(self, session: Session, stream: int, *, path: Path, peer: str, binding: str) -> None:
-        self.path, self.peer, self.binding = path, peer, binding
+    def __init__(
+        self, session: Session, stream: int, *, path: Path, peer: str, binding: str, visit: Visit | None
+    ) -> None:
+        self.path, self.peer, self.binding, self.visit = path, peer, binding, visit
         self._session = session
         self._stream = stream
         self._frames: deque[bytes] = deque()
@@ -119,9 +122,10 @@ class StreamLink:
 class Session(QuicConnectionProtocol):
     """One QUIC connection: at most one WebTransport session with one stream."""
 
-    def __init__(self, quic: QuicConnection, door: SessionDoor) -> None:
+    def __init__(self, quic: QuicConnection, door: SessionDoor, visit: Visit | None) -> None:
         super().__init__(quic)
         self._door = door
+        self._visit = visit
         self._binding = door.binding
         self._http: Http3 | None = None
         self._session: int | None = None
@@ -136,7 +140,7 @@ class Session(QuicConnectionProtocol):
     # --- from the network --------------------------------------------------------------------------------
 
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
-        self._address = str(addr[0]).partition("%")[0].removeprefix("::ffff:")
+        self._address = plain_address(str(addr[0]))
         super().datagram_received(data, addr)
 
     def quic_event_received(self, event: QuicEvent) -> None:
@@ -188,9 +192,11 @@ class Session(QuicConnectionProtocol):
 
     def _begin(self, stream: int) -> None:
         self._opening.cancel()
-        link = StreamLink(self, stream, path=Path.LAN, peer=self._address, binding=self._binding)
+        link = StreamLink(
+            self, stream, path=Path.LAN, peer=self._address, binding=self._binding, visit=self._visit
+        )
         try:
-            self._serving = self._door.serve(self, link)
+            self._serving = self._door.serve(link)
         except Unavailable as busy:
             self.close(EXCESSIVE_LOAD, busy.code)
             return
@@ -247,6 +253,8 @@ class Session(QuicConnectionProtocol):
             self.close(NO_ERROR)
 
     def _ended(self) -> None:
+        if self._visit is not None:
+            self._visit.leave()
         self._opening.cancel()
         if self._asking is not None:
             self._asking.cancel()
@@ -260,3 +268,8 @@ class Session(QuicConnectionProtocol):
             self._serving.cancel()
         self.close(NO_ERROR)
         self._ended()
+
+
+def plain_address(address: str) -> str:
+    """An address without the zone that a socket adds, and IPv4 as itself."""
+    return address.partition("%")[0].removeprefix("::ffff:")

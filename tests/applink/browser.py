@@ -90,6 +90,7 @@ class BrowserLink:
     """A `common.link.Link` over a page's stream."""
 
     path = Path.LAN
+    visit = None
 
     def __init__(self, browser: Browser, stream: int, binding: str) -> None:
         self.binding, self.peer = binding, "box"

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path as Folder
 from typing import Any
 
-from common.budget import Budget, Rate
+from common.budget import Rate
+from common.clock import SystemClock
 from common.domain import Path
 from common.keystore import Keystore, LanCertificates
 from common.link import Link
+from common.link.hosts import is_ours
 from common.link.tls import ServerTls
 from common.link.unix import connect_unix, listen_unix
 from common.link.websocket import LINK_PATH, connect_websocket, lan_url, listen_websocket
+from common.threshold import Threshold
 from edge.webtransport.door import listen_webtransport
 from tests.applink.browser import ORIGIN, connect_browser
 from tests.trust.cast import NOW_MS
@@ -42,16 +45,30 @@ def lan_certificates(folder: Folder) -> LanCertificates:
     return Keystore(folder / "keys").lan_certificates(NOW_MS, "plugside-test.local", ["127.0.0.1"])
 
 
+def threshold() -> Threshold:
+    """One that lets a test suite in, whatever its pace."""
+    return Threshold(SystemClock(), everyone=Rate(1000, 1000), each=Rate(1000, 1000))
+
+
 @asynccontextmanager
 async def lan_tls(folder: Folder, on_link: OnLink) -> AsyncIterator[Connect]:
     """WebSocket over TLS on the LAN, pinned."""
     current = lan_certificates(folder).current
-    listener = await listen_websocket("127.0.0.1", 0, on_link, tls=ServerTls(current.pem, current.hash))
-    ((host, port),) = listener.addresses
-    try:
-        yield lambda: connect_websocket(lan_url(f"{host}:{port}"), Path.LAN)
-    finally:
-        await listener.close()
+    async with asyncio.TaskGroup() as tasks:
+        listener = await listen_websocket(
+            "127.0.0.1",
+            0,
+            on_link,
+            tls=ServerTls(current.pem, current.hash),
+            threshold=threshold(),
+            spawn=lambda name, work: tasks.create_task(work, name=name),
+            hosts=is_ours,
+        )
+        ((host, port),) = listener.addresses
+        try:
+            yield lambda: connect_websocket(lan_url(f"{host}:{port}"), Path.LAN)
+        finally:
+            await listener.close()
 
 
 @asynccontextmanager
@@ -78,7 +95,7 @@ async def webtransport(folder: Folder, on_link: OnLink) -> AsyncIterator[Connect
             certificate_hash=current.hash,
             allowed=ORIGIN.__eq__,
             spawn=lambda name, work: tasks.create_task(work, name=name),
-            budget=Budget(Rate(1000, 1000), Rate(1000, 1000)),
+            threshold=threshold(),
         )
         try:
             yield lambda: connect_browser(listener.port)

@@ -1,13 +1,51 @@
-"""One line a group at the end of `pytest tests/attacks -q`."""
+"""What the groups share: a box with an honest phone, a browser; and one line a group at the end of
+`pytest tests/attacks -q`."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
 from pathlib import PurePath
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Page
 
 from tests.attacks.groups import GROUPS, not_here, number_of
+from tests.attacks.stand import Stand, stand
+from tests.browsers.pages import APP, PageServer, chromium
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
+    """A box of this module's own."""
+    async with stand(tmp_path_factory.mktemp("s")) as attacked:
+        yield attacked
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def pages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageServer]:
+    """The server of all test pages."""
+    async with PageServer(tmp_path_factory.mktemp("pages")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(
+    pages: PageServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[BrowserContext]:
+    """One Chromium for all groups of this worker."""
+    async with chromium(pages, tmp_path_factory.mktemp("b")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: BrowserContext) -> AsyncIterator[Page]:
+    """A page of the app's origin, with the client of the tests."""
+    opened = await browser.new_page()
+    await opened.goto(APP)
+    yield opened
+    await opened.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

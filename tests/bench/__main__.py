@@ -34,6 +34,7 @@ BENCHES = {
     "journal": "durable writes a second",
     "startup": "imports, memory with 20 chargers",
     "backlog": "a month of a site that was offline drains into the cloud",
+    "ingest": "samples into the cloud's ledger, on both databases",
     "discovery": "how soon a phone finds the box by mDNS",
 }
 

@@ -165,7 +165,7 @@ async def each_its_own(folder: Path, seconds: float, count: int) -> tuple[float,
     made, db = Facts("1-x"), open_writer(folder, quick_check=False)
     db.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
     grown = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
-    db.execute(f"{grown} INSERT INTO reply SELECT i, zeroblob(4000) FROM n")
+    db.execute(f"{grown} INSERT INTO reply (key, body, seq) SELECT i, zeroblob(4000), 1 FROM n")
     value, ids = chain.seed("1-x"), SystemIds()
     until = time.perf_counter() + seconds
 

@@ -33,6 +33,9 @@ class FakeCloud:
         self.lose_acks = 0
         self.nacks: list[str] = []  #: reasons for the next batches
         self.farewell: sync.TunnelBye | None = None
+        self.hears = True
+        self.known_lists: tuple[str, ...] = ()  #: of withdrawn rights, for the next welcome
+        self.lists: list[str] = []  #: that the box told
         self._server: Server | None = None
         self._socket: ServerConnection | None = None
 
@@ -115,6 +118,8 @@ class FakeCloud:
             self.progress.append((message.ref, message.message))
         elif isinstance(message, sync.Answer):
             self.answers.append((message.ref, message.message))
+        elif isinstance(message, sync.Statements):
+            self.lists += message.revocations
         elif isinstance(message, sync.LiveSnapshot | sync.LiveFact):
             self.live.append(message)
         return None
@@ -124,7 +129,7 @@ class FakeCloud:
         trust.check_tunnel(hello.key, hello.signature, NONCE, f"127.0.0.1:{self.port}")
         if self.farewell is not None:
             return self.farewell
-        mark = self.marks.setdefault(hello.epoch, sync.first_mark(hello.epoch))
+        mark = self.marks.setdefault(hello.epoch, sync.first_mark(hello.epoch, hello.begins_after))
         latest = list(self.marks)[-1]
         return sync.TunnelWelcome(
             version=1,
@@ -134,6 +139,8 @@ class FakeCloud:
             chain_at_hwm=mark.chain,
             superseded=hello.epoch != latest,
             max_records=7,
+            hears=self.hears,
+            revocations=self.known_lists,
         )
 
     def _take(self, batch: sync.Batch) -> sync.TunnelMessage | None:

@@ -14,7 +14,8 @@ from common.facts import AuthorizationChanged
 from common.keystore import Keystore, generate_issuer
 from common.policy import Claims
 from common.trust.enrolment import BOX_CODE_LIFE_MS
-from edge.authority import INVITES_MAX, OFFLINE_GRACE_MS, Authority, InviteEntry
+from edge.authority import OFFLINE_GRACE_MS, Authority
+from edge.invites import INVITES_MAX, InviteEntry
 from tests.box.cloud import FakeCloud
 from tests.box.support import FakeClock
 from tests.journal.support import FakeIds
@@ -86,7 +87,7 @@ def test_an_invite_is_one_keys_until_its_grant_was_used(place: Place) -> None:
         assert no.value.code is Code.BAD_INVITE
         place.box.authenticated(claims)
         if key == "key-2":
-            assert place.again().box._invites[0].record.spent
+            assert place.again().box.invites.records[0].spent
 
 
 def test_an_invite_runs_out_and_a_wrong_one_is_none(place: Place) -> None:
@@ -127,18 +128,19 @@ def test_only_changes_are_written(place: Place) -> None:
 
 def test_invites_are_bounded_and_what_is_over_makes_room_first(place: Place) -> None:
     kept = place.secret(life_ms=DAY_MS)
-    (entry,) = place.box._invites
+    (record,) = place.box.invites.records
+    entry = InviteEntry(record=record)
     over = msgspec.structs.replace(entry.record, hash="h", expires_ms=place.clock.now)
     place.store.save("invites", [entry, *[InviteEntry(record=over)] * (INVITES_MAX - 1)])
     later = place.again()
     later.secret()
-    assert len(later.box._invites) == 2, "what has run out is not kept"
+    assert len(later.box.invites.records) == 2, "what has run out is not kept"
     assert later.box.redeem(kept, "key-1")
     open_ones = [InviteEntry(record=msgspec.structs.replace(entry.record, hash="h"))] * INVITES_MAX
-    later.store.save("invites", [*later.box._invites, *open_ones])
+    later.store.save("invites", [*(InviteEntry(record=one) for one in later.box.invites.records), *open_ones])
     last = later.again()
     last.secret()
-    assert len(last.box._invites) == INVITES_MAX
+    assert len(last.box.invites.records) == INVITES_MAX
     with pytest.raises(PlugsideError):  # the oldest made room
         last.box.redeem(kept, "key-1")
 

@@ -86,6 +86,31 @@ async def test_a_damaged_journal_is_salvaged_told_and_run_on(tmp_path: Path) -> 
         assert noted(site).count("journal_salvaged") == 1, "told once"
 
 
+@pytest.mark.parametrize("gone", ["removed", "emptied"])
+async def test_a_journal_that_is_gone_is_told_with_the_copy_to_go_back_to(tmp_path: Path, gone: str) -> None:
+    async with running(tmp_path) as site:
+        await site.gateway.written(SecurityNoted(what="before"))
+        copy, _ = await site.keeper.copy(tmp_path / "backups")
+    if gone == "removed":
+        (tmp_path / "journal.db").unlink()
+    else:
+        (tmp_path / "journal.db").write_bytes(b"")
+    async with running(tmp_path) as site:
+        assert noted(site) == ["journal_missing"]
+        rows = site.journal._all("SELECT seq FROM fact WHERE kind = 'security_noted'", ())
+        fact = site.journal.recall_fact(rows[0][0])
+        assert fact is not None
+        assert isinstance(fact.body, SecurityNoted)
+        assert f"plugside-edge restore {copy}" in fact.body.detail
+    async with running(tmp_path) as site:
+        assert noted(site) == ["journal_missing"], "told once"
+
+
+async def test_a_new_folder_misses_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as site:
+        assert noted(site) == []
+
+
 async def test_without_its_keys_a_journal_is_refused_plainly(tmp_path: Path) -> None:
     async with running(tmp_path):
         pass

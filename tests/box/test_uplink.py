@@ -15,6 +15,7 @@ from common.errors import Code
 from common.keystore import generate_identity
 from common.policy import Claims
 from edge.authority import OFFLINE_GRACE_MS
+from edge.journal import pruning
 from edge.settings import EdgeSettings
 from edge.site import Site
 from edge.uplink import ASKS_MAX, LIVE_MAX, Uplink, tunnel_url
@@ -131,6 +132,37 @@ async def test_another_history_in_the_cloud_begins_a_new_epoch_and_resends_all(t
         await connected(site)
         await synced(site, cloud)
         assert len(cloud.facts) == site.journal.last_seq
+
+
+async def test_a_box_of_years_fills_a_cloud_that_has_nothing_of_it(tmp_path: Path) -> None:
+    """What is older than it keeps has left its journal; the rest goes under an epoch that begins there."""
+    async with place(tmp_path) as (site, cloud):
+        await connected(site)
+        note(site, 600)
+        for _ in range(2):
+            site.gateway.snapshot()
+        await site.journal.probe()
+        assert await site.journal.submit(lambda db: pruning.cut(db, 300)) == 256
+        await forgets_everything(site, cloud)
+        assert site.journal.epoch.startswith("2-")
+        assert cloud.hellos[-1].begins_after == site.journal.begins_after == 256
+        assert len(cloud.facts) == site.journal.last_seq - 256
+        assert "history_gap" in {getattr(fact.body, "what", "") for fact in cloud.facts.values()}
+        # And once more: that epoch begins within what is kept.
+        await forgets_everything(site, cloud)
+        assert site.journal.epoch.startswith("2-")
+        assert len(cloud.facts) == site.journal.last_seq - 256
+
+
+async def forgets_everything(site: Site, cloud: FakeCloud) -> None:
+    """The cloud's database is lost; it is filled again."""
+    await cloud.stop()
+    cloud.facts.clear()
+    cloud.marks.clear()
+    hellos = len(cloud.hellos)
+    await cloud.start()
+    await eventually(lambda: len(cloud.hellos) > hellos and uplink(site).connected, "the tunnel")
+    await synced(site, cloud)
 
 
 async def test_a_chain_nack_in_the_middle_begins_a_new_epoch(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ async function prove(link, box, pins) {
   if (proof.path !== "lan" || proof.version !== 1) throw new Error("protocol");
   const named = await fingerprint(unb64(proof.key));
   if (named !== proof.server || named !== box) throw new Error("untrusted_peer");
+  // A page cannot see which of its pins it met, so the box has to stand for each of them.
+  if (!pins.every((pin) => proof.certificates.includes(pin))) throw new Error("untrusted_peer");
   for (const pin of proof.certificates.filter((hash) => pins.includes(hash))) {
     const transcript = ["1", "1", nonce, proof.nonce, proof.server, "lan", proof.certificates.join(","), pin].join("\n");
     const message = `${transcript}\n${proof.time}\n${proof.clock ?? "synced"}`;

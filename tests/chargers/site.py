@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -17,6 +17,7 @@ from edge.chargers import link, listener, outbox
 from edge.chargers.link import ReplyTo
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
+from edge.chargers.proving import Certificate
 from edge.core import inputs as core
 from edge.core.reports import AvailabilityReported
 
@@ -41,10 +42,29 @@ class Memory:
         self.in_session: set[str] = set()
         self.adopted = {"cp1": "CP1", "cp2": "CP2"}
         self.passwords: dict[str, bytes] = {}
+        self.taken_as: dict[str, frozenset[int]] = {}
+        self.used: list[tuple[str, str]] = []
         self._held: list[Callable[[], None]] = []
         self._stored: dict[str, bytes] = {}
         self._transactions = itertools.count(1001)
         self._more = asyncio.Event()
+
+    # --- proving.Guard: whoever has a password here is at profile 1 or 2, unless `taken_as` says more
+
+    def taken(self, charger: str) -> frozenset[int]:
+        return self.taken_as.get(charger, frozenset({1, 2} if charger in self.passwords else {0}))
+
+    def knows(self, charger: str) -> bool:
+        return charger in self.passwords
+
+    def fitting(self, charger: str, presented: Sequence[bytes]) -> str:
+        return "password" if self.passwords.get(charger) in presented else ""
+
+    def owns(self, charger: str, certificate: Certificate) -> bool:
+        return False
+
+    def came_in(self, charger: str, credential: str) -> None:
+        self.used.append((charger, credential))
 
     def submit(self, given: core.Input, reply_to: ReplyTo | None = None) -> None:
         if self.broken:
@@ -144,12 +164,12 @@ class Site:
                 settings.pop("dialect", None) or Ocpp16(tag_ref, heartbeat_s=settings.pop("heartbeat_s", 300))
             ],
             host="127.0.0.1",
-            port=0,
+            port=settings.pop("port", 0),
             clock=SystemClock(),
             ids=SystemIds(),
             adopted=lambda identity: self.memory.adopted.get(identity.casefold()),
             in_session=lambda charger: charger in self.memory.in_session,
-            password_for=self.memory.passwords.get,
+            guard=self.memory,
             **settings,
         )
 

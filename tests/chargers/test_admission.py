@@ -15,12 +15,12 @@ from edge.chargers.admission import (
     AdoptionQueue,
     Buckets,
     LineBudget,
+    Patience,
     Swaps,
     Throttle,
     adopt_command,
     basic_token,
     named_by,
-    password_fits,
 )
 from edge.chargers.doorbook import Doorbook
 from edge.chargers.reasons import Reason
@@ -90,20 +90,30 @@ def test_the_token_is_the_first_readable_basic_one() -> None:
     assert basic_token([]) is None
 
 
-@given(st.binary(min_size=1, max_size=40), st.binary(max_size=40))
-def test_only_the_stored_password_fits_as_it_is_or_as_hex(password: bytes, other: bytes) -> None:
-    assert password_fits(b"cp:1:" + password, "CP:1", password)
-    assert password_fits(b"CP:1:" + password.hex().encode(), "CP:1", password)
-    assert not password_fits(b"CP:2:" + password, "CP:1", password)
-    if other not in (password, password.hex().encode(), password.hex().upper().encode()):
-        fits = password_fits(b"CP:1:" + other, "CP:1", password)
-        assert not fits or bytes.fromhex(other.decode()) == password
+def test_wrong_passwords_make_an_address_wait_longer_each_time_and_nobody_else() -> None:
+    patience = Patience()
+    for _ in range(Patience.FREE - 1):
+        patience.failed("a", "CP1", 0)
+    assert patience.waits_ms("a", "CP1", 0) == 0
+    waits = []
+    for _ in range(12):
+        patience.failed("a", "CP1", 0)
+        waits.append(patience.waits_ms("a", "CP1", 0))
+    assert waits[:3] == [1000, 2000, 4000]
+    assert waits == sorted(waits)
+    assert waits[-1] == Patience.LONGEST_MS
+    assert patience.waits_ms("a", "CP1", Patience.LONGEST_MS) == 0
+    assert patience.waits_ms("b", "CP1", 0) == patience.waits_ms("a", "CP2", 0) == 0
+    patience.proved("a", "CP1")
+    assert patience.waits_ms("a", "CP1", 0) == 0
 
 
-def test_an_empty_stored_password_fits_nothing() -> None:
-    assert not password_fits(b"CP1:", "CP1", b"")
-    assert not password_fits(None, "CP1", b"")
-    assert not password_fits(None, "CP1", b"x")
+def test_what_is_remembered_of_failures_is_bounded() -> None:
+    patience = Patience(keys_max=2)
+    for address in "abc":
+        for _ in range(Patience.FREE):
+            patience.failed(address, "CP1", 0)
+    assert [patience.waits_ms(address, "CP1", 0) > 0 for address in "abc"] == [False, True, True]
 
 
 def test_a_bucket_holds_a_burst_and_fills_again() -> None:

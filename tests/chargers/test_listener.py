@@ -298,10 +298,11 @@ async def test_it_stops_with_1001_and_starts_again() -> None:
 
 async def test_an_address_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        site = Site()
-        site.listener._port = taken.getsockname()[1]
-        with pytest.raises(LocalFault, match="--ocpp"):
+        port = taken.getsockname()[1]
+        site = Site(port=port)
+        with pytest.raises(LocalFault, match=f"{port}: .*in use") as failed:
             await site.listener.start()
+        assert "--ocpp " in failed.value.hint
 
 
 async def test_chargers_can_be_disconnected_one_or_all() -> None:

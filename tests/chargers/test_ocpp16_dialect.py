@@ -283,6 +283,29 @@ ACTIONS: list[tuple[core.Action, str, dict[str, object]]] = [
     (core.VendorMessage("v", "", ""), "DataTransfer", {"vendorId": "v"}),
     (core.TriggerStatus(1), "TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": 1}),
     (core.TriggerStatus(None), "TriggerMessage", {"requestedMessage": "StatusNotification"}),
+    (
+        core.SetPassword("name", "00ff" * 8),
+        "ChangeConfiguration",
+        {"key": "AuthorizationKey", "value": "00ff" * 8},
+    ),
+    (core.SetProfile(2), "ChangeConfiguration", {"key": "SecurityProfile", "value": "2"}),
+    (
+        core.TrustSite("ec", "PEM"),
+        "InstallCertificate",
+        {"certificateType": "CentralSystemRootCertificate", "certificate": "PEM"},
+    ),
+    (core.ReadTagVersion(), "GetLocalListVersion", {}),
+    (
+        core.SendTags(7, (), whole=True),
+        "SendLocalList",
+        {"listVersion": 7, "updateType": "Full"},
+    ),
+    (
+        core.Reserve(1, 1, 5, TAG, "2025-06-15T12:15:00.000Z"),
+        "ReserveNow",
+        {"connectorId": 1, "expiryDate": "2025-06-15T12:15:00.000Z", "idTag": TAG, "reservationId": 5},
+    ),
+    (core.CancelReservation(5), "CancelReservation", {"reservationId": 5}),
     *UPKEEP,
 ]
 

@@ -15,7 +15,7 @@ from common.errors import Code, Refused
 from common.supervise import Supervisor
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
-from edge.chargers.ports import ReplyTo
+from edge.chargers.ports import Issued, ReplyTo
 from edge.chargers.signing import CSR_CHARS_MAX, CertificateDesk, NoAuthority
 from edge.core import inputs
 from tests.box.support import eventually
@@ -35,12 +35,12 @@ class Authority:
         self.go = asyncio.Event()
         self.refuses = False
 
-    async def sign(self, charger: str, csr: str) -> str:
+    async def sign(self, charger: str, csr: str) -> Issued:
         self.asked.append((charger, csr))
         await self.go.wait()
         if self.refuses:
             raise Refused(Code.BAD_SIGNATURE, "not its key")
-        return "-----BEGIN CERTIFICATE-----"
+        return Issued("-----BEGIN CERTIFICATE-----")
 
 
 class Gate:

@@ -24,6 +24,7 @@ from common.clock import SystemClock, SystemIds
 from common.supervise import Supervisor
 from edge.chargers.doorbook import Dial
 from edge.chargers.reasons import Reason
+from tests.chargers.secured import basic
 from tests.chargers.site import PATIENCE_S, Charger, Site, limits
 
 
@@ -97,8 +98,14 @@ async def turned_away(site: Site) -> Dial:
 async def test_a_charger_comes_in_through_tls(pem: Path) -> None:
     async with tls_site(pem) as site:
         url = site.url().replace("ws://127.0.0.1", "wss://localhost")
+        site.memory.passwords["CP1"] = b"secret"
         async with connect(
-            url, ssl=trusting(pem), subprotocols=["ocpp1.6"], proxy=None, host="127.0.0.1"
+            url,
+            ssl=trusting(pem),
+            subprotocols=["ocpp1.6"],
+            proxy=None,
+            host="127.0.0.1",
+            additional_headers=basic("CP1", "secret"),
         ) as ws:
             assert await Charger(ws).alive()
             assert site.about()["address"] == "127.0.0.1"

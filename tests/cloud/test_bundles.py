@@ -81,6 +81,17 @@ async def test_the_next_one_begins_where_the_cloud_is(cloud: Cloud, shut_in: Fak
     assert "later" in await ledger(cloud, shut_in)
 
 
+async def test_a_file_of_a_box_of_years_begins_where_its_journal_does(cloud: Cloud, shut_in: FakeBox) -> None:
+    journal = shut_in.ledger.journal
+    journal.begins_after = 512
+    journal.rotate("2-b")
+    taken = await cloud.bundles.take(exported(shut_in, first_seq=513, begins_after=512), shut_in.site)
+    assert (taken.hwm, taken.quarantined) == (602, ())
+    assert len(await ledger(cloud, shut_in)) == 30
+    assert cloud._store is not None
+    assert (await cloud._store.chain_state(shut_in.site)).intact
+
+
 async def test_a_tunnel_goes_on_where_a_bundle_ended(cloud: Cloud, shut_in: FakeBox) -> None:
     await cloud.bundles.take(exported(shut_in), shut_in.site)
     async with shut_in.connected():

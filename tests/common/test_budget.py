@@ -28,7 +28,7 @@ def test_a_clock_that_steps_back_gives_nothing_away(pauses, back):
 
 def test_one_network_cannot_take_the_others_share():
     budget = Budget(everyone=Rate(20, 20), each=Rate(1, 3))
-    taken = sum(budget.admit(f"192.0.2.{n}", 0.0) for n in range(200))
+    taken = sum(budget.admit(f"2001:db8::{n:x}", 0.0) for n in range(200))
     assert taken == 3
     assert budget.admit("198.51.100.7", 0.0)
     assert budget.refused == 197
@@ -37,8 +37,9 @@ def test_one_network_cannot_take_the_others_share():
 def test_many_networks_cannot_take_more_than_the_common_bucket():
     budget = Budget(everyone=Rate(20, 20), each=Rate(1, 3))
     assert not budget.pressed(0.0)
-    assert sum(budget.admit(f"10.{n // 200}.{n % 200}.1", 0.0) for n in range(2000)) == 20
+    assert sum(budget.admit(f"10.{n // 200}.{n % 200}.1", 0.0) for n in range(2000)) == 15
     assert budget.pressed(0.0)
+    assert sum(budget.admit(f"10.{n // 200}.{n % 200}.1", 0.0, friend=True) for n in range(2000)) == 5
     assert len(budget) <= SOURCES_MAX
     assert not budget.pressed(1.0)
 
@@ -51,8 +52,8 @@ def test_who_is_refused_by_all_keeps_their_own():
 
 
 def test_networks():
-    assert network("192.0.2.77") == network("192.0.2.1") == "192.0.2.0/24"
-    assert network("::ffff:192.0.2.9") == "192.0.2.0/24"
+    assert network("192.0.2.77") == network("::ffff:192.0.2.77") == "192.0.2.77/32"
+    assert network("192.0.2.78") != network("192.0.2.77")
     assert network("2001:db8:1:2::9") == network("2001:db8:1:2:ffff::1") == "2001:db8:1:2::/64"
     assert network("fe80::1%eth0") == "fe80::/64"
     assert network("uid:0") == "uid:0"

@@ -113,3 +113,20 @@ def test_a_connector_that_is_in_use_stays_so() -> None:
     still = new.state.look("CP1").open_on(1)
     assert still is not None
     assert still.id == here
+
+
+def test_a_charger_s_security_profile_is_never_less_at_the_new_box() -> None:
+    old, _ = charging_box()
+    for change, profile in (("set", 1), ("moving", 1), ("moved", 2), ("offered", 2)):
+        old.feed(inputs.Note(body=facts.ChargerSecured(charger="CP1", change=change, profile=profile, to=3)))
+    new = Site()
+    new.now = old.now + 10 * MINUTE
+    handed_over(old, new, facts.ChargerAdopted, facts.ChargerSecured)
+    security = new.state.look("CP1").security
+    assert (security.profile, security.to) == (2, None)
+    again = Site()
+    again.now = new.now
+    again.feed(inputs.Note(body=facts.ChargerSecured(charger="CP1", change="set", profile=3)))
+    handed_over(old, again, facts.ChargerAdopted, facts.ChargerSecured)
+    assert again.state.look("CP1").security.profile == 3
+    new.check()

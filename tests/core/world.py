@@ -232,7 +232,7 @@ class Site:
                 request=request.id,
                 command=request.command,
                 answer=answer,
-                **more,
+                **{"context": request.context, **more},
             )
         )
 

@@ -72,7 +72,6 @@ def test_the_catalogue_and_its_traces_are_one() -> None:
     assert sorted(_rows("edge/chargers/QUIRKS.md")) == sorted(_shown())
 
 
-@pytest.mark.xfail(strict=True, reason="local lists, reservations and security profiles are still to come")
 def test_every_entry_is_shown_or_said_not_to_apply() -> None:
     aside = _rows("tests/dialects/quirks.md")
     assert len(aside) <= NOT_APPLICABLE_MAX

@@ -46,6 +46,11 @@ def ends(said: list[dict[str, Any]]) -> list[str]:
     return [message["kind"] for message in said] + [said[-1].get("outcome", said[-1].get("code"))]
 
 
+async def begun(charger: PackageCharger) -> None:
+    """Wait until the charger has heard the number of its transaction: before, it can end none."""
+    await charger.until(lambda: (charger.transaction or -1) > 0)
+
+
 SUCCEEDS = ["accepted", "confirmed", "settled", "succeeded"]
 
 
@@ -64,6 +69,7 @@ async def test_a_charge_from_a_page_in_chromium_with_the_cloud_stopped(
         await page.evaluate("async () => { globalThis.joined = await reopen(joined) }")
         started = await page.evaluate("command(joined, 'start', 'CP1')")
         assert ends(started) == SUCCEEDS
+        await begun(charger)
         charger.draw(500)
         stopped = await page.evaluate(
             "session => command(joined, 'stop', 'CP1', { session })", started[-1]["session"]
@@ -86,5 +92,6 @@ async def test_a_charge_from_a_page_in_firefox_with_the_cloud_stopped(
         await page.evaluate("reopen(joined).then(told => { globalThis.joined = told; return 1 })")
         started = await page.evaluate("command(joined, 'start', 'CP1')")
         assert ends(started) == SUCCEEDS
+        await begun(charger)
         session = json.dumps({"session": started[-1]["session"]})
         assert ends(await page.evaluate(f"command(joined, 'stop', 'CP1', {session})")) == SUCCEEDS

@@ -17,7 +17,7 @@ import msgspec
 from edge.chargers import doorbook, standing
 from edge.chargers.frames import Call, Frame, Unreadable, decode_noting
 from edge.core import engine
-from tests.dialects.quirks.box import Box, Clock, Ids
+from tests.dialects.quirks.box import Box, Clock, Ids, Vault
 from tests.dialects.quirks.lines import PROTOCOL_KEY, Client, VirtualLoop, request
 from tests.sim.disk import Disk
 
@@ -79,7 +79,7 @@ class Rig:
         return self._loop.run_until_complete(work)
 
     async def _start(self) -> Box:
-        box = Box(self._disk, Clock(), Ids(), {})
+        box = Box(self._disk, Clock(), Ids(), Vault())
         await box.start(("CP1",))
         return box
 

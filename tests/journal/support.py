@@ -239,10 +239,10 @@ def table(path: Path, sql: str) -> list[tuple[object, ...]]:
         db.close()
 
 
-def chain_of(path: Path, epoch: str) -> dict[int, bytes]:
+def chain_of(path: Path, epoch: str, begins_after: int = 0) -> dict[int, bytes]:
     """The chain computed here, from nothing but the rows: seq → chain after it."""
-    value, at = chain.seed(epoch), 0
-    values = {0: value}
+    value, at = chain.seed(epoch), begins_after
+    values = {at: value}
     for seq, uid, inner, salt, record in table(
         path, "SELECT seq, uid, inner, salt, record FROM fact ORDER BY seq"
     ):

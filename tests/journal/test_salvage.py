@@ -157,6 +157,25 @@ async def test_a_salvage_that_was_cut_short_is_begun_again(tmp_path):
     assert salvage.sets(tmp_path) == [1]
 
 
+async def test_a_kill_between_the_log_and_its_file_loses_nothing_of_the_log(tmp_path):
+    """The log is aside, its file is not: opened so, it would be whole, and of an earlier time."""
+    async with running(tmp_path / "a") as run:
+        told = await run.write(*[lost() for _ in range(20)])
+        copy = tmp_path / "b"
+        copy.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{run.journal.path}{suffix}", copy / f"journal.db{suffix}")
+    aside = copy / "damaged" / "1"
+    aside.mkdir(parents=True)
+    (copy / "journal.db-wal").replace(aside / "journal.db-wal")
+    journal = site_opened(copy)
+    assert (journal.last_seq, journal.epoch) == (len(told), told[0].epoch), "as if nothing had been begun"
+    journal.close()
+    # The same when the next thing is a restore, or the damage is found again.
+    again = salvage.set_aside(copy)
+    assert (again / "journal.db").exists()
+
+
 async def test_only_the_last_sets_are_kept(tmp_path):
     for number in range(1, 6):
         (tmp_path / "journal.db").write_bytes(b"x" * 5000 + bytes([number]))

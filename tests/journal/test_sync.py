@@ -6,6 +6,7 @@ import pytest
 
 from common import chain
 from common.errors import Code, LocalFault, Unavailable
+from edge.journal import inspection, pruning
 from edge.journal.journal import Journal
 from edge.journal.rotation import next_epoch
 from edge.journal.schema import MARK_EVERY
@@ -120,32 +121,39 @@ async def test_a_new_epoch_keeps_the_bytes_and_gives_a_new_chain(tmp_path):
         assert {fact.epoch for fact in run.journal.recover()[1]} == {epoch}
 
 
-async def test_a_new_epoch_counts_from_one_when_the_oldest_are_gone(tmp_path):
+async def test_a_new_epoch_of_a_journal_without_its_oldest_touches_no_row(tmp_path):
+    """Years of facts: what has left the journal is behind the epoch's beginning, and nothing moves."""
+    cut = 2 * MARK_EVERY
     async with running(tmp_path) as run:
-        cut = MARK_EVERY
         await run.write(*[lost() for _ in range(cut - 2)])
         await run.write(started("s1"), accepted("c1", "s1"))
         told = await run.write(
             sent("c1"), ended("s1"), settled("c1"), started("s2"), *[lost() for _ in range(300)]
         )
-        run.journal.put_snapshot(cut + 4, b"after s2")
-        await run.journal.submit(lambda db: db.execute("DELETE FROM fact WHERE seq <= ?", (cut,)))
-        assert run.journal.chain_at(cut - 1) is None
-        head = await run.journal.rotate_epoch()
-        assert (head.seq, run.journal.last_seq, run.journal.committed_seq) == (304, 304, 304)
-        new = chain_of(run.journal.path, run.journal.epoch)
-        assert {seq: run.journal.chain_at(seq) for seq in range(305)} == new
-        assert table(run.journal.path, "SELECT seq, record FROM fact ORDER BY seq") == [
-            (number, fact.record) for number, fact in enumerate(told, 1)
-        ]
-        first, second = run.journal.recall_session("s1"), run.journal.recall_session("s2")
-        assert (first.started_seq, first.ended_seq, first.last_seq) == (1, 2, 2)
-        assert (second.started_seq, second.ended_seq, second.last_seq) == (4, 0, 4)
-        command = run.journal.recall_command("c1")
-        assert (command.accepted_seq, command.sent_seq, command.settled_seq) == (1, 1, 3)
+        run.journal.put_snapshot(cut + 4, b"before s2's samples")
+        run.journal.put_snapshot(cut + 304, b"after all")
+        await run.journal.submit(lambda db: pruning.cut(db, cut))
+        await run.journal.submit(lambda db: pruning.cut(db, cut))
+        assert run.journal.chain_at(0) is None, "what the seed is for has left"
+        rows = table(run.journal.path, "SELECT * FROM fact ORDER BY seq")
+        sessions, commands = (table(run.journal.path, f"SELECT * FROM {t}") for t in ("session", "command"))
+        head = await run.journal.rotate_epoch(await run.journal.prepare_rotation())
+        assert (head.seq, head.begins_after, run.journal.begins_after) == (cut + 304, cut, cut)
+        assert table(run.journal.path, "SELECT * FROM fact ORDER BY seq") == rows
+        assert table(run.journal.path, "SELECT * FROM session") == sessions
+        assert table(run.journal.path, "SELECT * FROM command") == commands
+        assert run.journal.chain_at(cut) == chain.seed(head.epoch)
+        (first, *_) = run.journal.records(cut + 1, max_records=1, max_bytes=1)
+        assert first.chain == chain.link(chain.seed(head.epoch), cut + 1, told[0].uid, first.inner)
+        run.teller.epoch = head.epoch
+        await run.write(lost())
+    async with running(tmp_path, seed="b") as run:
+        assert run.journal.begins_after == cut
         snapshot, facts = run.journal.recover()
-        assert snapshot == (4, b"after s2")
-        assert [fact.seq for fact in facts] == list(range(5, 305))
+        assert snapshot == (cut + 304, b"after all")
+        assert [fact.seq for fact in facts] == [cut + 305]
+    assert inspection.damage(tmp_path / "journal.db") == ""
+    chain_of(tmp_path / "journal.db", head.epoch, cut)
 
 
 async def test_what_was_queued_before_a_rotation_is_committed_under_its_old_number(tmp_path):

@@ -199,9 +199,9 @@ async def test_a_cut_is_made_at_marks_and_never_behind_what_is_needed(tmp_path):
     async with running(tmp_path, seed="b") as run:
         ahead = await run.journal.prepare_rotation()
         head = await run.journal.rotate_epoch(ahead)
-        assert head.seq == 2 * MARK_EVERY
+        assert (head.seq, head.begins_after) == (4 * MARK_EVERY, 2 * MARK_EVERY)
         await run.journal.submit(lambda db: None)
-    chain_of(tmp_path / "journal.db", head.epoch)
+    chain_of(tmp_path / "journal.db", head.epoch, head.begins_after)
 
 
 async def test_old_sessions_replies_and_commands_leave_by_their_own_age(tmp_path):

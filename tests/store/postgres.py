@@ -66,6 +66,11 @@ class Engine:
         """Run a statement as the owner of everything."""
         return self.run("psql", "-h", str(self._folder), "-U", "plugside", "-d", "postgres", "-c", statement)
 
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def fresh(self) -> str:
         """The URL of an empty database."""
         self._count += 1

@@ -130,10 +130,14 @@ async def test_forgetting_leaves_ledger_and_chain_as_they_are(store: Store, box:
     await store.add_invite(invite(), "Ann")
     await store.redeem("h", taken_by("key-1"), T0_MS)
     before = await store.ledger("site-1")
-    assert await store.forget("p1", T0_MS) == 3
+    await store.withdraw("site-1", {revoked_principal("p1")}, T0_MS, T0_MS + 1)
+    assert await store.device("site-1", "key-1") is None
+    assert await store.forget("p1") == 1
     assert await store.names({"p1"}) == {}
     assert await store.device("site-1", "key-1") is None
-    assert await store.revoked() == {revoked_principal("p1")}
+    assert await store.revoked() == {"site-1": {revoked_principal("p1")}}
+    assert await store.withdrawn("site-1", T0_MS) == {revoked_principal("p1"): T0_MS + 1}
+    assert await store.withdrawn("site-1", T0_MS + 1) == await store.withdrawn("site-2", T0_MS) == {}
     assert await store.ledger("site-1") == before
     assert (await store.chain_state("site-1")).intact
     assert (await store.sessions(staff("site-1"))).rows[0].principal == "p1"

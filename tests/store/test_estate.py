@@ -70,3 +70,14 @@ async def test_the_newest_of_each_recovery_key_is_kept_and_not_too_many(store: S
     await store.keep_sealed(sealed("d", 6, site), 99)
     assert (await store.sealed(site))[0] == sealed("d", 6, site), "told again, it is the same"
     assert await store.sealed("another") == ()
+
+
+async def test_each_charger_s_security_profile_goes_with_it(store: Store, box: Box) -> None:
+    for charger in ("CP1", "CP2"):
+        box.write(facts.ChargerAdopted(charger=charger))
+        box.write(facts.ChargerSecured(charger=charger, change="set", profile=1))
+        box.write(facts.ChargerSecured(charger=charger, change="moved", profile=2))
+    box.write(facts.ChargerAdopted(charger="CP2", removed=True))
+    _, secured = await handed_over(store, box)
+    assert isinstance(secured, facts.ChargerSecured)
+    assert (secured.charger, secured.profile) == ("CP1", 2)

@@ -34,8 +34,8 @@ async def test_a_key_sees_the_sites_at_which_it_is_staff(store: Store, box: Box)
     await another(store, 2), await another(store, 3)
     await join(store, "site-1", Role.OPERATOR, "k", "op")
     await join(store, "site-2", Role.DRIVER, "k", "dr")
-    assert [site.id for site in await store.sites_of("k")] == ["site-1"]
-    assert await store.sites_of("other") == []
+    assert [site.id for site in await store.sites_run_by("k")] == ["site-1"]
+    assert await store.sites_run_by("other") == []
 
 
 async def test_a_right_can_be_given_at_other_sites_too(store: Store, box: Box) -> None:
@@ -43,7 +43,7 @@ async def test_a_right_can_be_given_at_other_sites_too(store: Store, box: Box) -
     await join(store, "site-1", Role.OPERATOR, "k", "op")
     await join(store, "site-2", Role.DRIVER, "k", "dr")
     assert await store.entrust("op", ["site-1", "site-2", "site-3"], T0_MS) == 2
-    assert [site.id for site in await store.sites_of("k")] == ["site-1", "site-3"], "a driver stays one"
+    assert [site.id for site in await store.sites_run_by("k")] == ["site-1", "site-3"], "a driver stays one"
     device = await store.device("site-3", "k")
     assert device is not None
     assert (device.principal, device.role, is_staff(staff("x"))) == ("op", Role.OPERATOR, True)

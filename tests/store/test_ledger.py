@@ -14,8 +14,8 @@ from cloud.store.rows import HelloNote, Opened, SessionRow, ViewCopy
 from cloud.store.sql import open_store
 from common import facts, sync
 from common.clock import SystemIds
-from common.domain import EnergyMethod, Role
-from common.errors import Code, Refused, RemoteFault
+from common.domain import EnergyMethod, Role, iso
+from common.errors import Code, Refused, RemoteFault, Unavailable
 from common.reconcile import fold_all
 from tests.store.box import T0_MS, Box, driver, staff
 
@@ -92,6 +92,47 @@ async def test_a_new_epoch_sends_everything_again_and_doubles_nothing(store: Sto
     assert after["sessions"][1:] == before["sessions"]  # type: ignore[index]
     state = await store.chain_state(box.site)
     assert (state.epoch, state.hwm, state.intact) == ("2-a", 9, True)
+
+
+async def test_an_epoch_may_begin_behind_what_the_box_no_longer_keeps(
+    store: Store, box: Box, database: str
+) -> None:
+    """A box of years begins a new epoch: its records keep their numbers, the cloud takes them from there."""
+    box.charge("s1", 1000, 5000)
+    await box.drain(store)
+    box.journal.rows, box.journal.begins_after = [], 2048
+    box.journal.rotate("2-a")
+    box.cursor.rotated("2-a", 2048, 2048)
+    assert box.cursor.backlog == 0
+    note = HelloNote(last_seq=2048, begins_after=2048)
+    opened = await store.open_link(box.site, "2-a", box.instance, note, T0_MS)
+    assert opened.mark == sync.Mark("2-a", 2048, box.journal.chain_at(2048))
+    state = await store.chain_state(box.site)
+    assert (state.epoch, state.hwm, state.intact) == ("2-a", 2048, True)
+    for number in range(3):
+        box.journal.append(f"r{number}", a_record(f"r{number}"))
+    rows = box.journal.rows
+    batch = sync.Batch(
+        link=opened.link,
+        epoch="2-a",
+        from_seq=2049,
+        records=tuple(sync.Record(row.seq, row.uid, row.salt, row.record, row.inner) for row in rows),
+        chain_end=rows[-1].chain,
+    )
+    answer = await store.ingest(box.site, opened.link, batch, None, T0_MS)
+    assert isinstance(answer, sync.Ack)
+    assert (answer.hwm, answer.quarantined) == (2051, ())
+    # An older epoch that says hello meanwhile moves nothing of that.
+    await store.open_link(box.site, "1-a", box.instance, HelloNote(), T0_MS)
+    assert (await store.chain_state(box.site)).intact
+    await meddle(database, "DELETE FROM fact WHERE seq = 2049")
+    state = await store.chain_state(box.site)
+    assert (state.intact, state.first_break) == (False, 2049)
+
+
+def a_record(uid: str) -> bytes:
+    body = facts.ChargerLost(charger="CP1", reason="x")
+    return facts.make(epoch="2-a", seq=1, uid=uid, at=iso(T0_MS), clock="synced", body=body).record
 
 
 async def test_what_a_restored_box_no_longer_has_stays_in_the_cloud(store: Store, box: Box) -> None:
@@ -200,6 +241,40 @@ async def test_a_record_that_the_database_cannot_hold_is_poison_too(store: Store
     assert set(await store.ledger(box.site)) == {"s1"}
     assert (await store.ledger(box.site))["s1"].ended_at, "its neighbours in the batch are in"
     assert (await store.chain_state(box.site)).intact
+
+
+DEADLOCK = """CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'come back later' USING ERRCODE = '40P01'; END $$"""
+TROUBLE = {
+    "sqlite": ("CREATE TRIGGER trouble BEFORE INSERT ON session BEGIN SELECT come_back_later(); END",),
+    "postgresql": (
+        DEADLOCK,
+        "CREATE TRIGGER trouble BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION trouble()",
+    ),
+}
+NO_TROUBLE = {"sqlite": "DROP TRIGGER trouble", "postgresql": "DROP TRIGGER trouble ON session"}
+
+
+async def test_trouble_of_the_database_is_no_fault_of_the_records(
+    store: Store, box: Box, database: str
+) -> None:
+    """A deadlock, a timeout: nothing is put aside, nothing is acknowledged; the box sends it again."""
+    box.charge("s1", 1000, 5000)
+    batch = box.next_batch()
+    assert batch is not None
+    kind = database.partition("+")[0]
+    for statement in TROUBLE[kind]:
+        await meddle(database, statement)
+    with pytest.raises(Unavailable) as waits:
+        await store.ingest(box.site, box.cursor.link, batch, None, T0_MS)
+    assert waits.value.code is Code.BUSY
+    state = await store.chain_state(box.site)
+    assert (state.hwm, state.quarantined) == (0, 0)
+    await meddle(database, NO_TROUBLE[kind])
+    answer = await store.ingest(box.site, box.cursor.link, batch, None, T0_MS)
+    assert isinstance(answer, sync.Ack)
+    assert (answer.hwm, answer.quarantined) == (3, ())
+    assert (await store.ledger(box.site))["s1"].energy_wh == 4000
 
 
 async def test_a_uid_that_comes_back_with_other_content_is_poison(store: Store, box: Box) -> None:

@@ -30,6 +30,7 @@ class Journal:
     epoch: str = "1-a"
     rows: list[Row] = field(default_factory=list)
     epochs: int = 1
+    begins_after: int = 0  #: what is older has left it
 
     def append(self, uid: str, record: bytes | None = None) -> Row:
         salt = uid.encode().ljust(16, b"\0")[:16]
@@ -39,11 +40,12 @@ class Journal:
         return row
 
     def _row(self, uid: str, salt: bytes, record: bytes | None, inner: bytes) -> Row:
-        seq = len(self.rows) + 1
+        seq = self.begins_after + len(self.rows) + 1
         return Row(seq, uid, salt, record, inner, chain.link(self.chain_at(seq - 1), seq, uid, inner))
 
     def chain_at(self, seq: int) -> bytes:
-        return self.rows[seq - 1].chain if seq else chain.seed(self.epoch)
+        place = seq - self.begins_after
+        return self.rows[place - 1].chain if place else chain.seed(self.epoch)
 
     def known_chain(self, seq: int) -> bytes | None:
         return self.chain_at(seq) if seq <= len(self.rows) else None

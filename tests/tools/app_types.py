@@ -89,11 +89,12 @@ def _name(struct: type) -> str:
 
 
 class Writer:
-    """Turns annotations into TypeScript. Enums are written once, as they are met."""
+    """Turns annotations into TypeScript. Enums and inner structs are written once, as they are met."""
 
     def __init__(self, known: set[type]) -> None:
         self._known = known
         self.enums: dict[str, str] = {}
+        self.met: list[Whole] = []  #: structs inside of others, in the order in which they came
 
     def type(self, kind: Any) -> str:
         origin = typing.get_origin(kind)
@@ -125,7 +126,10 @@ class Writer:
             values = " | ".join(json.dumps(member.value) for member in kind)
             self.enums[kind.__name__] = f"export type {kind.__name__} = {values};"
             return kind.__name__
-        if kind in self._known:
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            if kind not in self._known:
+                self._known.add(kind)
+                self.met.append(Whole(kind))
             return _name(kind)
         raise TypeError(f"no TypeScript for {kind!r}")
 
@@ -196,6 +200,8 @@ def typescript() -> str:
     structs = _structs()
     writer = Writer({whole.struct for whole in structs})
     interfaces = [_interface(whole, writer) for whole in structs]
+    while writer.met:
+        interfaces.append(_interface(writer.met.pop(0), writer))
     consts: list[tuple[str, str, str, Any, str]] = [
         (
             "The newest version of each kind of fact that is understood here.",

@@ -83,6 +83,13 @@ def vectors() -> list[dict[str, Any]]:
             "ok",
             binding="",
         ),
+        case(
+            "a page that pinned a twin's certificate too",
+            proof(),
+            untrusted,
+            binding=FOREIGN,
+            pins=(TRUE, FOREIGN),
+        ),
         case("another box", proof(TWIN), untrusted),
         case("another box under the true one's name", proof(TWIN, server=BOX.fingerprint), untrusted),
         case("another box's key beside a true signature", proof(key=TWIN.public), untrusted),

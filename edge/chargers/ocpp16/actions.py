@@ -46,6 +46,10 @@ def request_for(action: core.Action, raw: tags.RawTag = lambda _: None) -> Paylo
             )
         case core.SetVariable():
             return commands.ChangeConfiguration(key=action.key, value=action.value)
+        case core.SetPassword():
+            return commands.ChangeConfiguration(key="AuthorizationKey", value=action.password)
+        case core.SetProfile():
+            return commands.ChangeConfiguration(key="SecurityProfile", value=str(action.profile))
         case core.GetVariables():
             return commands.GetConfiguration(key=action.keys)
         case core.ClearAuthorizationCache():

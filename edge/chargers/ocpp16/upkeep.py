@@ -234,6 +234,8 @@ def request_for(action: core.Action) -> Payload | None:
             return TriggerMessage("StatusNotification", action.evse)
         case core.InstallCertificate():
             return InstallCertificate(_USES[action.use], action.certificate)
+        case core.TrustSite():
+            return InstallCertificate("CentralSystemRootCertificate", action.certificate)
         case core.DeleteCertificate():
             named = CertificateHashData(
                 action.algorithm, action.issuer_name, action.issuer_key, action.serial

@@ -213,6 +213,13 @@ def request_for(action: core.Action) -> Payload:
             return ChangeAvailability("Operative" if action.operative else "Inoperative", where)
         case core.SetVariable():
             return _set(action.key, action.value)
+        case core.SetPassword():
+            return _set("SecurityCtrlr.BasicAuthPassword", action.password)
+        case core.SetProfile():
+            raise Unsendable(
+                "OCPP 2.0.1 changes its profile with its network settings, which are not sent from here: set"
+                " them at the station, then `plugside-edge chargers security ID --profile N --by-hand`"
+            )
         case WriteSetting():
             return _set(action.name, settings.value(action.name, action.value))
         case core.GetVariables():

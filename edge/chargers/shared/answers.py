@@ -42,6 +42,9 @@ _MEANINGS: Final = {
 #: Words that say no more than the meaning does; the others go into the detail.
 _PLAIN: Final = {"accepted", "unlocked", "scheduled", "rejected", "notsupported", "notimplemented", "unknown"}
 
+#: Keys that hold a secret. Reading one gives nothing (OCPP: write only), and where it does it is not kept.
+_SECRET: Final = ("authorizationkey", "basicauthpassword", "password")
+
 #: A result becomes part of one fact, which holds 16 KiB; this leaves room for the rest of it.
 RESULT_MAX_BYTES: Final = 12 * 1024
 #: A description or a status word of a charger, in details.
@@ -97,7 +100,8 @@ def values(told: Iterable[tuple[str, str | None, bool]], unknown: Iterable[str])
     kept: dict[str, Any] = {}
     room, cut = RESULT_MAX_BYTES, 0
     for key, value, readonly in told:
-        entry = {"value": value, "readonly": readonly}
+        shown = None if key.casefold().endswith(_SECRET) else value
+        entry = {"value": shown, "readonly": readonly}
         room -= len(msgspec.json.encode({key: entry}))
         if room < 0:
             cut += 1

@@ -7,6 +7,7 @@ a restart, what was only pushed does not. On a socket the same parts listen on l
 from __future__ import annotations
 
 import asyncio
+import hmac
 import random  # noqa: TID251 - seeded: a trace is the same each time
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,11 @@ from common.facts import ChargerAdopted
 from common.view import View, spelling
 from edge import report
 from edge.bus import Bus
+from edge.chargers.credentials import Credential, Credentials, Passwords
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.chargers.ocpp201.dialect import Ocpp201
+from edge.chargers.securing import SecurityDesk, SiteGuard
 from edge.core import engine
 from edge.core.state import SiteState
 from edge.gateway import Gateway
@@ -85,6 +88,27 @@ class Ids:
         return self._chance.random()
 
 
+class Vault:
+    """Where a box keeps its secrets: outlives it, in memory."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, bytes] = {}
+
+    def load(self, name: str, shape: Any) -> Any:
+        kept = self._documents.get(name)
+        return None if kept is None else msgspec.json.decode(kept, type=shape)
+
+    def save(self, name: str, document: Any) -> None:
+        self._documents[name] = msgspec.json.encode(document)
+
+
+def planted(name: str, password: bytes) -> Passwords:
+    """A password that a charger has, as a box keeps it."""
+    salt = "00" * 16
+    digest = hmac.digest(bytes(16), password, "sha256").hex()
+    return Passwords(used=Credential(name=name, salt=salt, digest=digest, made_ms=T0))
+
+
 class Journal(SimJournal):
     """The simulated one, whose pending writes can be awaited, as a shutdown does."""
 
@@ -96,14 +120,14 @@ class Journal(SimJournal):
 class Box:
     """One life of the box's process over its disk."""
 
-    def __init__(
-        self, disk: Disk, clock: Clock, ids: Ids, passwords: dict[str, bytes], **settings: Any
-    ) -> None:
+    def __init__(self, disk: Disk, clock: Clock, ids: Ids, vault: Vault, **settings: Any) -> None:
         loop: Any = asyncio.get_running_loop()
         self.journal = Journal(disk, loop, random.Random(2))
         state = recovered(disk)
         journal: Any = self.journal
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
+        store: Any = vault
+        self.credentials = Credentials(store, clock, ids)
         self.listener = ChargerListener(
             self.gateway,
             [Ocpp16(tag_ref, raw_tag=raw_tag), Ocpp201(tag_ref)],
@@ -113,7 +137,7 @@ class Box:
             ids=ids,
             adopted=self._adopted,
             in_session=self._in_session,
-            password_for=passwords.get,
+            guard=SiteGuard(lambda: self.gateway.state, self.credentials, None),
             pinned=lambda charger: self.gateway.state.look(charger).tuning.traits.protocol,
             **settings,
         )
@@ -140,7 +164,9 @@ class Box:
         self.listener.disconnect(reason="nothing can be written down now; dial again")
 
     async def start(self, adopt: tuple[str, ...] = ()) -> None:
-        self.gateway.start(self.listener)
+        desk = SecurityDesk(self.listener, self.gateway, self.credentials, None)
+        self.gateway.bus.tap(desk.committed)
+        self.gateway.start(desk)
         for charger in adopt:
             self.gateway.note(ChargerAdopted(charger=charger))
         await self.listener.start()

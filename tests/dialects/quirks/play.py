@@ -19,7 +19,7 @@ from common import view
 from common.commands import CLASSES, Name, arguments
 from common.domain import Path, Role, Target
 from common.errors import PlugsideError
-from common.facts import AuthorizationChanged
+from common.facts import AuthorizationChanged, ChargerSecured
 from common.live import live
 from common.policy import Claims
 from common.view import ChargerView
@@ -85,7 +85,7 @@ class Player:
         self.answers = {**ANSWERS, **{key: _json(value) for key, value in trace.answers.items()}}
         self.disk = Disk()
         self.clock, self.ids = Clock(), Ids()
-        self.passwords: dict[str, bytes] = {}
+        self.vault = boxes.Vault()
         self.stages: dict[str, deque[inputs.CommandReply]] = {}  #: what apps hear, by command
         self.told: deque[inputs.CommandReply] = deque()  #: of the command that was given last
         self.log = Log()
@@ -99,7 +99,7 @@ class Player:
         level = logger.level
         logger.addHandler(self.log)
         logger.setLevel(logging.INFO)
-        self.box = Box(self.disk, self.clock, self.ids, self.passwords)
+        self.box = Box(self.disk, self.clock, self.ids, self.vault)
         await self.box.start(self.trace.adopted)
         try:
             while self._left:
@@ -376,7 +376,7 @@ class Player:
         await self._come_up()
 
     async def _come_up(self) -> None:
-        self.box = Box(self.disk, self.clock, self.ids, self.passwords)
+        self.box = Box(self.disk, self.clock, self.ids, self.vault)
         await self.box.start()
 
     async def _do_adopt(self, step: Step) -> None:
@@ -389,7 +389,10 @@ class Player:
     async def _do_password(self, step: Step) -> None:
         """password CP1 secret; escapes as in Python"""
         charger, _, secret = step.rest.partition(" ")
-        self.passwords[charger] = unescaped(secret)
+        self.box.credentials.forget(charger)
+        self.box.credentials.take({charger: boxes.planted("planted", unescaped(secret))})
+        self.box.gateway.note(ChargerSecured(charger=charger, change="set", profile=1))
+        await asyncio.sleep(0.2)
 
     async def _do_tag(self, step: Step) -> None:
         """tag TEXT belongs to anna"""

@@ -134,6 +134,9 @@ const CHARGERS: Reducers = {
     const session = place.session ? draft.session(place.session) : undefined;
     if (session && !session.ended_at && body.state !== 'charging') still(session);
   },
+  charger_secured(draft, body) {
+    draft.charger(body.charger).profile = body.profile;
+  },
   charger_configured(draft, body) {
     if (body.answer === 'reboot_required') draft.charger(body.charger).reboot_required = true;
   },

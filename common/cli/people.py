@@ -1,0 +1,84 @@
+"""Who has a right at a site, and taking one away: the same words at the box and at the cloud."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from common.cli.output import count, print_json, table
+from common.client.connection import Connection
+from common.errors import Code, Refused
+
+
+def add_parsers(commands: Any, shared: argparse.ArgumentParser, *, names_site: bool) -> None:
+    """The two commands. names_site: they begin with a site, of which a cloud has several."""
+    shown = commands.add_parser("people", parents=[shared], help="who has a right here, by device")
+    taken = commands.add_parser(
+        "revoke", parents=[shared], help="take a right away at once, also at a box without internet"
+    )
+    for one in (shown, taken):
+        if names_site:
+            one.add_argument("site", help="name or id")
+    taken.add_argument("who", nargs="?", default="", help="everything of this person: as `people` shows them")
+    taken.add_argument("--device", metavar="KEY", help="one device alone")
+    taken.add_argument("--grant", metavar="ID", help="one grant alone (it is renewed no more)")
+
+
+async def people(link: Connection, args: argparse.Namespace) -> int:
+    """Print who has a right."""
+    told = await link.manage("people", _site(args))
+    if args.json:
+        print_json(told)
+        return 0
+    if not told["people"]:
+        print("Nobody yet. `invite` brings people in.")
+        return 0
+    rows = [
+        (
+            row["name"] or "-",
+            row["principal"],
+            row["role"] + (" (waits for the owner)" if row.get("pending") else ""),
+            ", ".join(row["chargers"]) if row["chargers"] is not None else "all",
+            row["device"] or "-",
+            row["key"],
+        )
+        for row in told["people"]
+    ]
+    table(("Name", "Principal", "Role", "Chargers", "Device", "Key"), rows)
+    return 0
+
+
+async def revoke(link: Connection, args: argparse.Namespace) -> int:
+    """Take a right away and say how far that has got."""
+    wanted = _site(args)
+    if args.device:
+        wanted["key"] = args.device
+    elif args.grant:
+        wanted["grant"] = args.grant
+    else:
+        wanted["principal"] = await _principal(link, args)
+    done = await link.manage("revoke", wanted)
+    if args.json:
+        print_json(done)
+        return 0
+    print(f"{done['revoked']} has no right here any more ({count(done['devices'], 'device')}).")
+    print(f"List {done['number']} says so, with {count(done['entries'], 'entry', 'entries')}.")
+    if done.get("box_told") is False:
+        print("The box is not connected: it hears of it from the next phone that comes by, or on its return.")
+    print("A charge that is running goes on to its end.")
+    return 0
+
+
+async def _principal(link: Connection, args: argparse.Namespace) -> str:
+    """Whom `who` means: a principal, or a name that only one of them has."""
+    if not args.who:
+        raise Refused(Code.BAD_REQUEST, "say who, or --device, or --grant", hint="`people` shows them.")
+    rows = (await link.manage("people", _site(args)))["people"]
+    named = {row["principal"] for row in rows if row["name"].casefold() == args.who.casefold()}
+    if len(named) > 1:
+        raise Refused(Code.BAD_REQUEST, f"several are called {args.who}", hint="Use the principal.")
+    return str(next(iter(named), args.who))
+
+
+def _site(args: argparse.Namespace) -> dict[str, Any]:
+    return {"site": args.site} if getattr(args, "site", "") else {}

@@ -1,0 +1,117 @@
+"""Chargers' passwords: made here, kept as what is needed to check them, and told to nobody twice.
+
+    made ─▶ offered (beside the one in use; both are good) ─▶ used ─▶ the one in use; the old one is over
+
+A password is 16 random bytes. What is on disk is a salted hash of it, so that whoever has the folder has no
+charger's password; because chance made it, a fast hash is as good as a slow one, which a flood would turn
+against the box. It leaves once: for the charger, or for the person who types it there.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from common.keystore import Keystore
+from common.ports import Clock, Ids
+
+#: OCPP 1.6 security, A00.FR.205: 16 to 20 bytes, sent as hex.
+PASSWORD_BYTES: Final = 16
+_SALT_BYTES: Final = 16
+_DOCUMENT: Final = "chargers"
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A password, as far as it is kept. `name` says which one it is, in facts too."""
+
+    name: str
+    salt: str
+    digest: str
+    made_ms: int
+
+
+class Passwords(msgspec.Struct, kw_only=True):
+    """One charger's: the one in use, and the one that was offered and not used yet."""
+
+    used: Credential | None = None
+    offered: Credential | None = None
+
+
+def _digest(salt: str, password: bytes) -> str:
+    return hmac.digest(bytes.fromhex(salt), password, "sha256").hex()
+
+
+class Credentials:
+    """All of a site's chargers, in one document of the keystore. Charger ids as the site spells them."""
+
+    def __init__(self, store: Keystore, clock: Clock, ids: Ids) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._kept: dict[str, Passwords] = store.load(_DOCUMENT, dict[str, Passwords]) or {}
+
+    def offer(self, charger: str, name: str) -> str:
+        """Make a password under this name and return it, in hex; on disk it can be checked from now on.
+
+        One that was offered before and never used is over.
+        """
+        password, salt = self._ids.token(PASSWORD_BYTES), self._ids.token(_SALT_BYTES).hex()
+        made = Credential(name=name, salt=salt, digest=_digest(salt, password), made_ms=self._clock.now_ms())
+        self._kept.setdefault(charger, Passwords()).offered = made
+        self._save()
+        return password.hex()
+
+    def withdraw(self, charger: str, name: str) -> None:
+        """What was offered under this name was refused."""
+        known = self._kept.get(charger)
+        if known is not None and known.offered is not None and known.offered.name == name:
+            known.offered = None
+            self._save()
+
+    def forget(self, charger: str) -> None:
+        """The charger is not of this site any more."""
+        if self._kept.pop(charger, None) is not None:
+            self._save()
+
+    def has(self, charger: str) -> bool:
+        """Whether any password of this charger is known."""
+        known = self._kept.get(charger)
+        return known is not None and (known.used or known.offered) is not None
+
+    def fitting(self, charger: str, presented: Sequence[bytes]) -> str:
+        """Return the name of the password that one of these is, "" if none. Looks at each, in any case."""
+        known, found = self._kept.get(charger, Passwords()), ""
+        for kept in (known.used, known.offered):
+            for password in presented:
+                if kept and hmac.compare_digest(_digest(kept.salt, password), kept.digest):
+                    found = kept.name
+        return found
+
+    def came_in(self, charger: str, name: str) -> None:
+        """The charger has come in with this password: if it was offered, the one before it is over."""
+        known = self._kept.get(charger)
+        if known is not None and known.offered is not None and known.offered.name == name:
+            known.used, known.offered = known.offered, None
+            self._save()
+
+    def about(self, charger: str) -> dict[str, int]:
+        """When what is known was made (UTC, ms), for people: `used_ms`, `offered_ms`."""
+        known = self._kept.get(charger, Passwords())
+        made = {"used_ms": known.used, "offered_ms": known.offered}
+        return {name: kept.made_ms for name, kept in made.items() if kept is not None}
+
+    # --- for the box after this one ------------------------------------------------------------------------
+
+    def all(self) -> dict[str, Passwords]:
+        """Everything, to be sealed (`edge.recovery`)."""
+        return dict(sorted(self._kept.items()))
+
+    def take(self, found: dict[str, Passwords]) -> int:
+        """Take over what another box knew; whatever was made here since is newer. Returns how many."""
+        self._kept = {**found, **{charger: mine for charger, mine in self._kept.items() if self.has(charger)}}
+        self._save()
+        return len(found)
+
+    def _save(self) -> None:
+        self._store.save(_DOCUMENT, self._kept)

@@ -1,0 +1,64 @@
+"""The box's invites, on disk in keys/invites.json: hashes of secrets, never the secrets. Bounded."""
+
+from __future__ import annotations
+
+import msgspec
+
+from common import trust
+from common.keystore import Keystore
+from common.ports import Clock
+
+#: Open invites kept; then the oldest makes room. A site has tens of drivers, not thousands.
+INVITES_MAX = 256
+
+
+class InviteEntry(msgspec.Struct, kw_only=True):
+    """One invite of ours."""
+
+    record: trust.InviteRecord
+
+
+class Invites:
+    """What was minted here and may still be redeemed, or was, by a key that may ask again."""
+
+    def __init__(self, store: Keystore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._entries: list[InviteEntry] = store.load("invites", list[InviteEntry]) or []
+
+    @property
+    def records(self) -> tuple[trust.InviteRecord, ...]:
+        """All of them, the oldest first."""
+        return tuple(entry.record for entry in self._entries)
+
+    def add(self, record: trust.InviteRecord) -> None:
+        """Keep a new one; what is over makes room first."""
+        now_ms = self._clock.now_ms()
+        live = [known for known in self.records if not known.spent and now_ms < known.expires_ms]
+        self._keep([*live, record][-INVITES_MAX:])
+
+    def find(self, secret: str) -> trust.InviteRecord | None:
+        """The one with this secret."""
+        wanted = trust.invite_hash(secret)
+        return next((record for record in self.records if record.hash == wanted), None)
+
+    def replace(self, known: trust.InviteRecord, record: trust.InviteRecord) -> None:
+        """Its next state."""
+        self._keep([record if one is known else one for one in self.records])
+
+    def authenticated(self, key: str) -> None:
+        """The key has shown its grant: what brought it in is spent."""
+        for record in self.records:
+            if record.redeemed_by == key and not record.spent:
+                self.replace(record, trust.spend(record))
+
+    def drop(self, principal: str) -> None:
+        """Void those that would bring this principal in."""
+        kept = [record for record in self.records if record.principal != principal]
+        if len(kept) != len(self._entries):
+            self._keep(kept)
+
+    def _keep(self, records: list[trust.InviteRecord]) -> None:
+        entries = [InviteEntry(record=record) for record in records]
+        self._store.save("invites", entries)
+        self._entries = entries

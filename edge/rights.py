@@ -1,0 +1,118 @@
+"""Who has a right here, and how one is taken away: requests of administration, and what follows from a list.
+
+revoke   at the box, by whoever may have given the right: its own next list
+people   everybody whose key is known here, with the name that the journal's table has
+a list   ours, or brought by tunnel or phone: links end, tags and invites go, a fact says so, all are told
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from common import trust
+from common.desk import STAFF, Plain, Request, RevokeArgs, may_revoke
+from common.domain import iso
+from common.errors import Unavailable
+from common.facts import AuthorizationChanged, SecurityNoted
+from common.policy import Claims
+from edge.apps import Apps
+from edge.authority import Authority
+from edge.gateway import Gateway
+from edge.journal import people
+from edge.journal.journal import Journal
+
+log = logging.getLogger("plugside.trust")
+
+
+class _People(msgspec.Struct, forbid_unknown_fields=True):
+    site: str = ""
+
+
+class Rights:
+    """See the module. `tell` is given every list that is new: the tunnel's."""
+
+    def __init__(self, authority: Authority, gateway: Gateway, journal: Journal, apps: Apps) -> None:
+        self._authority = authority
+        self._gateway = gateway
+        self._journal = journal
+        self._apps = apps
+        self.tell: Callable[[trust.RevocationList], None] = lambda _: None
+        authority.withdrawals.changed = self.changed
+        self.requests = {
+            "revoke": Request(RevokeArgs, STAFF, self._revoke),
+            "people": Request(_People, STAFF, self._people),
+        }
+
+    # --- what follows from a list --------------------------------------------------------------------------
+
+    def changed(self, one: trust.RevocationList) -> None:
+        """A list is new, and on disk."""
+        mine = one.issuer == self._authority.edge_id
+        who = "this box" if mine else f"issuer {one.issuer}"
+        log.warning("list %d of %s: %d rights are withdrawn", one.number, who, len(one.entries))
+        gone = self._gone(one)
+        for principal in gone:
+            self._authority.invites.drop(principal)
+        self._apps.rights_changed()
+        detail = f"list {one.number} of {who}, {len(one.entries)} entries"
+        # The list stands on disk already; the journal may be short of room, and the facts come with the next.
+        with suppress(Unavailable):
+            self._gateway.note(SecurityNoted(what="rights_withdrawn", detail=detail))
+            for principal in gone:
+                self._gateway.note(AuthorizationChanged(principal=principal, change="revoked"))
+        self.tell(one)
+
+    def _gone(self, one: trust.RevocationList) -> list[str]:
+        """Principals that are known here and have lost everything. Their devices are known no more."""
+        dropped = self._authority.devices.drop(
+            lambda device: (
+                trust.entry_hash(trust.revoked_key(device.key)) in one.entries
+                or trust.entry_hash(trust.revoked_principal(device.principal)) in one.entries
+            )
+        )
+        known = {device.principal for device in dropped}
+        known |= {tag.principal for tag in self._gateway.state.tags.values()}
+        known |= {record.principal for record in self._authority.invites.records}
+        return sorted(p for p in known if trust.entry_hash(trust.revoked_principal(p)) in one.entries)
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    async def _revoke(self, args: RevokeArgs, claims: Claims) -> Plain:
+        entry, devices = args.entry(), self._authority.devices
+        held = [device for device in devices if args.principal == device.principal or args.key == device.key]
+        may_revoke(claims, [device.role for device in held])
+        self._authority.withdrawals.revoke([entry])
+        # Told once it is written down; the links have ended already.
+        await self._journal.probe()
+        own = self._authority.withdrawals.own
+        assert own is not None
+        return {
+            "revoked": args.principal or args.key or args.grant,
+            "devices": len(held),
+            "number": own.number,
+            "entries": len(own.entries),
+        }
+
+    async def _people(self, _: _People, __: Claims) -> Plain:
+        rows = []
+        for device in self._authority.devices:
+            principal = device.principal
+            name = await self._journal.submit(lambda db, p=principal: people.person_name(db, p))  # type: ignore[misc]
+            rows.append(
+                {
+                    "principal": principal,
+                    "name": name or "",
+                    "role": device.role.value,
+                    "chargers": list(device.chargers) if device.chargers is not None else None,
+                    "key": device.key,
+                    "device": device.label,
+                    "seen_at": iso(device.seen_ms),
+                    "made_here": device.issuer == self._authority.edge_id,
+                }
+            )
+        rows.sort(key=lambda row: str(row["seen_at"]), reverse=True)
+        return {"people": rows, "lists": self._authority.withdrawals.numbers()}

@@ -1,0 +1,153 @@
+"""Rights taken away at the cloud: its list for each site, told to box and apps, and the lists of boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cloud.service import Cloud
+from common import facts, sync, trust
+from common.client.local import local
+from common.domain import Role
+from common.errors import Code, PlugsideError
+from common.trust import RevocationList
+from common.trust.revocations import KEPT_MS
+from tests.cloud.parts import CLOCK, Device, FakeBox, join, running, until
+
+
+def principal(device: Device) -> str:
+    assert device.granted is not None
+    return device.granted.site.principal
+
+
+async def refused(device: Device, code: Code = Code.REVOKED) -> None:
+    with pytest.raises(PlugsideError) as no:
+        async with device.link():
+            pass
+    assert no.value.code is code, no.value
+
+
+def told(box: FakeBox) -> list[str]:
+    """Lists that the box heard of while its tunnel stood."""
+    return [
+        text for message in box.said if isinstance(message, sync.Statements) for text in message.revocations
+    ]
+
+
+def by_box(box: FakeBox, number: int, *entries: str) -> RevocationList:
+    """A list of the box's own issuer."""
+    issuer = trust.box_issuer(box.identity.fingerprint, box.issuer.public, box.site)
+    now_ms = CLOCK.now_ms()
+    kept = {trust.entry_hash(entry): now_ms + KEPT_MS for entry in entries}
+    return trust.sign_list(box.issuer, issuer, site=box.site, number=number, at_ms=now_ms, entries=kept)
+
+
+async def test_taken_away_at_once_everywhere_and_the_box_is_told(cloud: Cloud, box: FakeBox) -> None:
+    thief, honest = await join(cloud, "Home"), await join(cloud, "Home")
+    async with box.connected(), local(cloud._settings.socket_path) as operator:
+        async with thief.link() as stolen, honest.link() as other:
+            done = await operator.manage("revoke", {"site": "Home", "principal": principal(thief)})
+            assert (await stolen.closed()).code is Code.REVOKED
+            assert (done["number"], done["entries"], done["devices"], done["box_told"]) == (1, 1, 1, True)
+            await until(lambda: bool(other.sites[box.site].revocations))
+            await until(lambda: bool(told(box)))
+            assert tuple(told(box)) == other.sites[box.site].revocations
+        (device,) = (await operator.manage("people", {"site": "Home"}))["people"]
+        assert device["key"] == honest.key.thumbprint
+        done = await operator.manage("revoke", {"site": "Home", "key": honest.key.thumbprint})
+        assert (done["number"], done["entries"]) == (2, 2)
+        acts = [row["what"] for row in await operator.query("acts")]
+        assert acts.count("revoked") == 2
+    await refused(thief)
+    await refused(honest)
+
+
+async def test_a_key_that_is_taken_away_at_one_site_keeps_another(cloud: Cloud, box: FakeBox) -> None:
+    other = FakeBox(cloud.url)
+    await other.join(cloud, "Office")
+    phone = await join(cloud, "Home")
+    async with local(cloud._settings.socket_path) as operator:
+        made = await operator.manage("invite", {"site": "Office"})
+        await phone.join(made["invite"])
+        await operator.manage("revoke", {"site": "Home", "key": phone.key.thumbprint})
+    async with phone.link() as link:
+        assert set(link.sites) == {other.site}
+
+
+async def test_what_a_box_takes_away_ends_at_the_cloud_too_and_for_good(cloud: Cloud, box: FakeBox) -> None:
+    thief, honest = await join(cloud, "Home"), await join(cloud, "Home")
+    one = by_box(box, 4, trust.revoked_principal(principal(thief)))
+    async with box.connected(), thief.link() as stolen:
+        assert box.socket is not None
+        forged = by_box(FakeBox(cloud.url, box.site), 9, trust.revoked_principal(principal(honest)))
+        texts = (forged.text, "nonsense", one.text)
+        await box.socket.send(sync.encode(sync.Statements(revocations=texts)))
+        assert (await stolen.closed()).code is Code.REVOKED
+        # A record that is sent again does not bring the key back.
+        granted = facts.AuthorizationChanged(
+            principal=principal(thief), change="granted", role=Role.DRIVER, key=thief.key.thumbprint
+        )
+        await box.tell(granted)
+        await until(lambda: box.drained)
+    await refused(thief)
+    async with honest.link() as link:
+        assert link.sites[box.site].revocations == (one.text,)
+    keys = [device.key for device in await cloud._store.devices(box.site)]  # type: ignore[union-attr]
+    assert keys == [honest.key.thumbprint]
+
+
+async def test_a_restored_cloud_gets_its_list_back_from_an_app(tmp_path: Path) -> None:
+    async with running(tmp_path) as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        thief, honest = await join(cloud, "Home"), await join(cloud, "Home")
+        for who in ("somebody", principal(thief)):
+            await cloud.accounts.withdrawals.withdraw(box.site, {trust.revoked_principal(who)})
+        async with honest.link() as link:
+            carried = link.sites[box.site].revocations
+        assert len(carried) == 1
+        # What a database from before that would know.
+        cloud.accounts.verifier.revoked = frozenset()
+        cloud.accounts.verifier.withdrawals = trust.Withdrawn()
+        async with thief.link():
+            pass
+        async with honest.link(carried=carried):
+            await until(lambda: cloud.accounts.withdrawals.numbers(box.site) == {_root(cloud): 3})
+        await refused(thief)
+
+
+def _root(cloud: Cloud) -> str:
+    return cloud.accounts.keyring.issuing.issuer.id
+
+
+async def test_lists_survive_a_restart_and_what_fell_between_is_listed(tmp_path: Path) -> None:
+    async with running(tmp_path) as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        await cloud.accounts.withdrawals.withdraw(box.site, {"key:a"})
+        store = cloud._store
+        assert store is not None
+        # The process ends between the row and the list.
+        await store.withdraw(box.site, {"key:b"}, CLOCK.now_ms(), CLOCK.now_ms() + KEPT_MS)
+    async with running(tmp_path) as cloud:
+        (text,) = cloud.accounts.withdrawals.texts(box.site)
+        one = trust.kept_list(text)
+        assert one.number == 2
+        assert set(one.entries) == {trust.entry_hash("key:a"), trust.entry_hash("key:b")}
+    async with running(tmp_path) as cloud:
+        assert cloud.accounts.withdrawals.texts(box.site) == (text,), "no new number without a reason"
+
+
+async def test_an_operator_takes_away_drivers_alone(cloud: Cloud, box: FakeBox) -> None:
+    driver, operator = await join(cloud, "Home"), await join(cloud, "Home", Role.OPERATOR)
+    second = await join(cloud, "Home", Role.OPERATOR)
+    async with operator.link() as link, driver.link() as low:
+        for asks, whom in ((link, second), (low, operator)):
+            with pytest.raises(PlugsideError) as no:
+                await asks.manage("revoke", {"principal": principal(whom)})
+            assert no.value.code is Code.NOT_PERMITTED
+        await link.manage("revoke", {"principal": principal(driver)})
+    await refused(driver)
+    async with second.link():
+        pass
