@@ -34,7 +34,7 @@ export type Role = "driver" | "operator" | "installer" | "local";
 
 export type Path = "lan" | "cloud" | "local";
 
-export type Name = "start" | "stop" | "unlock" | "reset" | "availability" | "configure" | "read_configuration" | "clear_cache" | "message" | "update_firmware" | "fetch_diagnostics" | "trigger" | "install_certificate" | "delete_certificate" | "list_certificates" | "limit" | "clear_limit" | "read_limit" | "adjust" | "adopt" | "resolve" | "reserve" | "cancel_reservation" | "assign_tag" | "withdraw_tag" | "offline_policy";
+export type Name = "start" | "stop" | "unlock" | "reset" | "availability" | "configure" | "read_configuration" | "clear_cache" | "message" | "update_firmware" | "fetch_diagnostics" | "trigger" | "install_certificate" | "delete_certificate" | "list_certificates" | "limit" | "clear_limit" | "read_limit" | "adjust" | "adopt" | "secure" | "resolve" | "reserve" | "cancel_reservation" | "assign_tag" | "withdraw_tag" | "offline_policy";
 
 /** One moment of a meter, all measurands that came with it. Absent = not reported, never 0. */
 export interface MeterSample {
@@ -111,6 +111,7 @@ export interface ChargerView {
   readonly connectors: Readonly<Record<string, ConnectorView>>;
   readonly limit: LimitView | null;
   readonly wanted: WantedView;
+  readonly profile: number;
   readonly reboot_required: boolean;
 }
 
@@ -447,6 +448,17 @@ export interface CertificateChanged {
   readonly change: string;
   readonly sha256: string;
   readonly detail: string;
+  readonly until: string;
+}
+
+/** How a charger proves who it is: its security profile, and which password. Holds no secret. */
+export interface ChargerSecured {
+  readonly charger: string;
+  readonly change: string;
+  readonly profile: number;
+  readonly to: number | null;
+  readonly credential: string;
+  readonly detail: string;
 }
 
 /** Up to `count` facts with samples, between two others that are named, are about to lose their content. */
@@ -681,6 +693,14 @@ export interface Adjust {
 /** Take a charger into the site, also before it first dials, or give an adopted one another name. */
 export interface Adopt {
   readonly name?: string;
+  readonly profile?: 0 | 1 | 2 | 3 | null;
+}
+
+/** Change how a charger proves who it is: its OCPP security profile, or (`rotate`) its password. */
+export interface Secure {
+  readonly profile: 0 | 1 | 2 | 3;
+  readonly rotate?: boolean;
+  readonly by_hand?: boolean;
 }
 
 /** Decide on what is flagged: a session that is over (`revision`: the one looked at), or an orphan. */
@@ -743,6 +763,11 @@ export interface SiteAccess {
   readonly succession: string;
   readonly addresses: readonly string[];
   readonly certificates: readonly string[];
+  readonly rotations: readonly string[];
+  readonly owner: boolean;
+  readonly grace: boolean;
+  readonly caps: Caps | null;
+  readonly revocations: readonly string[];
   readonly zone: string;
 }
 
@@ -760,6 +785,7 @@ export interface Auth {
   readonly grants?: readonly string[];
   readonly key?: string;
   readonly signature?: string;
+  readonly revocations?: readonly string[];
 }
 
 /** Turn an invite into a grant for this key. Signed like `auth`, so an invite is never spent on a key */
@@ -830,10 +856,11 @@ export interface Proof {
   readonly path: string;
   readonly time: string;
   readonly clock: string;
+  readonly rotations: readonly string[];
   readonly signature: string;
 }
 
-/** Authenticated. What this link may do from here. */
+/** Authenticated. What this link may do from here. Said again when something of it has changed. */
 export interface Welcome {
   readonly kind: "welcome";
   readonly sites: readonly SiteAccess[];
@@ -942,6 +969,16 @@ export interface Bye {
   readonly hint: string;
 }
 
+/** What a right is for, at most. Everything absent = no such cap. */
+export interface Caps {
+  readonly energy_wh: number | null;
+  readonly sessions: number | null;
+  readonly period: "day" | "week" | "month";
+  readonly connectors: readonly string[] | null;
+  readonly hours: readonly string[];
+  readonly offset_min: number;
+}
+
 /** The bodies of facts by their kind. */
 export interface Bodies {
   readonly charger_seen: ChargerSeen;
@@ -967,6 +1004,7 @@ export interface Bodies {
   readonly upload_changed: UploadChanged;
   readonly capability_learned: CapabilityLearned;
   readonly certificate_changed: CertificateChanged;
+  readonly charger_secured: ChargerSecured;
   readonly thinned: Thinned;
   readonly clock_stepped: ClockStepped;
   readonly security_noted: SecurityNoted;
@@ -1007,6 +1045,7 @@ export interface CommandArgs {
   readonly read_limit: ReadLimit;
   readonly adjust: Adjust;
   readonly adopt: Adopt;
+  readonly secure: Secure;
   readonly resolve: Resolve;
   readonly reserve: Reserve;
   readonly cancel_reservation: CancelReservation;
@@ -1040,6 +1079,7 @@ export const VERSIONS_OF_FACTS: Readonly<Record<string, number>> = {
   "upload_changed": 1,
   "capability_learned": 1,
   "certificate_changed": 1,
+  "charger_secured": 1,
   "thinned": 1,
   "clock_stepped": 1,
   "security_noted": 1,
@@ -1124,6 +1164,7 @@ export const DEFAULTS = {
       "safety_a": null,
       "policy_a": {}
     },
+    "profile": 0,
     "reboot_required": false
   },
   "SessionView": {
@@ -1329,6 +1370,12 @@ export const DEFAULTS = {
   "CapabilityLearned": {},
   "CertificateChanged": {
     "sha256": "",
+    "detail": "",
+    "until": ""
+  },
+  "ChargerSecured": {
+    "to": null,
+    "credential": "",
     "detail": ""
   },
   "Thinned": {
@@ -1398,11 +1445,17 @@ export const DEFAULTS = {
     "succession": "",
     "addresses": [],
     "certificates": [],
+    "rotations": [],
+    "owner": false,
+    "grace": false,
+    "caps": null,
+    "revocations": [],
     "zone": ""
   },
   "Proof": {
     "certificates": [],
-    "clock": "synced"
+    "clock": "synced",
+    "rotations": []
   },
   "Welcome": {},
   "Granted": {
@@ -1470,6 +1523,7 @@ export const BODY_OF: Readonly<Record<string, keyof typeof DEFAULTS>> = {
   "upload_changed": "UploadChanged",
   "capability_learned": "CapabilityLearned",
   "certificate_changed": "CertificateChanged",
+  "charger_secured": "ChargerSecured",
   "thinned": "Thinned",
   "clock_stepped": "ClockStepped",
   "security_noted": "SecurityNoted",
@@ -1705,6 +1759,15 @@ export const COMMANDS: Readonly<Record<Name, CommandRule>> = {
       "operator"
     ],
     "ttl_ms": 60000,
+    "urgent": false,
+    "of_the_site": false
+  },
+  "secure": {
+    "roles": [
+      "installer",
+      "local"
+    ],
+    "ttl_ms": 900000,
     "urgent": false,
     "of_the_site": false
   },
