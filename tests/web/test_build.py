@@ -1,4 +1,4 @@
-"""The built app: its tests and types in TypeScript, its bytes, what it may not hold, and its place in the wheel."""
+"""The built app: its tests and types in TypeScript, its bytes, what it may not hold, its place in the wheel."""
 
 from __future__ import annotations
 
