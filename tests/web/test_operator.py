@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
+from common.domain import Path as Way
 from common.errors import Code
 from tests.e2e import chargers
 from tests.e2e.phone import Phone
@@ -107,7 +108,7 @@ async def test_a_morning_at_a_site_with_its_cloud(home: Place, tmp_path: Path) -
         await decide(page, home, odd)
         await reconcile(page)
         await in_its_own_time(page)
-        await invite_and_end(page)
+        await invite_and_end(page, home)
     assert complaints == []
 
 
@@ -184,8 +185,8 @@ async def invited(page: Page, name: str) -> Phone:
     return await Phone("driver").join(link.partition("#join=")[2])
 
 
-async def invite_and_end(page: Page) -> None:
-    """A driver joins by the code; an invite is withdrawn."""
+async def invite_and_end(page: Page, home: Place) -> None:
+    """A driver joins by the code, an invite is withdrawn, a right ends at once."""
     driver = await invited(page, "Ann Ahlers")
     await page.reload()
     row = page.get_by_test_id(f"op-person-{driver.site.principal}")
@@ -204,6 +205,22 @@ async def invite_and_end(page: Page) -> None:
     await expect(page.get_by_text("Nobody Yet")).to_have_count(0)
     with pytest.raises(AssertionError, match=Code.BAD_INVITE):
         await Phone("driver").join(unused)
+    await row.click()
+    await page.get_by_test_id("op-revoke").click()
+    await page.get_by_role("dialog").get_by_role("button", name="End their rights").click()
+    await expect(page.get_by_text("Their rights have ended")).to_be_visible()
+    await expect(row).to_have_count(0)
+    # At the box just as in the cloud: its list is there before the grant would have run out.
+    for way, lan in ((Way.CLOUD, ""), (Way.LAN, f"{BOX}:{home.lan_port}")):
+
+        async def refused(way: Way = way, lan: str = lan) -> bool:
+            try:
+                async with driver.link(way, lan=lan):
+                    return False
+            except AssertionError as said:
+                return Code.REVOKED in str(said)
+
+        await home.until(refused, f"the right to have ended by {way}")
 
 
 async def test_the_same_screens_serve_a_box_without_a_cloud(alone: Place, tmp_path: Path) -> None:

@@ -31,9 +31,14 @@ export function useOffice(): Office {
   return useContext(OfficeContext);
 }
 
-/** The site's zone; undefined = not known, and times are this device's. */
+/** The site's zone; undefined = nobody has named one, and times are this device's. */
 export function zoneOf(office: Office): string | undefined {
-  return office.row?.zone || undefined;
+  return namedZone(office.row?.zone);
+}
+
+/** A zone that somebody has chosen: every site has UTC at first, which says nothing of where it is. */
+export function namedZone(zone: string | undefined): string | undefined {
+  return zone === 'UTC' ? undefined : zone || undefined;
 }
 
 /** Somebody's name where it is known, else the end of the pseudonym. */

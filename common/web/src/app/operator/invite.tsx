@@ -132,5 +132,5 @@ function Ready({ site, made }: { site: SiteState; made: Made }): JSX.Element {
 /** The link that opens the app with the invite: behind the hash, so that no server ever sees it. */
 function linkOf(site: SiteState, invite: string): string {
   const base = site.cloudUrl || `${location.origin}${location.pathname}`;
-  return `${base.replace(/\/$/, '')}/#${invite}`;
+  return `${base.replace(/\/$/, '')}/#join=${invite}`;
 }

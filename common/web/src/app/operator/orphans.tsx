@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import type { SiteState } from '../../client';
 import * as format from '../format';
 import { List, Row } from '../ui';
-import { useDesk, usePages } from './ask';
+import { soon, useDesk, usePages } from './ask';
 import { useOffice, when } from './context';
 import { nameOf } from './needs';
 import { ResolveSheet } from './resolve';
@@ -59,10 +59,12 @@ export function Orphans({ site }: { site: SiteState }): JSX.Element | null {
           charger={about.charger}
           about={{ session: '', orphan: about.orphan, revision: 0, principal: null, energy_wh: null }}
           onClose={() => decide(null)}
-          onDone={() => {
-            pages.again();
-            office.again();
-          }}
+          onDone={() =>
+            soon(() => {
+              pages.again();
+              office.again();
+            })
+          }
         />
       ) : null}
     </section>

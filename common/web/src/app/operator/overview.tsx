@@ -5,12 +5,14 @@ import type { SiteState } from '../../client';
 import { useNow } from '../client';
 import * as format from '../format';
 import { href } from '../router';
-import { Badge, Card, Empty, Facts, type IconName, List, Row, type Tone } from '../ui';
+import { Badge, Button, Card, Empty, Facts, type IconName, List, Row, type Tone } from '../ui';
 import { AdoptSheet } from './adopt';
+import { wayOf } from './ask';
 import { useOffice, zoneOf } from './context';
 import { type Item, KINDS, type NeedKind, itemsOf, nameOf } from './needs';
 import { TagSheet } from './tags';
 import { operatorWords } from './words';
+import { ZoneSheet } from './zone';
 
 const LOOK: Record<NeedKind, readonly [Tone, IconName]> = {
   offline: ['bad', 'cut'],
@@ -131,6 +133,7 @@ function SiteFacts({ site }: { site: SiteState }): JSX.Element {
   const row = office.row;
   const online = row?.online ?? site.online;
   const seen = format.instant(row?.seen_at ?? '');
+  const [choosing, choose] = useState(false);
   return (
     <Card title={words.siteFacts}>
       <Facts
@@ -145,10 +148,16 @@ function SiteFacts({ site }: { site: SiteState }): JSX.Element {
           [words.clockName, clockWords(row?.clock || site.clock, row?.skew_ms ?? 0)],
           [words.backlog, row === undefined ? '' : words.records(row.backlog)],
           [words.version, row?.software ?? ''],
-          [words.zone, row?.zone || words.zoneHere],
+          [words.zone, zoneOf(office) ?? words.zoneHere],
           [words.address, row?.addresses.join(', ') ?? ''],
         ]}
       />
+      {wayOf(site) ? (
+        <Button onPress={() => choose(true)} testId="op-zone">
+          {words.setZone}
+        </Button>
+      ) : null}
+      <ZoneSheet site={site.id} open={choosing} onClose={() => choose(false)} />
     </Card>
   );
 }

@@ -6,7 +6,7 @@ import { useWide } from '../driver/wide';
 import { asTrouble, said } from '../errors';
 import { href } from '../router';
 import { Badge, Button, Card, Confirm, Empty, Facts, List, Row, toast } from '../ui';
-import { useDesk } from './ask';
+import { soon, useDesk } from './ask';
 import { type Office, type PersonRow, useOffice, when, whoIs } from './context';
 import { InviteSheet } from './invite';
 import { nameOf } from './needs';
@@ -64,7 +64,11 @@ function Line(props: { site: SiteState; person: PersonRow; office: Office; curre
       href={href('operator', props.site.id, 'people', person.principal)}
       current={props.current}
       testId={`op-person-${person.principal}`}
-      title={whoIs(office, person.principal, person.name)}
+      title={
+        person.principal === props.site.principal
+          ? words.youAre(whoIs(office, person.principal, person.name))
+          : whoIs(office, person.principal, person.name)
+      }
       detail={[
         wordFor(words.roles, person.role),
         chargersOf(person, props.site),
@@ -164,7 +168,7 @@ function Ending(props: { site: SiteState; person: PersonRow; asked: Asked | null
         await desk.manage(asked.what, { principal: person.principal });
       }
       toast(done);
-      office.again();
+      soon(office.again);
     } catch (failed) {
       const { what, next } = said(asTrouble(failed));
       toast(`${what} ${next}`, 'bad');

@@ -7,7 +7,7 @@ import { type MeterRow, seriesOf } from '../driver/series';
 import * as format from '../format';
 import { href } from '../router';
 import { Badge, Button, Card, Facts, Failure, Loading, Notice, Table } from '../ui';
-import { everything, useAnswer, useDesk } from './ask';
+import { everything, soon, useAnswer, useDesk } from './ask';
 import { type Office, useOffice, when, whoIs, zoneOf } from './context';
 import { nameOf } from './needs';
 import { ResolveSheet } from './resolve';
@@ -44,7 +44,14 @@ const SAMPLES_MAX = 10_000;
 const FACTS_MAX = 2000;
 const PAGE_ROWS = 500;
 
-export function Session({ site, uid, back }: { site: SiteState; uid: string; back?: boolean }): JSX.Element {
+export function Session(props: {
+  site: SiteState;
+  uid: string;
+  back?: boolean;
+  /** It was decided on. */
+  onChanged?: () => void;
+}): JSX.Element {
+  const { site, uid, back } = props;
   const words = operatorWords();
   const office = useOffice();
   const desk = useDesk(site.id);
@@ -103,7 +110,10 @@ export function Session({ site, uid, back }: { site: SiteState; uid: string; bac
           }}
           charger={found.charger}
           onClose={() => decide(false)}
-          onDone={again}
+          onDone={() => {
+            soon(again);
+            props.onChanged?.();
+          }}
         />
       ) : null}
     </div>

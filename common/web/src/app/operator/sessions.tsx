@@ -8,7 +8,7 @@ import * as format from '../format';
 import { go, href } from '../router';
 import { Badge, Button, Check, Empty, Failure, Field, List, Loading, Row, Select, toast } from '../ui';
 import { shellWords } from '../words';
-import { type Pages, everything, useDesk, usePages } from './ask';
+import { type Pages, everything, soon, useDesk, usePages } from './ask';
 import { type Office, useOffice, when, whoIs, zoneOf } from './context';
 import { csv, fileName } from './csv';
 import { type Filters, NO_FILTERS, argsOf, setOf } from './filters';
@@ -60,7 +60,7 @@ export function Sessions({ site, one }: { site: SiteState; one: string | undefin
         {filters.flagged ? <Orphans site={site} /> : null}
         <Rows site={site} pages={pages} current={uid} office={office} />
       </div>
-      {wide && uid !== undefined ? <Session key={uid} site={site} uid={uid} /> : null}
+      {wide && uid !== undefined ? <Session key={uid} site={site} uid={uid} onChanged={() => soon(pages.again)} /> : null}
       <p class="out-of-sight" role="status">
         {pages.busy ? shellWords().loading : `${pages.rows.length} ${words.sections.sessions}`}
       </p>

@@ -8,6 +8,7 @@ import { go, href } from '../router';
 import { Badge, Button, Check, Empty, Failure, Field, List, Loading, Page, Row } from '../ui';
 import { shellWords } from '../words';
 import { useAnswer, usePages, wayOf } from './ask';
+import { namedZone } from './context';
 import { type SiteRow, kindsOf, worstFirst } from './needs';
 import { operatorWords } from './words';
 
@@ -102,7 +103,7 @@ function SiteLine({ row }: { row: SiteRow }): JSX.Element {
   const kinds = kindsOf(row.needs);
   const heard = format.instant(row.seen_at);
   const detail: string[] = [];
-  if (!row.online) detail.push(heard === undefined ? words.neverHeard : words.lastHeard(format.moment(heard, row.zone || undefined)));
+  if (!row.online) detail.push(heard === undefined ? words.neverHeard : words.lastHeard(format.moment(heard, namedZone(row.zone))));
   if (row.chargers && row.chargers.all > 0 && row.online) {
     detail.push(words.chargersOf(row.chargers.all, row.chargers.online, row.chargers.charging));
   }

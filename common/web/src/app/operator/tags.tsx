@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Run, SiteState } from '../../client';
 import { useClient } from '../client';
 import { Button, Form, Select, Sheet, toast } from '../ui';
+import { soon } from './ask';
 import { useOffice, whoIs } from './context';
 import { nameOf } from './needs';
 import { RunLine } from './runs';
@@ -24,7 +25,7 @@ export function TagSheet({ site, tag, onClose }: { site: SiteState; tag: string;
   useEffect(() => {
     if (run?.stage.value.outcome !== 'succeeded') return;
     toast(words.stages.succeeded ?? '');
-    office.again();
+    soon(office.again);
     onClose();
   }, [run?.stage.value.outcome]);
   const tap = site.view.taps[tag];

@@ -17,7 +17,6 @@ export const en = {
   away: 'Not connected',
   lastHeard: (time: string): string => `last heard ${time}`,
   neverHeard: 'never heard of',
-  unreachable: 'Cannot be asked now',
   chargersOf: (all: number, online: number, charging: number): string =>
     `${online} of ${plural('en', all, { one: '1 charger', other: `${all} chargers` })} online, ${charging} charging`,
   version: 'Version',
@@ -29,6 +28,8 @@ export const en = {
   clockOff: (ms: string, ahead: boolean): string => (ahead ? `${ms} fast` : `${ms} slow`),
   zone: 'Time zone',
   zoneHere: 'this device’s (the site has told none)',
+  setZone: 'Set the time zone',
+  zoneHint: 'Months of bills begin and end in it, and every time here is told in it.',
   address: 'Address',
   fetchingRight: 'Fetching your right for this site',
   notYours: 'This site is not among yours',
@@ -132,7 +133,6 @@ export const en = {
     resetHard: 'Every charge at this charger ends now.',
   } as Record<string, string>,
   showSession: 'Show the charge',
-  why: 'Why is it not there?',
   // --- commands
   commandNames: {
     start: 'Start',
@@ -221,7 +221,6 @@ export const en = {
     unknown: 'not known',
   } as Record<string, string>,
   obtained: { measured: 'measured', estimated: 'estimated', operator: 'decided by an operator' } as Record<string, string>,
-  values: 'Values, and how they were obtained',
   meterStart: 'Register at start',
   meterStop: 'Register at stop',
   method: 'From',
@@ -238,7 +237,6 @@ export const en = {
   time: 'Time',
   register: 'Register',
   clockUnsure: 'clock not proven',
-  receipt: 'Receipt',
   kinds: {
     session_started: 'Charge began',
     session_event: 'Report',
@@ -318,7 +316,6 @@ export const en = {
   orphansTitle: 'Reports that fit no charge',
   orphanWhat: { start: 'Start', stop: 'Stop', meter: 'Meter value', event: 'Event', unreadable: 'Unreadable' } as Record<string, string>,
   // --- tags
-  tapsTitle: 'Tags that are nobody’s',
   tapAt: (charger: string): string => `Held up at ${charger}`,
   giveTag: 'Give it to somebody',
   // --- people
@@ -340,6 +337,7 @@ export const en = {
   share: 'Share',
   noPeople: 'Nobody yet',
   noPeopleHint: 'Invite the first driver.',
+  youAre: (name: string): string => `${name} (you)`,
   invited: 'Invited',
   invitedUntil: (time: string): string => `Invited, until ${time}`,
   devices: (n: number): string => plural('en', n, { one: '1 device', other: `${n} devices` }),
@@ -367,10 +365,6 @@ export const en = {
   logOffice: 'In the cloud',
   noCommands: 'Nobody has asked for anything yet',
   noAudit: 'Nothing to show',
-  who: 'Who',
-  what: 'What',
-  outcome: 'Outcome',
-  onTheWay: 'on its way',
   // --- ledger
   reconcile: 'Compare now',
   reconcileTitle: 'Is anything lost or doubled?',
@@ -388,7 +382,6 @@ export const en = {
   chainBroken: 'broken',
   quarantined: 'Records that could not be read',
   firstDifference: 'First difference',
-  statement: 'What it rests on',
   month: 'Month',
   monthTitle: 'Charge lines of a month',
   monthHint: 'A month that is over is closed by its first export and stays the same for ever.',
