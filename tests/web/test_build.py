@@ -1,4 +1,4 @@
-"""The built app: its tests and types in TypeScript, its bytes, what it may not hold, its place in the wheel."""
+"""The built app: types and tests in TypeScript, its bytes, what it may not hold, its place in the wheel."""
 
 from __future__ import annotations
 
