@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from cloud.access import access, at_site
 from cloud.keyring import Keyring
 from cloud.store.ports import Store
 from cloud.store.rows import ActRow, DeviceRow, PairingRow, SiteRow, TokenRow
@@ -219,9 +218,15 @@ class Accounts:
         chargers: tuple[str, ...] | None,
         life_ms: int,
         actor: str,
+        caps: Caps | None = None,
+        owner: bool = False,
+        principal: str = "",
     ) -> dict[str, Any]:
-        """Mint an invite to this site. Returns its text, for eyes that may see it, and whom it makes."""
-        principal = f"p-{self._ids.token(8).hex()}"
+        """Mint an invite to this site. Returns its text, for eyes that may see it, and whom it makes.
+
+        principal: whose further device it brings in; empty = somebody new.
+        """
+        principal = principal or f"p-{self._ids.token(8).hex()}"
         invite, record = trust.mint_invite(
             self._ids.token(SECRET_BYTES),
             server=self.identity.fingerprint,
@@ -232,6 +237,8 @@ class Accounts:
             life_ms=life_ms,
             chargers=chargers,
             urls=(self.url,),
+            caps=caps,
+            owner=owner,
         )
         await self._store.add_invite(record, name)
         await self.note("invite", site=site.id, actor=actor, detail=f"{role.value} {principal}")
@@ -258,11 +265,20 @@ class Accounts:
         """A key has shown its grant: the invite that brought it in is spent."""
         await self._store.spend_invites(claims.site, claims.key)
 
+    async def waits(self, claims: Claims) -> bool:
+        """Whether this right was made at a box and waits for the owner: an operator's (design §8)."""
+        if claims.role is not Role.OPERATOR or claims.issuer == self.keyring.issuing.issuer.id:
+            return False
+        device = await self._store.device(claims.site, claims.key)
+        return device is None or device.pending
+
     async def renew(self, claims: Claims) -> wire.Granted:
         """A fresh grant with the rights that its key has now. Raises Refused(revoked)."""
         device = await self._store.device(claims.site, claims.key)
         if device is None or device.principal != claims.principal:
             raise Refused(Code.REVOKED, "this device is not known here any more")
+        if device.pending:
+            raise Refused(Code.NOT_PERMITTED, "an operator made at the box waits for the owner's word")
         return await self._grant(claims.site, device.principal, device, claims.key)
 
     async def _grant(
@@ -280,7 +296,7 @@ class Accounts:
             grant_id=self._ids.uid(),
             now_ms=now_ms,
             chargers=right.chargers,
-            caps=self._at_site(right.caps, row),
+            caps=at_site(right.caps, row, now_ms),
             owner=right.owner,
         )
         claims = self.verifier.claims(grant, now_ms, site)
@@ -290,13 +306,6 @@ class Accounts:
             cloud=self.url,
             cloud_key=self.identity.fingerprint,
         )
-
-    def _at_site(self, caps: Caps | None, row: SiteRow) -> Caps | None:
-        """Caps by the site's own clock, as far as that is from UTC today."""
-        if caps is None:
-            return None
-        here = datetime.fromtimestamp(self._clock.now_ms() / 1000, ZoneInfo(row.zone)).utcoffset()
-        return msgspec.structs.replace(caps, offset_min=int(here.total_seconds() // 60) if here else 0)
 
     async def forget(self, principal: str, actor: str) -> int:
         """Remove whoever stands behind a pseudonym, and their rights. Returns how many rows went."""
@@ -374,24 +383,7 @@ class Accounts:
 
     def access(self, site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
         """A site as a link's welcome and a grant name it."""
-        return wire.SiteAccess(
-            site=site.id,
-            name=site.name,
-            role=claims.role.value,
-            principal=claims.principal,
-            online=online,
-            expires_at=iso(claims.expires_ms),
-            key=site.box,
-            succession=site.succession,
-            rotations=site.rotations,
-            addresses=site.hello.addresses,
-            certificates=site.hello.certificates,
-            # What every site has at first says nothing of where it is.
-            zone="" if site.zone == "UTC" else site.zone,
-            owner=claims.owner,
-            caps=claims.caps,
-            revocations=self.withdrawals.carried(site.id),
-        )
+        return access(site, claims, self.withdrawals.carried(site.id), online=online)
 
 
 def _token_hash(token: str) -> str:

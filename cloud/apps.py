@@ -86,6 +86,8 @@ class Apps:
     async def _welcome(self, claims: tuple[Claims, ...]) -> wire.Welcome:
         sites = []
         for one in claims:
+            if await self._accounts.waits(one):
+                raise Refused(Code.NOT_PERMITTED, "an operator made at the box waits for the owner's word")
             row = await self._store.site(one.site)
             if row is not None:
                 await self._accounts.authenticated(one)

@@ -102,13 +102,17 @@ class Management:
         return {"name": args.name, "box": code.server, "expires_at": iso(code.expires_ms)}
 
     async def _invite(self, args: InviteArgs, claims: Claims) -> Plain:
-        may_invite(claims, args.role)
+        may_invite(claims, args.role, args.caps)
+        if args.owner and (claims.role is not Role.LOCAL or args.role is not Role.OPERATOR):
+            raise Refused(Code.NOT_PERMITTED, "an owner is an operator whom the cloud itself makes")
         site = await self._site(args.site, claims)
         made = await self._accounts.invite(
             site,
             args.role,
             name=args.name,
             chargers=args.chargers,
+            caps=args.caps,
+            owner=args.owner,
             life_ms=args.hours * HOUR_MS,
             actor=claims.principal,
         )

@@ -46,6 +46,7 @@ class Queries:
             "session": self._session,
             "meter": self._meter,
             "receipt": self._receipt,
+            "allowance": self._allowance,
             "audit": self._audit,
             "orphans": self._orphans,
             "charge_lines": self._charge_lines,
@@ -69,6 +70,12 @@ class Queries:
         if claims.role is Role.LOCAL and claims.site:
             claims = msgspec.structs.replace(claims, site=(await self.site(claims.site)).id)
         return await handler(query, claims)
+
+    async def _allowance(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """How much the asker's right is for, and what of it is left: the box counts."""
+        caps = msgspec.to_builtins(claims.caps)
+        rows = await self._ask(claims.site, "allowance", principal=claims.principal, caps=caps)
+        return _page(query, rows)
 
     async def site(self, name_or_id: str) -> SiteRow:
         """A site by its name or id. Raises Refused(unknown_site)."""

@@ -1,6 +1,8 @@
 """Who has a right at a site, and how one is taken away: requests of administration at the cloud.
 
 people   everybody whose key is known at a site, with the name that the table for names has
+confirm  the owner's word for an operator whom a box has made
+device   another one of whoever asks, by a code; the person stays one principal
 revoke   by whoever may have given the right; box, phones and every replica of it are told at once
 """
 
@@ -11,13 +13,27 @@ import msgspec
 from cloud.accounts import Accounts
 from cloud.store.ports import Store
 from cloud.store.rows import SiteRow
-from common.desk import STAFF, Plain, Request, RevokeArgs, may_revoke
+from common.desk import (
+    DEVICE_CODE_LIFE_MS,
+    STAFF,
+    WITH_KEYS,
+    Plain,
+    PrincipalId,
+    Request,
+    RevokeArgs,
+    may_revoke,
+)
 from common.domain import Role, iso
 from common.errors import Code, Refused
 from common.policy import Claims
 
 
 class _OfSite(msgspec.Struct, forbid_unknown_fields=True):
+    site: str = ""
+
+
+class _Confirm(msgspec.Struct, forbid_unknown_fields=True):
+    principal: PrincipalId
     site: str = ""
 
 
@@ -30,6 +46,8 @@ class RightsDesk:
         self.requests = {
             "people": Request(_OfSite, STAFF, self._people),
             "revoke": Request(RevokeArgs, STAFF, self._revoke),
+            "confirm": Request(_Confirm, STAFF, self._confirm),
+            "device_add": Request(_OfSite, WITH_KEYS, self._device_add),
         }
 
     async def site(self, named: str, claims: Claims) -> SiteRow:
@@ -59,6 +77,35 @@ class RightsDesk:
             for device in devices
         ]
         return {"people": rows, "lists": self._accounts.withdrawals.numbers(site.id)}
+
+    async def _device_add(self, args: _OfSite, claims: Claims) -> Plain:
+        """A code by which whoever asks brings in another device of theirs; they stay one principal."""
+        site = await self.site(args.site, claims)
+        made = await self._accounts.invite(
+            site,
+            claims.role,
+            name="",
+            chargers=claims.chargers,
+            life_ms=DEVICE_CODE_LIFE_MS,
+            actor=claims.principal,
+            caps=claims.caps,
+            owner=claims.owner,
+            principal=claims.principal,
+        )
+        return {
+            "invite": made["invite"],
+            "principal": claims.principal,
+            "life_s": DEVICE_CODE_LIFE_MS // 1000,
+        }
+
+    async def _confirm(self, args: _Confirm, claims: Claims) -> Plain:
+        """The owner's word for an operator whom the box has made."""
+        site = await self.site(args.site, claims)
+        if claims.role is not Role.LOCAL and not claims.owner:
+            raise Refused(Code.NOT_PERMITTED, "only the owner takes operators of the box over")
+        confirmed = await self._store.confirm(site.id, args.principal)
+        await self._accounts.note("confirmed", site=site.id, actor=claims.principal, detail=args.principal)
+        return {"principal": args.principal, "confirmed": confirmed}
 
     async def _revoke(self, args: RevokeArgs, claims: Claims) -> Plain:
         site, entry = await self.site(args.site, claims), args.entry()

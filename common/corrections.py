@@ -28,19 +28,33 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     before_ms: int
     after_ms: int
     mono_ms: int
+    since_ms: int | None = None
 
     @property
     def shift_ms(self) -> int:
         return self.after_ms - self.before_ms
+
+    @property
+    def offset_ms(self) -> int:
+        """What the boot's monotonic clock and the time differ by from then on."""
+        return self.after_ms - self.mono_ms
 
 
 def step_of(seq: int, body: ClockStepped) -> Step | None:
     """A step from its fact; None when its times cannot be read."""
     try:
         before_ms, after_ms = from_iso(body.before), from_iso(body.after)
+        since_ms = from_iso(body.since) if body.since else None
     except ValueError:
         return None
-    return Step(seq=seq, boot=body.boot, before_ms=before_ms, after_ms=after_ms, mono_ms=body.mono_ms)
+    return Step(
+        seq=seq,
+        boot=body.boot,
+        before_ms=before_ms,
+        after_ms=after_ms,
+        mono_ms=body.mono_ms,
+        since_ms=since_ms,
+    )
 
 
 def shift_ms(seq: int, at_ms: int, steps: Sequence[Step]) -> int:
@@ -51,9 +65,16 @@ def shift_ms(seq: int, at_ms: int, steps: Sequence[Step]) -> int:
     first = following[0]
     between = any(step.seq <= seq and step.boot == first.boot for step in steps)
     # What was told before this boot's clock began belongs to an earlier one, which had a clock of its own.
-    if not between and at_ms < first.before_ms - first.mono_ms:
+    since_ms = first.before_ms - first.mono_ms if first.since_ms is None else first.since_ms + 1
+    if not between and at_ms < since_ms:
         return 0
-    return sum(step.shift_ms for step in following if step.boot == first.boot)
+    # A step is noticed a moment after it happened: what was told in between is later than the clock would
+    # have come to, and needs it no more.
+    mine = [step for step in following if step.boot == first.boot]
+    while mine and at_ms > mine[0].before_ms:
+        mine.pop(0)
+    # From the first reading to the last, whatever was told of those between: a step may be told twice.
+    return mine[-1].offset_ms - (mine[0].before_ms - mine[0].mono_ms) if mine else 0
 
 
 def corrected(told: str, at: str, seq: int, steps: Sequence[Step]) -> str:

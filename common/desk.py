@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import msgspec
 
 from common import wire
-from common.domain import Role
+from common.caps import Caps, Used, left_wh
+from common.domain import Role, iso
 from common.errors import Code, Refused
 from common.policy import Claims
 from common.trust import revoked_grant, revoked_key, revoked_principal
@@ -36,6 +37,12 @@ MAY_INVITE = {
 }
 
 
+#: A code for a further device is typed at once, by the same person.
+DEVICE_CODE_LIFE_MS = 15 * 60_000
+#: Who has a key, and may bring in another one of theirs.
+WITH_KEYS = frozenset({Role.DRIVER, Role.OPERATOR})
+
+
 class InviteArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Whom to invite. `site`: at the cloud, which has several; the box has one."""
 
@@ -43,6 +50,8 @@ class InviteArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     role: Role = Role.DRIVER
     chargers: tuple[ChargerId, ...] | None = None
     name: PersonName = ""
+    caps: Caps | None = None
+    owner: bool = False  #: an operator who may also release the box; made at the cloud alone
     hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = INVITE_LIFE_MS // HOUR_MS
 
 
@@ -85,6 +94,23 @@ class RevokeArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return revoked_key(self.key) if self.key is not None else revoked_grant(self.grant or "")
 
 
+def _may_make(claims: Claims) -> set[Role]:
+    return {Role.DRIVER, Role.OPERATOR} if claims.owner else MAY_INVITE[claims.role]
+
+
+def allowance_row(claims: Claims, used: Used, since_ms: int | None) -> Plain:
+    """What is left of a right, as the query `allowance` tells it."""
+    caps = claims.caps
+    return {
+        "principal": claims.principal,
+        "caps": msgspec.to_builtins(caps) if caps is not None else None,
+        "since": iso(since_ms) if since_ms is not None else None,
+        "energy_wh": used.energy_wh,
+        "sessions": used.sessions,
+        "left_wh": left_wh(caps, used) if caps is not None else None,
+    }
+
+
 def may_revoke(claims: Claims, roles: Collection[Role]) -> None:
     """Raises Refused(not_permitted) when these claims could not have given what they would take away.
 
@@ -92,11 +118,13 @@ def may_revoke(claims: Claims, roles: Collection[Role]) -> None:
     """
     if claims.role is Role.LOCAL or claims.owner:
         return
-    if not roles or not set(roles) <= MAY_INVITE[claims.role]:
+    if not roles or not set(roles) <= _may_make(claims):
         raise Refused(Code.NOT_PERMITTED, "only who may have given a right may take it away")
 
 
-def may_invite(claims: Claims, role: Role) -> None:
+def may_invite(claims: Claims, role: Role, caps: Caps | None = None) -> None:
     """Raises Refused(not_permitted) when these claims may not make somebody a `role`."""
-    if role not in MAY_INVITE[claims.role]:
+    if caps is not None and role is not Role.DRIVER:
+        raise Refused(Code.BAD_REQUEST, "caps are for drivers")
+    if role not in _may_make(claims):
         raise Refused(Code.NOT_PERMITTED, f"you may not invite an {role.value}")

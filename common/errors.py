@@ -40,6 +40,7 @@ class Code(StrEnum):
     BAD_GRANT = "bad_grant"
     GRANT_EXPIRED = "grant_expired"
     REVOKED = "revoked"
+    CLOCK_UNPROVEN = "clock_unproven"
     BAD_INVITE = "bad_invite"
     BAD_BUNDLE = "bad_bundle"
     LIMIT_REACHED = "limit_reached"
@@ -130,6 +131,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
         "Connect to the internet once, or pair again.",
     ),
     Code.REVOKED: ("This device's permission was withdrawn.", "Ask the operator of this site."),
+    Code.CLOCK_UNPROVEN: (
+        "The box does not know what time it is, so it takes drivers only.",
+        "Connect the box to the internet, or set its clock: plugside-edge clock --set TIME.",
+    ),
     Code.BAD_INVITE: (
         "This invite is not valid, was used, or has run out.",
         "Ask the operator for a new one.",

@@ -20,6 +20,7 @@ import msgspec
 
 from common.body import Audience as Audience
 from common.body import Body as Body
+from common.caps import Caps
 from common.domain import Availability, ConnectorState, EnergyMethod, MeterSample, Path, Plug, Role
 from common.progress import (
     SessionEvent as SessionEvent,
@@ -37,6 +38,7 @@ from common.review import (
     OrphanResolved as OrphanResolved,
 )
 from common.thinning import Thinned as Thinned
+from common.timesteps import ClockStepped as ClockStepped
 from common.tuning import BODIES as _TUNING
 from common.upkeep import (
     CapabilityLearned as CapabilityLearned,
@@ -221,6 +223,8 @@ class CommandAccepted(Body, frozen=True, kw_only=True):
     fingerprint: str
     expires_at: str
     args: dict[str, Any] = {}
+    cap_wh: int | None = None  #: of a start: how much energy its charge may take
+    because: str = ""  #: of one that the box itself has made: energy_cap
 
 
 class CommandSent(Body, frozen=True, kw_only=True):
@@ -270,22 +274,9 @@ class AuthorizationChanged(Body, frozen=True, kw_only=True):
     role: Role | None = None
     chargers: tuple[str, ...] | None = None
     key: str = ""  #: thumbprint of the device's key
+    caps: Caps | None = None
     tag_ref: str = ""
     charger: str = ""  #: where an unknown tag was tapped
-
-
-class ClockStepped(Body, frozen=True, kw_only=True):
-    """The box's own clock was set. What it wrote in this boot so far is off by `after` − `before`.
-
-    Within one boot the times of facts run with the monotonic clock, so that this one number corrects them.
-    """
-
-    KIND: ClassVar[str] = "clock_stepped"
-    before: str  #: what it would have told had it run on
-    after: str  #: what it tells now
-    reason: str = ""  #: stepped_forward | stepped_back (times then run at half the pace until they fit)
-    boot: str = ""
-    mono_ms: int = 0  #: the monotonic clock at that moment
 
 
 class SecurityNoted(Body, frozen=True, kw_only=True):

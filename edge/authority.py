@@ -17,6 +17,7 @@ import msgspec
 
 from common import sync, trust, wire
 from common.caps import Caps
+from common.clock import local_offset_min
 from common.domain import Role, iso
 from common.errors import Code, PlugsideError, Refused, RemoteFault
 from common.facts import AuthorizationChanged
@@ -183,6 +184,17 @@ class Authority:
             if keys.number > self._cloud.number:
                 self._believe(msgspec.structs.replace(self._cloud, keys=signed, number=keys.number))
 
+    def release(self, by: str) -> None:
+        """Belong to no cloud any more, and let in nobody who was let in before.
+
+        by: who says so. Their link is to hear the answer; an owner's right ends with the cloud that made it.
+        """
+        self._store.remove("cloud")
+        self._cloud = None
+        self.verifier.trust = self._trust_set()
+        gone = {device.principal for device in self.devices} | {r.principal for r in self.invites.records}
+        self.withdrawals.revoke({trust.revoked_principal(principal) for principal in gone - {by}})
+
     def _believe(self, cloud: TrustDocument) -> None:
         """On disk first: a key set that a restart forgets could be rolled back."""
         self._store.save("cloud", cloud)
@@ -263,9 +275,16 @@ class Authority:
 
     # --- letting people in -------------------------------------------------------------------------------
 
-    def invite(self, role: Role, chargers: tuple[str, ...] | None, life_ms: int) -> tuple[str, str]:
-        """Mint an invite; returns its text and the principal that it makes."""
-        principal = f"p-{self._ids.token(8).hex()}"
+    def invite(
+        self,
+        role: Role,
+        chargers: tuple[str, ...] | None,
+        life_ms: int,
+        caps: Caps | None = None,
+        principal: str = "",
+    ) -> tuple[str, str]:
+        """Mint an invite; returns its text and the principal that it makes, or brings another key of."""
+        principal = principal or f"p-{self._ids.token(8).hex()}"
         invite, record = trust.mint_invite(
             self._ids.token(16),
             server=self.edge_id,
@@ -277,6 +296,7 @@ class Authority:
             chargers=chargers,
             addresses=self.addresses,
             certificates=self.certificates[:SHOWN_CERTIFICATES],
+            caps=caps,
         )
         self.invites.add(record)
         return invite.to_text(), principal
@@ -310,6 +330,7 @@ class Authority:
                     role=record.role,
                     chargers=record.chargers,
                     key=key,
+                    caps=record.caps,
                 )
             )
             self.invites.replace(known, record)
@@ -357,7 +378,7 @@ class Authority:
             grant_id=self._ids.uid(),
             now_ms=now_ms,
             chargers=chargers,
-            caps=caps,
+            caps=caps and msgspec.structs.replace(caps, offset_min=local_offset_min(now_ms)),
         )
         claims = self.verifier.claims(token, now_ms, self.site)
         self.devices.seen(claims)

@@ -59,6 +59,7 @@ def examine(
         *_chargers(chargers),
         *_strangers(dials),
         *_limits(chargers),
+        *_proofs(chargers),
         *_ledger(ledger),
     ]
     return sorted(found, key=lambda one: _ORDER.index(one.weight))
@@ -197,6 +198,22 @@ def _limits(chargers: Sequence[Plain]) -> Iterator[Finding]:
                 row["id"],
                 "Its installer's limit is not proven: nobody has seen the charger keep it.",
                 "Set the charger's own limit (its switches, or its maker's tool) to the same value.",
+            )
+
+
+def _proofs(chargers: Sequence[Plain]) -> Iterator[Finding]:
+    """Whoever can reach a charger's network must not be able to be it, nor read along."""
+    for profile, sentence in (
+        (0, "Whoever is on their network can be one of these, or read along: {}."),
+        (1, "Whoever listens on their network reads along, passwords too: {}."),
+    ):
+        ids = [row["id"] for row in chargers if row.get("adopted") and row.get("profile", 0) == profile]
+        if ids:
+            shown = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+            yield _look(
+                "security",
+                sentence.format(shown),
+                f"`plugside-edge chargers security ID --profile {profile + 1}`, or a network of their own.",
             )
 
 

@@ -101,3 +101,9 @@ async def ask(base: str, request: trust.EnrolRequest) -> trust.EnrolAnswer | Non
         return msgspec.json.decode(body, type=trust.EnrolAnswer)
     except (msgspec.DecodeError, RecursionError) as unreadable:
         raise RemoteFault(Code.PROTOCOL, str(unreadable)) from None
+
+
+def tunnel_url(url: str) -> str:
+    """The tunnel's WebSocket URL under the cloud's own."""
+    scheme, _, rest = url.rstrip("/").partition("://")
+    return f"{'ws' if scheme == 'http' else 'wss'}://{rest}/v1/edge"

@@ -26,6 +26,7 @@ from typing import Protocol
 import msgspec
 
 from common import facts
+from common.caps import Caps, Used, period_start_ms
 from common.domain import iso
 from common.errors import Code, PlugsideError, Unavailable
 from common.facts import Fact
@@ -34,7 +35,7 @@ from common.ports import Clock, Ids
 from edge.alarm import Alarm
 from edge.bus import Bus, Follower, snapshot_frame
 from edge.chargers.ports import ReplyTo
-from edge.core import configuration, engine, inputs
+from edge.core import allowance, configuration, engine, inputs
 from edge.core.engine import SiteState
 from edge.gate import ENDS, Asked, Gate, Progress, Watchers, hand
 from edge.held import Held
@@ -181,6 +182,11 @@ class Gateway:
             raise Unavailable(Code.BUSY)
         self.note(body)
         await self._journal.probe()
+
+    def used(self, principal: str, caps: Caps) -> tuple[Used, int]:
+        """What a principal has had in the present period of these caps, and when that began."""
+        now_ms = self._clock.now_ms()
+        return allowance.of(self.state, principal, caps, now_ms), period_start_ms(caps, now_ms)
 
     def forget_watcher(self, progress: Progress) -> None:
         """The app link behind `progress` is gone."""

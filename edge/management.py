@@ -43,6 +43,9 @@ class _Forget(msgspec.Struct, forbid_unknown_fields=True):
     principal: PrincipalId
 
 
+_OWNER_HINT = "`plugside-cloud invite SITE --role owner` makes one."
+
+
 class Management:
     """Answers `wire.Manage`. The table says who may ask for what, with which arguments."""
 
@@ -81,7 +84,7 @@ class Management:
             raise Refused(
                 Code.NOT_PERMITTED,
                 f"this box belongs to {self._authority.cloud_url} already",
-                hint="To take it away from there, stop it and remove keys/cloud.json from its data folder.",
+                hint="To take it away from there: `plugside-edge release` (its owner: `plugside release`).",
             )
         code = self._authority.pair()
         return {
@@ -95,7 +98,9 @@ class Management:
         }
 
     async def _invite(self, args: InviteArgs, claims: Claims) -> Plain:
-        may_invite(claims, args.role)
+        may_invite(claims, args.role, args.caps)
+        if args.owner:
+            raise Refused(Code.NOT_PERMITTED, "an owner is made at the cloud", hint=_OWNER_HINT)
         if args.site not in ("", self._authority.site, self._authority.name):
             raise Refused(Code.UNKNOWN_SITE, args.site)
         for charger in args.chargers or ():
@@ -103,7 +108,7 @@ class Management:
             if entry is None or not entry.adopted:
                 raise Refused(Code.UNKNOWN_CHARGER, charger)
         life_ms = args.hours * HOUR_MS
-        text, principal = self._authority.invite(args.role, args.chargers, life_ms)
+        text, principal = self._authority.invite(args.role, args.chargers, life_ms, args.caps)
         if args.name:
             await self._journal.submit(lambda db: people.name_person(db, principal, args.name))
         return {

@@ -12,6 +12,8 @@ import msgspec
 
 from common import wire
 from common.asked import AUDIT_KINDS
+from common.caps import Caps, Used
+from common.desk import allowance_row
 from common.domain import Role
 from common.errors import Code, Refused
 from common.facts import Fact
@@ -41,17 +43,21 @@ class Queries:
         dials: Callable[[], Iterable[Plain]] = tuple,
         *,
         receipts: Receipts | None = None,
+        used: Callable[[str, Caps], tuple[Used, int]] | None = None,
     ) -> None:
+        """used: what a principal has had in the period of these caps, and since when that runs."""
         self._history = history
         self._health = health
         self._chargers = chargers
         self._dials = dials
         self._receipts = receipts
+        self._used = used
         self._table: dict[str, Handler] = {
             "sessions": self._sessions,
             "session": self._session,
             "meter": self._meter,
             "receipt": self._receipt,
+            "allowance": self._allowance,
             "audit": self._audit,
             "ledger": self._ledger,
             "orphans": self._orphans,
@@ -119,6 +125,20 @@ class Queries:
                 Code.BAD_REQUEST, "that charge is still going on", hint="Ask again when it has ended."
             )
         return _page(query, [msgspec.to_builtins(await self._receipts.make(row.session))], None)
+
+    async def _allowance(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """How much the asker's right is for, and what of it is left. The cloud asks for others."""
+        if claims.role is Role.LOCAL and "principal" in query.args:
+            try:
+                caps = msgspec.convert(query.args.get("caps"), Caps | None)
+            except msgspec.ValidationError as wrong:
+                raise Refused(Code.BAD_REQUEST, str(wrong)) from None
+            principal = _text(query, "principal") or ""
+            claims = msgspec.structs.replace(claims, principal=principal, caps=caps)
+        used, since_ms = Used(), None
+        if claims.caps is not None and self._used is not None:
+            used, since_ms = self._used(claims.principal, claims.caps)
+        return _page(query, [allowance_row(claims, used, since_ms)], None)
 
     async def _own_session(self, query: wire.Query, claims: Claims) -> SessionRow:
         row = await self._history.session_row(_text(query, "session") or "")

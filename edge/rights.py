@@ -2,6 +2,8 @@
 
 revoke   at the box, by whoever may have given the right: its own next list
 people   everybody whose key is known here, with the name that the journal's table has
+device   another one of whoever asks, by a code; the person stays one principal
+release  by the owner, or by hand: the box belongs to no cloud and to nobody, and may be paired anew
 a list   ours, or brought by tunnel or phone: links end, tags and invites go, a fact says so, all are told
 """
 
@@ -14,9 +16,9 @@ from contextlib import suppress
 import msgspec
 
 from common import trust
-from common.desk import STAFF, Plain, Request, RevokeArgs, may_revoke
-from common.domain import iso
-from common.errors import Unavailable
+from common.desk import DEVICE_CODE_LIFE_MS, STAFF, WITH_KEYS, Plain, Request, RevokeArgs, may_revoke
+from common.domain import Role, iso
+from common.errors import Code, Refused, Unavailable
 from common.facts import AuthorizationChanged, SecurityNoted
 from common.policy import Claims
 from edge.apps import Apps
@@ -41,10 +43,13 @@ class Rights:
         self._journal = journal
         self._apps = apps
         self.tell: Callable[[trust.RevocationList], None] = lambda _: None
+        self.released: Callable[[], None] = lambda: None  #: the tunnel has nobody to go to
         authority.withdrawals.changed = self.changed
         self.requests = {
             "revoke": Request(RevokeArgs, STAFF, self._revoke),
             "people": Request(_People, STAFF, self._people),
+            "device_add": Request(_People, WITH_KEYS, self._device_add),
+            "release": Request(_People, frozenset({Role.LOCAL, Role.OPERATOR}), self._release),
         }
 
     # --- what follows from a list --------------------------------------------------------------------------
@@ -96,6 +101,24 @@ class Rights:
             "number": own.number,
             "entries": len(own.entries),
         }
+
+    async def _device_add(self, _: _People, claims: Claims) -> Plain:
+        """A code by which whoever asks brings in another device of theirs; they stay one principal."""
+        text, _principal = self._authority.invite(
+            claims.role, claims.chargers, DEVICE_CODE_LIFE_MS, claims.caps, claims.principal
+        )
+        return {"invite": text, "principal": claims.principal, "life_s": DEVICE_CODE_LIFE_MS // 1000}
+
+    async def _release(self, _: _People, claims: Claims) -> Plain:
+        """Let the box go: from its cloud, and from everybody who was let in."""
+        if claims.role is not Role.LOCAL and not claims.owner:
+            raise Refused(Code.NOT_PERMITTED, "only the owner releases the box")
+        was = self._authority.cloud_url
+        await self._gateway.written(AuthorizationChanged(principal=claims.principal, change="released"))
+        self._authority.release(claims.principal)
+        self.released()
+        log.warning("the box was released by %s; it belongs to nobody now", claims.principal)
+        return {"released_from": was, "site": self._authority.site, "edge": self._authority.edge_id}
 
     async def _people(self, _: _People, __: Claims) -> Plain:
         rows = []

@@ -20,7 +20,7 @@ from typing import Any
 from common import applink
 from common.clock import SystemClock, SystemIds
 from common.config import split_endpoint
-from common.domain import Path, from_iso
+from common.domain import Path
 from common.errors import Code, LocalFault, Unavailable
 from common.keystore import Keystore
 from common.link import Link
@@ -30,7 +30,7 @@ from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
 from common.view import spelling
-from edge import discovery, opening, outage, report
+from edge import discovery, opening, outage, report, timekeeping
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
@@ -60,7 +60,6 @@ from edge.rights import Rights
 from edge.settings import EdgeSettings
 from edge.tag_recovery import TagPart
 from edge.tags import Tags
-from edge.timekeeping import ClockWatch
 from edge.uplink import Uplink
 
 log = logging.getLogger("plugside.site")
@@ -107,16 +106,20 @@ class Site:
         self._store = Keystore(settings.data / "keys")
         self.authority = Authority(self._store, name=settings.site_name, clock=clock, ids=ids)
         state = self._recover()
-        if state.view.at:
-            # What was written down has happened: time never goes back behind it (design §4).
-            clock.raise_floor(from_iso(state.view.at))
+        # What was written down has happened: time never goes back behind it (design §4).
+        boot = timekeeping.boot_id(os.environ, self.boot_id)
+        known, missed = timekeeping.begun(self.journal, boot, clock, state.view.at)
         self.bus = Bus(self.authority.site)
         self.gateway = Gateway(state, self.journal, self.bus, clock, ids)
+        keep = timekeeping.kept_in(self.journal)
+        self.watch = timekeeping.ClockWatch(clock, self.gateway, known, missed, keep=keep)
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
         receipts = Receipts(self.journal.path, self.authority, clock)
-        self.queries = Queries(self.history, self.health, self.chargers, self.dials, receipts=receipts)
+        self.queries = Queries(
+            self.history, self.health, self.chargers, self.dials, receipts=receipts, used=self.gateway.used
+        )
         shelf = Shelf(settings.data)
         self._filing = filing = Filing(shelf, clock, ids)
         self.management = management = Management(self.authority, self.gateway, self.journal, clock, filing)
@@ -129,14 +132,17 @@ class Site:
         self.recovery.parts.append(TagPart(self.authority, self.gateway, self.journal))
         self.bus.tap(self.recovery.committed)
         management.keep(self.recovery)
-        app_parts = (self.gateway, self.commander, self.queries, management, self.authority)
-        self.apps = Apps(*app_parts, self.supervisor, clock)
+        self.apps = Apps(
+            self.gateway, self.commander, self.queries, management, self.authority, self.supervisor, clock
+        )
         self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
         overview = Overview(self, receipts)
         self.queries.offer(overview.queries)
-        offered = self.tags.requests | overview.requests | self.rights.requests
-        for name, request in {"export": exports.request, **offered}.items():
+        parts = self.tags.requests | overview.requests | self.rights.requests
+        for name, request in {"export": exports.request, "clock": self.watch.request, **parts}.items():
             management.offer(name, request)
+        self.authority.verifier.heard = self.watch.heard
+        self.authority.verifier.sure = lambda: self.clock.sure
         self.keeper = Keeper(
             self.gateway, self.journal, clock, acked=self._acked, quota_mib=settings.journal_quota_mib
         )
@@ -148,12 +154,7 @@ class Site:
         self.uplink: Uplink | None = None
         self._doors: list[Door] = []
         self.lan = Lan(
-            self.authority,
-            self.apps,
-            self._store,
-            self.supervisor,
-            clock,
-            ids,
+            *(self.authority, self.apps, self._store, self.supervisor, clock, ids),
             origins=settings.app_origins,
             named=named(settings.lan_cert, settings.lan_key),
         )
@@ -241,8 +242,7 @@ class Site:
         if settings.app_origins or settings.cloud:
             self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
         if settings.page:
-            plain = split_endpoint(settings.page)
-            self.supervisor.room("page", Door("page", lambda: self.lan.open_page(*plain)).run)
+            self.supervisor.room("page", Door("page", lambda: self.lan.open_page(settings.page)).run)
         self.supervisor.room("file server", Door("file server", self._open_files).run)
         for door in self._doors:
             await door.open()
@@ -251,7 +251,7 @@ class Site:
         self.supervisor.room("journal keeper", self.keeper.run)
         if settings.ocpps:
             self.supervisor.room("chargers' certificates", self._side.keep_certificates)
-        self.supervisor.room("clock", ClockWatch(self.clock, self.gateway, self.boot_id).run)
+        self.supervisor.room("clock", self.watch.run)
         if settings.interfaces:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:
@@ -267,6 +267,8 @@ class Site:
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn
+            self.rights.released = self.uplink.left.set
+            self.uplink.hear_time = self.watch.told_by_cloud
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:
             self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -28,7 +29,7 @@ from common.ports import Clock
 from common.trust.revocations import LISTS_MAX
 from edge.authority import Authority
 from edge.commander import Commander, Sender, refusal
-from edge.enrolment import Enrolment
+from edge.enrolment import Enrolment, tunnel_url
 from edge.gateway import Gateway
 from edge.inheritance import Inheritance
 from edge.journal.journal import Journal
@@ -88,6 +89,8 @@ class Uplink:
         self.work = asyncio.Event()
         self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
         self.hears = False
+        self.left = asyncio.Event()  #: this link has to end: the box is released, or the cloud reads nothing
+        self.hear_time: Callable[[str], None] = lambda _: None  #: told the cloud's time
         gateway.bus.tap(self._committed)
 
     # --- fed by the bus ----------------------------------------------------------------------------------
@@ -112,6 +115,7 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect, authenticate, sync until the link ends. Raises what ended it."""
+        self.left.clear()
         await self._enrolment.done()
         if self.cursor.epoch != self.journal.epoch:
             # The last link ended while its epoch was being rotated.
@@ -174,6 +178,7 @@ class Uplink:
             if not isinstance(welcome, sync.TunnelWelcome):
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
+            self.hear_time(welcome.time)
             self.authority.withdrawals.take(welcome.revocations)
             self.hears = welcome.hears
             told = set(welcome.revocations)
@@ -230,7 +235,7 @@ class _Link:
         self._out: deque[bytes] = deque()
         self._asks: asyncio.Queue[sync.Ask] = asyncio.Queue(ASKS_MAX)
         self._senders: set[Sender] = set()
-        self._full = asyncio.Event()
+        self._slow = False
 
     def leave(self) -> None:
         """The link has ended; what was asked for over it goes on."""
@@ -238,9 +243,11 @@ class _Link:
             self._up.commander.leave(sender)
 
     async def overflow(self) -> None:
-        """Raises Unavailable(slow_reader) once more waits to be said than may."""
-        await self._full.wait()
-        raise Unavailable(Code.SLOW_READER, "the cloud does not read")
+        """Raises Unavailable: more waits to be said than may (slow_reader), or the box is released."""
+        await self._up.left.wait()
+        if self._slow:
+            raise Unavailable(Code.SLOW_READER, "the cloud does not read")
+        raise Unavailable(Code.SHUTTING_DOWN, "the box was released")
 
     # --- cloud → edge ------------------------------------------------------------------------------------
 
@@ -309,7 +316,8 @@ class _Link:
 
     def _say(self, message: sync.TunnelMessage) -> None:
         if len(self._out) >= OUT_MAX:
-            self._full.set()
+            self._slow = True
+            self._up.left.set()
             return
         self._out.append(sync.encode(message))
         self._up.work.set()
@@ -383,9 +391,3 @@ async def _wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> Non
             await work.wait()
     except TimeoutError:
         pass
-
-
-def tunnel_url(url: str) -> str:
-    """The tunnel's WebSocket URL under the cloud's own."""
-    scheme, _, rest = url.rstrip("/").partition("://")
-    return f"{'ws' if scheme == 'http' else 'wss'}://{rest}/v1/edge"

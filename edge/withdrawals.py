@@ -100,6 +100,7 @@ class Withdrawals:
             except RemoteFault as wrong:
                 log.info("%s", wrong.detail)
                 continue
+            self._verifier.heard(told.at_ms)
             if (news := self._news(told)) is not None:
                 self._keep(news)
                 taken.append(news)

@@ -195,6 +195,7 @@ _STATUS = {
     Code.GRANT_EXPIRED: 401,
     Code.BAD_INVITE: 403,
     Code.REVOKED: 403,
+    Code.CLOCK_UNPROVEN: 403,
     Code.NOT_PERMITTED: 403,
     Code.WRONG_SITE: 403,
     Code.UNKNOWN_SITE: 404,

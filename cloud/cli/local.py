@@ -91,7 +91,8 @@ async def site_list(args: argparse.Namespace) -> int:
 async def invite(args: argparse.Namespace) -> int:
     wanted = {
         "site": args.site,
-        "role": args.role,
+        **rights.role_of(args),
+        "caps": rights.caps_of(args),
         "chargers": args.charger,
         "name": args.name,
         "hours": args.expires,
@@ -252,6 +253,11 @@ async def people(args: argparse.Namespace) -> int:
         return await rights.people(cloud, args)
 
 
+async def confirm(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        return await rights.confirm(cloud, args)
+
+
 async def revoke(args: argparse.Namespace) -> int:
     async with connect(args) as cloud:
         return await rights.revoke(cloud, args)
@@ -284,6 +290,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "entrust": entrust,
     "people": people,
     "revoke": revoke,
+    "confirm": confirm,
     "forget": forget,
     "token": token,
     "sessions": sessions,

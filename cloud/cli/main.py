@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from common.cli import people
+from common.cli import people_parser as people
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
 
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
     invite = commands.add_parser("invite", parents=[shared], help="invite a driver or an operator to a site")
     invite.add_argument("site", help="name or id")
-    invite.add_argument("--role", choices=["driver", "operator"], default="driver")
+    invite.add_argument("--role", choices=["driver", "operator", "owner"], default="driver")
     invite.add_argument(
         "--charger", action="append", metavar="ID", help="may use this one (repeat; default: all)"
     )
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument(
         "--expires", type=_hours, default=24, metavar="24h|7d", help="how long it is good (default 24h)"
     )
+    people.add_caps(invite)
 
     people.add_parsers(commands, shared, names_site=True)
     sessions = commands.add_parser("sessions", parents=[shared], help="sessions of a site, newest first")

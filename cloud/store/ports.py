@@ -187,6 +187,9 @@ class AccountStore(Protocol):
     async def sites_of(self, principal: str) -> set[str]:
         """Where a principal has a device or an invite."""
 
+    async def confirm(self, site: str, principal: str) -> int:
+        """Devices of a principal that waited for the owner wait no more. Returns how many."""
+
     async def withdraw(self, site: str, entries: Collection[str], now_ms: int, until_ms: int) -> None:
         """Write down what is withdrawn at a site; devices, invites and tokens that it names go.
 

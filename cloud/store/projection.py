@@ -114,11 +114,11 @@ def merged(known: MeterRow, more: MeterRow) -> tuple[MeterRow, bool]:
 
 
 def device_of(site: str, fact: Fact, now_ms: int) -> DeviceRow | None:
-    """The key that a box let in by itself. Drivers alone are taken over without being asked (design §8)."""
+    """The key that a box let in by itself. Drivers are taken over, operators wait for the owner."""
     body = fact.body
     if not isinstance(body, facts.AuthorizationChanged) or body.change != "granted":
         return None
-    if body.role is not Role.DRIVER or not body.key or not body.principal:
+    if body.role not in (Role.DRIVER, Role.OPERATOR) or not body.key or not body.principal:
         return None
     return DeviceRow(
         site=site,
@@ -127,5 +127,7 @@ def device_of(site: str, fact: Fact, now_ms: int) -> DeviceRow | None:
         role=body.role,
         chargers=body.chargers,
         source="edge",
+        caps=body.caps,
+        pending=body.role is Role.OPERATOR,
         added_ms=now_ms,
     )

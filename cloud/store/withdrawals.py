@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from cloud.store import schema
 from cloud.store.engine import Database, whole
@@ -23,6 +24,14 @@ class WithdrawalPart:
             for table in (schema.device, schema.invite):
                 found |= set(await tx.scalars(select(table.c.site).where(table.c.principal == principal)))
         return found
+
+    @whole
+    async def confirm(self, site: str, principal: str) -> int:
+        table = schema.device
+        waiting = (table.c.site == site) & (table.c.principal == principal) & table.c.pending.is_(True)
+        async with self._db.write() as tx:
+            done: Any = await tx.execute(update(table).where(waiting).values(pending=False))
+        return int(done.rowcount)
 
     @whole
     async def withdraw(self, site: str, entries: Collection[str], now_ms: int, until_ms: int) -> None:

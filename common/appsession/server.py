@@ -287,8 +287,8 @@ class ServerSession:
         )
         return [RedeemAsked(message, key)]
 
-    def _renew(self, message: wire.Renew, now_ms: int) -> list[Event]:
-        claims = self._serving.verifier.renewable(message.grant, now_ms, self._serving.site)
+    def _renew(self, message: wire.Renew, _now_ms: int) -> list[Event]:
+        claims = self._serving.verifier.renewable(message.grant, self._serving.site)
         if claims.key != self._key:
             raise Refused(Code.BAD_GRANT, "the grant is for another key")
         return [RenewAsked(message, claims)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from common.cli import act, show
+from common.cli import act, mine, show
 from common.cli.output import DONE, UNREACHABLE, print_json, printable, table
 from common.cli.words import clock_text, energy_text
 from common.client.client import Client
@@ -203,6 +203,18 @@ async def receipt(args: argparse.Namespace) -> int:
         return await receipts.receipt(client, args)
 
 
+async def allowance(args: argparse.Namespace) -> int:
+    return await mine.allowance(connected, args)
+
+
+async def device(args: argparse.Namespace) -> int:
+    return await mine.device_add(connected, args)
+
+
+async def release(args: argparse.Namespace) -> int:
+    return await mine.release(connected, args)
+
+
 HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
     "discover": discover,
     "pair": pair,
@@ -217,4 +229,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "watch": watch,
     "sessions": sessions,
     "receipt": receipt,
+    "allowance": allowance,
+    "device": device,
+    "release": release,
 }

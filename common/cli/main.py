@@ -84,7 +84,17 @@ def parser() -> argparse.ArgumentParser:
     sessions.add_argument("--limit", type=int, default=20, help="how many of each site (default 20)")
     _add_receipt(commands, shared)
     _add_decisions(commands, shared)
+    _add_mine(commands, shared)
     return top
+
+
+def _add_mine(commands: Any, shared: argparse.ArgumentParser) -> None:
+    commands.add_parser("allowance", parents=[shared], help="how much your right is for, and what is left")
+    device = commands.add_parser("device", parents=[shared], help="another device of yours")
+    actions = device.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("add", parents=[shared], help="show a code that brings it in (15 minutes, once)")
+    release = commands.add_parser("release", parents=[shared], help="as its owner: give the box up")
+    release.add_argument("--yes", action="store_true", help="it is meant: everybody's rights end")
 
 
 def _add_decisions(commands: Any, shared: argparse.ArgumentParser) -> None:

@@ -10,18 +10,21 @@ from common.client.connection import Connection
 from common.errors import Code, Refused
 
 
-def add_parsers(commands: Any, shared: argparse.ArgumentParser, *, names_site: bool) -> None:
-    """The two commands. names_site: they begin with a site, of which a cloud has several."""
-    shown = commands.add_parser("people", parents=[shared], help="who has a right here, by device")
-    taken = commands.add_parser(
-        "revoke", parents=[shared], help="take a right away at once, also at a box without internet"
-    )
-    for one in (shown, taken):
-        if names_site:
-            one.add_argument("site", help="name or id")
-    taken.add_argument("who", nargs="?", default="", help="everything of this person: as `people` shows them")
-    taken.add_argument("--device", metavar="KEY", help="one device alone")
-    taken.add_argument("--grant", metavar="ID", help="one grant alone (it is renewed no more)")
+def caps_of(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The caps that were asked for; None = none."""
+    wanted = {
+        "energy_wh": round(args.kwh * 1000) if args.kwh is not None else None,
+        "sessions": args.charges,
+        "connectors": args.connector,
+        "hours": args.between,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return {**given, "period": args.per} if given else None
+
+
+def role_of(args: argparse.Namespace) -> dict[str, Any]:
+    """An owner is an operator who may also release the box."""
+    return {"role": "operator", "owner": True} if args.role == "owner" else {"role": args.role}
 
 
 async def people(link: Connection, args: argparse.Namespace) -> int:
@@ -66,6 +69,16 @@ async def revoke(link: Connection, args: argparse.Namespace) -> int:
     if done.get("box_told") is False:
         print("The box is not connected: it hears of it from the next phone that comes by, or on its return.")
     print("A charge that is running goes on to its end.")
+    return 0
+
+
+async def confirm(link: Connection, args: argparse.Namespace) -> int:
+    """Take over an operator whom the box has made."""
+    done = await link.manage("confirm", {**_site(args), "principal": await _principal(link, args)})
+    if args.json:
+        print_json(done)
+        return 0
+    print(f"{done['principal']}: {count(done['confirmed'], 'device')} taken over.")
     return 0
 
 

@@ -127,7 +127,11 @@ class TlsOpening(asyncio.Protocol):
                 raise ConnectionResetError
         except (OSError, TimeoutError) as failed:  # ssl.SSLError is an OSError
             transport.abort()
-            words = getattr(failed, "reason", None) or "the other side broke it off"
+            words = (
+                getattr(failed, "verify_message", "")  # what is wrong with its certificate
+                or getattr(failed, "reason", None)
+                or "the other side broke it off"
+            )
             self._end(Broken.TLS, str(words).replace("_", " ").lower())
             return
         self._end()

@@ -1,7 +1,7 @@
 """Who comes in: every handshake's decision, with its reason written down.
 
     TCP ─▶ pace, count ─▶ HTTP request ─▶ identity ─▶ adopted? ─▶ proven? ─▶ clone? ─▶ 101 ─▶ `listener`
-                           400, 426        404        404        401, 403     409
+                           400, 426        404        404    401, 403, 429   409
 
 Who is refused is refused in the handshake (quirk 16): a charger keeps what it has queued, and dials again.
 An unknown one is put into a bounded queue, from which an installer may adopt it. What never became a request
@@ -38,8 +38,13 @@ from edge.chargers.proving import Guard, Proof, prove
 from edge.chargers.reasons import REASONS, Reason
 from edge.core.inputs import Input, Note, StationWaiting
 
-#: What a peer may mend by sending another user and password.
-_MAY_TRY_AGAIN = frozenset({Reason.IDENTITY_MISMATCH, Reason.WRONG_PASSWORD, Reason.NO_PASSWORD_KNOWN})
+#: Who proves nothing may not come in, but for what may be mended by another user or password, or later.
+_STATUS = {
+    **dict.fromkeys(
+        (Reason.IDENTITY_MISMATCH, Reason.WRONG_PASSWORD, Reason.NO_PASSWORD_KNOWN), HTTPStatus.UNAUTHORIZED
+    ),
+    Reason.TOO_MANY_TRIES: HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 log = logging.getLogger("plugside.chargers")
 
@@ -188,9 +193,9 @@ class Doorman:
     def _not_proven(self, ws: ChargerConnection, stored: str, why: Reason) -> Response:
         self._refused(ws, why, charger=stored)
         self._note(why.value, stored, ws.peer)
-        status = HTTPStatus.UNAUTHORIZED if why in _MAY_TRY_AGAIN else HTTPStatus.FORBIDDEN
+        status = _STATUS.get(why, HTTPStatus.FORBIDDEN)
         response = ws.respond(status, REASONS[why].sentence + "\n")
-        if why in _MAY_TRY_AGAIN:
+        if status is HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
         elif (left_ms := self._patience.waits_ms(ws.peer, stored, self._mono_ms())) > 0:
             response.headers["Retry-After"] = str(left_ms // 1000 + 1)

@@ -87,8 +87,9 @@ REASONS: Final[dict[Reason, Explained]] = {
     ),
     Reason.TLS_FAILED: Explained(
         "The TLS handshake failed.",
-        "Install the box's certificate authority in the charger, check the charger's clock, and that its"
-        " firmware knows TLS 1.2.",
+        "Install the box's certificate authority in the charger (`plugside-edge chargers security ID"
+        " --profile 2` does), check its clock, and that its firmware knows TLS 1.2. If its own certificate"
+        " has expired: remove it there, then `plugside-edge chargers security ID --profile 2 --by-hand`.",
     ),
     Reason.NOT_HTTP: Explained(
         "What it sends is not HTTP.",

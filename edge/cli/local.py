@@ -35,6 +35,7 @@ async def pair(args: argparse.Namespace) -> int:
 
 async def invite(args: argparse.Namespace) -> int:
     wanted = {"role": args.role, "chargers": args.charger, "name": args.name, "hours": args.hours}
+    wanted["caps"] = rights.caps_of(args)
     async with connect(args) as box:
         made = await box.manage("invite", wanted)
     if args.json:
@@ -56,6 +57,33 @@ async def people(args: argparse.Namespace) -> int:
 async def revoke(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         return await rights.revoke(box, args)
+
+
+async def release(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        done = await box.manage("release")
+    if args.json:
+        print_json(done)
+        return 0
+    was = f" (it was {done['released_from']})" if done["released_from"] else ""
+    print(f"The box belongs to no cloud any more{was}.")
+    print("Nobody who was let in before is let in now. Next: plugside-edge pair")
+    return 0
+
+
+async def clock(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        told = await box.manage("clock", {"set": args.set})
+    if args.json:
+        print_json(told)
+        return 0
+    print(f"{told['time']} ({told['clock']}); this machine says {told['system']}")
+    if told["stepped"]:
+        print("The clock was set; what was written in this run before is corrected by as much.")
+    if not told["sure"]:
+        print("This is the least that it can be: drivers are taken, operators and installers are not.")
+        print("Connect the box to the internet, or: plugside-edge clock --set TIME")
+    return 0
 
 
 async def health(args: argparse.Namespace) -> int:
@@ -120,6 +148,8 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "pair": pair,
     "invite": invite,
     "people": people,
+    "clock": clock,
+    "release": release,
     "revoke": revoke,
     **chargers.HANDLERS,
     **tuning.HANDLERS,

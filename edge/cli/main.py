@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from common.cli import people
+from common.cli import people_parser as people
 from common.cli.output import report_error, run_async
 from common.errors import PlugsideError
 from edge.cli.acts import add_acts
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     )
     invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
     invite.add_argument("--hours", type=int, default=24, help="how long the invite is good (default 24)")
+    people.add_caps(invite)
 
     people.add_parsers(commands, shared, names_site=False)
     _add_chargers(commands, shared)
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
     add_ledger(commands, shared)
     _add_recovery(commands, shared)
+    _add_standing(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the box's parts are")
     doctor = commands.add_parser("doctor", parents=[shared], help="what wants a person, and what to do")
     doctor.add_argument("--ledger", action="store_true", help="look through the whole ledger, too")
@@ -101,6 +103,16 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="one scripted session, then end")
     demo.add_argument("--charger", metavar="URL", help="only a simulated charger that dials this URL")
     return top
+
+
+def _add_standing(commands: Any, shared: argparse.ArgumentParser) -> None:
+    commands.add_parser(
+        "release", parents=[shared], help="leave the cloud and let go of everybody, to be paired anew"
+    )
+    clock = commands.add_parser("clock", parents=[shared], help="what time it is here, and whether for sure")
+    clock.add_argument(
+        "--set", default="", metavar="TIME", help="it is this time (ISO 8601), or `system`: this machine's"
+    )
 
 
 def _add_recovery(commands: Any, shared: argparse.ArgumentParser) -> None:

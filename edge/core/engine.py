@@ -21,9 +21,11 @@ from common import facts, view
 from common.domain import from_iso
 from common.ports import Ids
 from edge.core import (
+    allowance,
     asking,
     authorization,
     axes,
+    backwards,
     certificates,
     completion,
     configuration,
@@ -101,6 +103,7 @@ def _ticked(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     orders.due(state, draft, now_ms, draft.settled())
     limit_orders.due(state, draft, now_ms)
     reserving.due(state, draft, now_ms)
+    allowance.due(state, draft, now_ms, ids)
     return draft.decision()
 
 
@@ -215,14 +218,36 @@ def _changed(state: SiteState, body: facts.ConnectorChanged, at_ms: int) -> None
     tuned.look_again(state, body.charger, at_ms)
 
 
+def _began(state: SiteState, body: facts.SessionStarted, at_ms: int) -> None:
+    sessions.started(state, body, at_ms)
+    allowance.began(state, body, at_ms)
+
+
+def _sampled(state: SiteState, body: facts.MeterSampled, at_ms: int) -> None:
+    sessions.sampled(state, body, at_ms)
+    allowance.sampled(state, body, at_ms)
+
+
+def _ordered(state: SiteState, body: facts.CommandAccepted, at_ms: int) -> None:
+    orders.accepted(state, body, at_ms)
+    allowance.accepted(state, body, at_ms)
+
+
+def _revised(state: SiteState, body: facts.SessionRevised, at_ms: int) -> None:
+    sessions.revised(state, body, at_ms)
+    allowance.over(state, body, at_ms)
+
+
 def _ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     sessions.ended(state, body, at_ms)
+    allowance.over(state, body, at_ms)
     transfers.calm(state, body.charger, at_ms)
     tuned.session_ended(state, body, at_ms)
 
 
 def _learned(state: SiteState, body: facts.SessionLearned, at_ms: int) -> None:
     learning.learned(state, body, at_ms)
+    allowance.began(state, body, at_ms)
     state.arm(at_ms)  # a session that has its connector now has its timers, too
 
 
@@ -237,17 +262,17 @@ def _booted(state: SiteState, body: facts.ChargerBooted, at_ms: int) -> None:
 
 
 _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] = {
-    facts.MeterSampled: sessions.sampled,
+    facts.MeterSampled: _sampled,
     facts.ConnectorChanged: _changed,
-    facts.SessionStarted: sessions.started,
+    facts.SessionStarted: _began,
     facts.SessionEvent: events.happened,
     facts.SessionLearned: _learned,
     facts.SessionEnded: _ended,
-    facts.SessionRevised: sessions.revised,
+    facts.SessionRevised: _revised,
     facts.OrphanRecorded: orphans.recorded,
     facts.OrphanResolved: resolving.resolved,
     facts.MeterDoubted: scale.told,
-    facts.CommandAccepted: orders.accepted,
+    facts.CommandAccepted: _ordered,
     facts.CommandSent: orders.sent,
     facts.CommandConfirmed: orders.confirmed,
     facts.CommandSettled: orders.settled,
@@ -261,6 +286,7 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.CapabilityLearned: transfers.learned,
     facts.CertificateChanged: certificates.changed,
     facts.ChargerSecured: securing.secured,
+    facts.ClockStepped: backwards.stepped,
     **tuned.APPLIERS,
 }
 
@@ -299,6 +325,7 @@ def next_due(state: SiteState, charger: str) -> int:
             *limiting.timers(known),
             *quiet.timers(state, known),
             *certificates.timers(state, known),
+            *allowance.timers(state, charger),
         ),
         default=NEVER,
     )

@@ -19,6 +19,7 @@ from common.domain import ConnectorState, iso
 from common.errors import Code, PlugsideError, Refused, error
 from common.tuning import OfflinePolicyChanged
 from edge.core import (
+    allowance,
     authorization,
     calls,
     inputs,
@@ -195,7 +196,9 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         raise error(Code.CHARGER_OFFLINE)
     match given.args:
         case commands.Start():
-            return _may_start(state, station, given)
+            evse = _may_start(state, station, given)
+            allowance.judge(state, given, evse, now_ms)
+            return evse
         case commands.Stop():
             return _may_stop(state, station, given, given.args)
         case commands.Unlock():
@@ -220,6 +223,7 @@ def _judge(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
         case commands.Reserve():
             evse = _only(station, given)
             reserving.judge(state, station, given, given.args, evse)
+            allowance.judge_place(given, evse)
             return evse
         case commands.CancelReservation():
             evse = _only(station, given)
@@ -341,6 +345,7 @@ def _accepted(state: SiteState, given: CommandReceived, evse: int | None, now_ms
         fingerprint=given.fingerprint,
         expires_at=iso(given.expires_ms),
         args=msgspec.to_builtins(args),
+        cap_wh=allowance.left(state, given, now_ms),
     )
     draft.facts.append(body)
     draft.progress.append(CommandReply(id=given.id, stage="accepted", session=session))

@@ -98,6 +98,8 @@ class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
     revision: int = 0
     ended_at: str = ""
     meter_stop_wh: float | None = None
+    cap_wh: int | None = None  #: how much energy it may take
+    cap_due_ms: int = 0  #: when it is to be stopped for that, again if need be; 0 = not reached
 
     @property
     def nameless(self) -> bool:
@@ -139,6 +141,7 @@ class Minted(msgspec.Struct, omit_defaults=True):
     accepted_ms: int = 0
     session: str | None = None  #: the latest session that began with it
     fixed: bool = False  #: the tag is the connector's own, so it stands for one start and then for nobody
+    cap_wh: int | None = None  #: how much energy its charge may take
 
 
 class Security(msgspec.Struct, omit_defaults=True):
@@ -238,6 +241,15 @@ class Tag(msgspec.Struct, omit_defaults=True):
     chargers: tuple[str, ...] | None = None
 
 
+class Taken(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A session as far as its principal's caps need it."""
+
+    charger: str
+    at_ms: int  #: its start
+    energy_wh: float = 0.0  #: once it has ended
+    ended: bool = False
+
+
 class SiteState(msgspec.Struct):
     """A whole site. Made with `SiteState(view=View(site=...))`, changed by `engine.apply` only."""
 
@@ -247,6 +259,7 @@ class SiteState(msgspec.Struct):
     settled: list[str] = []
     tags: dict[str, Tag] = {}
     unknown_tags: dict[str, int] = {}
+    taken: dict[str, dict[str, Taken]] = {}  #: by principal and session: those of a month
     models: dict[str, Model] = {}  #: what was learned of each vendor, model and firmware
     wanted: dict[str, tuple[str, ...]] = {}  #: what chargers should be set to; empty = they are left alone
     offline: OfflinePolicy = OfflinePolicy()

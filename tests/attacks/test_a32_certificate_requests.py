@@ -133,6 +133,10 @@ async def certificates(box: SecureBox, folder: Path) -> dict[str, Path]:
     return files
 
 
+def told(box: SecureBox) -> set[str]:
+    return {str(dial.get("detail", "")) for dial in box.site.dials()}
+
+
 async def opens(box: SecureBox, tls: ssl.SSLContext) -> bool:
     try:
         return await box.status("CP1", tls=tls) == 101
@@ -148,5 +152,7 @@ async def test_a32_no_other_certificate_opens_the_door(tmp_path: Path) -> None:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             for name, file in files.items():
                 assert not await opens(box, box.trusting(file, maximum_version=version)), name
+                if name == "expired":  # the installer is told what is wrong
+                    await eventually(lambda: "certificate has expired" in told(box), "the reason")
             assert await box.status("CP1", tls=box.trusting(maximum_version=version)) == 403, "none at all"
             assert await box.status("CP1", tls=box.trusting(good, maximum_version=version)) == 101

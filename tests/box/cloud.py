@@ -34,6 +34,7 @@ class FakeCloud:
         self.nacks: list[str] = []  #: reasons for the next batches
         self.farewell: sync.TunnelBye | None = None
         self.hears = True
+        self.time = ""
         self.known_lists: tuple[str, ...] = ()  #: of withdrawn rights, for the next welcome
         self.lists: list[str] = []  #: that the box told
         self._server: Server | None = None
@@ -140,6 +141,7 @@ class FakeCloud:
             superseded=hello.epoch != latest,
             max_records=7,
             hears=self.hears,
+            time=self.time,
             revocations=self.known_lists,
         )
 

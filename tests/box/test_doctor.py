@@ -39,6 +39,7 @@ CHARGER: dict[str, Any] = {
     "adopted": True,
     "why": CONNECTED,
     "wanted": {"safety_a": 16.0},
+    "profile": 2,
     "limit": None,
     "connectors": {"1": {"limit": {"limit_a": 16.0, "proof": "proven"}}},
 }
@@ -105,6 +106,16 @@ def test_chargers_and_who_was_turned_away() -> None:
 )
 def test_a_limit_that_nobody_has_set_or_seen(row: dict[str, Any], weight: str) -> None:
     assert wrong(examine(WELL, [row], [])) == [("CP1", weight)]
+
+
+def test_chargers_that_anybody_could_be_or_listen_to_are_named_together() -> None:
+    rows = [CHARGER | {"id": f"CP{n}", "profile": 0} for n in range(7)]
+    rows += [CHARGER | {"id": "A", "profile": 1}, CHARGER | {"id": "W", "adopted": False, "profile": 0}]
+    found = [one for one in examine(WELL, rows, []) if one.about == "security"]
+    assert [one.weight for one in found] == [Weight.LOOK, Weight.LOOK]
+    assert "CP0, CP1, CP2, CP3, CP4 and 2 more" in found[0].sentence
+    assert "passwords too: A." in found[1].sentence
+    assert ["--profile 1" in found[0].advice, "--profile 2" in found[1].advice] == [True, True]
 
 
 def test_a_ledger_that_is_not_in_order_and_an_address_that_will_change() -> None:

@@ -28,7 +28,6 @@ from edge.journal import inspection
 from edge.journal.journal import Journal
 from edge.settings import EdgeSettings
 from edge.site import Site
-from edge.timekeeping import ClockWatch
 from tests.box.support import Watcher, command, eventually, operator
 from tests.journal.support import Disk
 
@@ -153,11 +152,9 @@ async def test_backup_and_restore_from_the_command_line(
 
 async def test_a_set_clock_is_a_fact(tmp_path: Path) -> None:
     async with running(tmp_path) as site:
-        watch = ClockWatch(site.clock, site.gateway, "boot-1")
-        watch.look()
-        wall, mono = site.clock._looked
-        site.clock._looked = (wall - 3600 * 10**9, mono)  # it was an hour earlier than now, just now
-        watch.look()
+        site.watch.look()
+        site.clock._seen_ns -= 3600 * 10**9  # it was an hour earlier than now, just now
+        site.watch.look()
         await site.journal.probe()
         assert kinds(site).count("clock_stepped") == 1
 

@@ -15,10 +15,11 @@ from common.errors import Code
 from common.keystore import generate_identity
 from common.policy import Claims
 from edge.authority import OFFLINE_GRACE_MS
+from edge.enrolment import tunnel_url
 from edge.journal import pruning
 from edge.settings import EdgeSettings
 from edge.site import Site
-from edge.uplink import ASKS_MAX, LIVE_MAX, Uplink, tunnel_url
+from edge.uplink import ASKS_MAX, LIVE_MAX, Uplink
 from tests.box.cloud import FakeCloud
 from tests.box.support import eventually
 

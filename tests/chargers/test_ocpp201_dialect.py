@@ -305,6 +305,19 @@ ACTIONS: list[tuple[core.Action, str, dict[str, object]]] = [
             ]
         },
     ),
+    (
+        core.SetPassword("name", "00ff" * 8),
+        "SetVariables",
+        {
+            "setVariableData": [
+                {
+                    "attributeValue": "00ff" * 8,
+                    "component": {"name": "SecurityCtrlr"},
+                    "variable": {"name": "BasicAuthPassword"},
+                }
+            ]
+        },
+    ),
     (core.GetVariables(("heartbeatinterval",)), "GetVariables", {"getVariableData": [WHERE]}),
     (ReadSettings(("heartbeat_interval_s",)), "GetVariables", {"getVariableData": [WHERE]}),
     (
@@ -364,6 +377,8 @@ def test_keys_are_written_as_they_are_read(key: str) -> None:
     [
         core.SetLimit(1, "default", "", 6.0, 0, False, False, 3, NOW_MS),
         core.InstallCertificate("Manufacturer", "pem"),
+        core.SetProfile(2),
+        core.TrustSite("ec", "pem"),
     ],
 )
 def test_what_is_not_built_says_so(action: core.Action) -> None:

@@ -151,3 +151,69 @@ async def test_an_operator_takes_away_drivers_alone(cloud: Cloud, box: FakeBox) 
     await refused(driver)
     async with second.link():
         pass
+
+
+# --- owners, devices, operators of the box ---------------------------------------------------------------
+
+
+async def test_an_owner_is_made_at_the_cloud_alone_and_keeps_it_on_every_device(
+    cloud: Cloud, box: FakeBox
+) -> None:
+    owner = await join(cloud, "Home", Role.OPERATOR, owner=True)
+    assert owner.granted is not None
+    assert owner.granted.site.owner
+    async with owner.link() as link:
+        made = await link.manage("device_add")
+        with pytest.raises(PlugsideError) as no:
+            await link.manage("invite", {"role": "operator", "owner": True})
+        assert no.value.code is Code.NOT_PERMITTED
+        assert (await link.manage("invite", {"role": "operator"}))["role"] == "operator"
+    tablet = Device(cloud)
+    granted = await tablet.join(made["invite"])
+    assert granted.site.owner
+    assert principal(tablet) == principal(owner)
+
+
+async def test_caps_come_with_the_invite_by_the_sites_own_clock(cloud: Cloud, box: FakeBox) -> None:
+    async with local(cloud._settings.socket_path) as operator:
+        await operator.manage("site_zone", {"site": "Home", "zone": "Asia/Kolkata"})
+    driver = await join(cloud, "Home", caps={"energy_wh": 5000, "hours": ["22:00-06:00"]})
+    assert driver.granted is not None
+    caps = driver.granted.site.caps
+    assert caps is not None
+    assert (caps.energy_wh, caps.hours, caps.offset_min) == (5000, ("22:00-06:00",), 330)
+    with pytest.raises(PlugsideError) as no:
+        await join(cloud, "Home", Role.OPERATOR, caps={"sessions": 1})
+    assert no.value.code is Code.BAD_REQUEST
+
+
+async def test_operators_of_the_box_wait_for_the_owner_and_drivers_do_not(cloud: Cloud, box: FakeBox) -> None:
+    issuer = trust.box_issuer(box.identity.fingerprint, box.issuer.public, box.site)
+    people = {Role.DRIVER: Device(cloud), Role.OPERATOR: Device(cloud)}
+    async with box.connected():
+        for role, device in people.items():
+            granted = facts.AuthorizationChanged(
+                principal=f"p-{role}", change="granted", role=role, key=device.key.thumbprint
+            )
+            await box.tell(granted)
+            grant = trust.issue_grant(
+                trust.Issuing(key=box.issuer, issuer=issuer),
+                site=box.site,
+                principal=f"p-{role}",
+                role=role,
+                key=device.key.thumbprint,
+                grant_id=f"g-{role}",
+                now_ms=CLOCK.now_ms(),
+            )
+            device.grants = (grant,)
+        await until(lambda: box.drained)
+    async with people[Role.DRIVER].link() as link:
+        (renewed,) = [await link.renew(people[Role.DRIVER].grants[0])]
+        assert renewed.cloud == cloud.url, "taken over"
+    await refused(people[Role.OPERATOR], Code.NOT_PERMITTED)
+    async with local(cloud._settings.socket_path) as owner:
+        rows = (await owner.manage("people", {"site": "Home"}))["people"]
+        assert {row["principal"]: row["pending"] for row in rows} == {"p-driver": False, "p-operator": True}
+        assert (await owner.manage("confirm", {"site": "Home", "principal": "p-operator"}))["confirmed"] == 1
+    async with people[Role.OPERATOR].link() as link:
+        await link.renew(people[Role.OPERATOR].grants[0])

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.clock import SystemClock
+from common.clock import BUILT_MS, HEARD_MAX_MS, SystemClock
 
 S = 1_000_000_000
 DAY = 24 * 3600 * S
@@ -71,6 +71,54 @@ def test_a_step_is_told_once_with_both_readings():
     assert back.after_ms - back.before_ms == -7_200_000
 
 
+def test_a_clock_that_was_never_set_steps_from_what_the_site_was_told():
+    machine = Machine(wall=86_400 * S)  # 1970
+    clock = machine.clock()
+    clock.raise_floor(NOW // 10**6)
+    machine.run(100 * S)
+    assert clock.stepped() is None
+    machine.wall = NOW + 5000 * S  # NTP
+    step = clock.stepped()
+    assert step is not None
+    assert (step.before_ms, step.after_ms) == (NOW // 10**6 + 100_000, NOW // 10**6 + 5_000_000)
+
+
+def test_a_clock_that_falls_back_to_1970_is_not_believed():
+    machine = Machine()
+    clock = machine.clock()
+    machine.run(5 * S)
+    machine.wall = 86_400 * S
+    assert clock.stepped() is None
+    machine.run(5 * S)
+    told = clock.now_ms()
+    machine.wall = NOW + 10 * S
+    assert clock.stepped() is None, "it is where time had run on to"
+    assert clock.now_ms() == told
+
+
+def test_there_and_back_comes_to_nothing():
+    machine = Machine()
+    clock = machine.clock()
+    first, second = [], []
+    for steps, by in ((first, -3600 * S), (second, 3600 * S)):
+        machine.run(5 * S)
+        machine.wall += by
+        steps.append(clock.stepped())
+    (away,), (back,) = first, second
+    assert away.after_ms - away.before_ms == -(back.after_ms - back.before_ms) == -3_600_000
+
+
+def test_a_clock_that_creeps_is_noticed_once_it_matters():
+    machine = Machine()
+    clock = machine.clock()
+    seen = []
+    for _ in range(5):
+        machine.run(5 * S)
+        machine.wall += S // 2
+        seen.append(clock.stepped())
+    assert [step is not None for step in seen] == [False, False, False, True, False]
+
+
 @settings(max_examples=200)
 @given(
     st.lists(
@@ -90,3 +138,61 @@ def test_whatever_is_done_to_it_time_never_goes_back_and_always_goes_on(steps):
         assert now >= before + run // 2 // 10**6 - 1 or now >= machine.wall // 10**6
         assert now >= machine.wall // 10**6
         before = now
+
+
+def test_a_wrong_answer_of_a_time_server_is_put_right_by_what_was_proven():
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += 3650 * DAY
+    assert clock.now_ms() == (NOW + 3650 * DAY) // 10**6
+    step = clock.prove(NOW // 10**6)
+    assert step is not None
+    assert step.after_ms - step.before_ms == -3650 * DAY // 10**6
+    assert (clock.now_ms(), clock.quality, clock.sure) == (NOW // 10**6, "synced", True)
+    assert clock.stepped() is None, "told already"
+    machine.run(100 * S)
+    assert clock.now_ms() == NOW // 10**6 + 100_000, "the machine's clock is still wrong"
+    machine.wall = NOW + 101 * S
+    assert clock.now_ms() == NOW // 10**6 + 101_000, "and right again"
+    machine.wall -= 3650 * DAY
+    machine.mono += 5 * S
+    assert clock.now_ms() == NOW // 10**6 + 105_000
+    assert clock.stepped() is None, "what is not believed is no step"
+
+
+def test_a_proof_that_agrees_is_no_step_and_one_from_before_the_build_is_none():
+    machine = Machine()
+    clock = machine.clock()
+    assert clock.prove(NOW // 10**6 + 60_000) is None
+    assert clock.now_ms() == NOW // 10**6
+    machine.wall += 30 * DAY
+    assert clock.now_ms() == NOW // 10**6 + 60_000, "not believed beside what was proven"
+    assert clock.prove(BUILT_MS - 1) is None
+    assert clock.now_ms() == NOW // 10**6 + 60_000
+
+
+def test_what_issuers_sign_moves_the_floor_by_a_year_at_most():
+    machine = Machine(wall=86_400 * S)
+    clock = machine.clock(NOW // 10**6)
+    assert not clock.sure
+    signed_ms = NOW // 10**6 + 21 * DAY // 10**6
+    step = clock.hear(signed_ms)
+    assert step is not None
+    assert step.after_ms == clock.now_ms() == signed_ms
+    assert clock.hear(signed_ms) is None
+    assert clock.hear(signed_ms + HEARD_MAX_MS + 1) is None, "beyond a year it needs the tunnel"
+    assert clock.now_ms() == signed_ms
+    assert not clock.sure, "a floor, still"
+    assert clock.prove(signed_ms + 2 * HEARD_MAX_MS) is not None
+    assert clock.sure
+    assert clock.hear(signed_ms + 2 * HEARD_MAX_MS + DAY // 10**6) is None, "of no weight beside a proof"
+
+
+def test_a_small_step_back_leaves_rights_as_they_are():
+    machine = Machine()
+    clock = machine.clock()
+    clock.now_ms()
+    machine.wall -= 3 * S
+    assert (clock.quality, clock.sure) == ("floor", True)
+    machine.wall -= 3600 * S
+    assert not clock.sure

@@ -13,7 +13,7 @@ import msgspec
 from common import facts, sync, trust
 from common.appsession import Serving
 from common.clock import SystemClock
-from common.domain import Path, from_iso
+from common.domain import Path
 from common.errors import Unavailable
 from common.view import View
 from edge.bus import Bus
@@ -21,7 +21,7 @@ from edge.commander import Commander
 from edge.core import engine, inputs
 from edge.core.state import SiteState
 from edge.gateway import Gateway
-from edge.timekeeping import LOOK_EVERY_S, ClockWatch
+from edge.timekeeping import LOOK_EVERY_S, ClockWatch, resumed
 from tests.sim.charger import T0, Message, SimCharger
 from tests.sim.disk import SimJournal
 from tests.sim.keys import BOX, SITE, issuer
@@ -147,13 +147,16 @@ class Box:
         self.alive = True
         self.links: dict[str, Link] = {}
         self.journal = SimJournal(
-            world.disk, world.loop, world.chance, lies=world.lying_disk, boundary=self._boundary
+            world.disk,
+            world.loop,
+            world.chance,
+            lies=world.lying_disk,
+            boundary=self._boundary,
+            boot=world.boots,
         )
         state = self._recover()
         clock, ids = sim_clock(world), SimIds(world.chance)
         self.clock = clock
-        if state.view.at:
-            clock.raise_floor(from_iso(state.view.at))
         loop: Any = world.loop
         journal: Any = self.journal
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
@@ -164,10 +167,18 @@ class Box:
         self.commander = Commander(
             self.gateway, lambda grant, now_ms: verifier.claims(grant, now_ms, SITE), clock
         )
-        self._watch = ClockWatch(clock, self.gateway, f"life-{self.life}")
+        known, missed = resumed(world.kept_boot, f"boot-{world.boots}", clock, state.view.at)
+        if missed is None:
+            world.keep_boot(msgspec.json.encode(known))
+        self._watch = ClockWatch(clock, self.gateway, known, missed, keep=self._keep_boot)
         world.tamper(self)
         self.gateway.start(self, loop)
+        self._watch.begin()
         self._look()
+
+    def _keep_boot(self, value: bytes) -> None:
+        # In the journal it goes to disk behind the facts that were pushed before it.
+        self.journal._after(self.journal.last_seq, lambda: self._world.keep_boot(value))
 
     def _look(self) -> None:
         """The room of the clock's watch."""

@@ -6,9 +6,11 @@ from collections import Counter
 
 from common import facts, reconcile, wire
 from common.commands import CLASSES, Name
-from common.domain import Role
+from common.corrections import shift_ms, step_of
+from common.domain import Role, from_iso
 from common.policy import Claims, view_for
 from edge.core.identity import minted_tag
+from tests.sim.charger import T0
 from tests.sim.keys import SITE
 from tests.sim.world import World
 
@@ -33,6 +35,8 @@ def _touched(world: World, began_ms: int, ended_ms: int) -> bool:
 OPERATOR = Claims(site=SITE, principal="p-op", role=Role.OPERATOR)
 #: The longest that a call may be on its way, and a disk may think before it leaves.
 ON_THE_WIRE_MS = 1000
+#: By how much a corrected time may be off: what the box's watch needs to notice that its clock was set.
+NOTICED_MS = 10_000
 #: How long after its end a charge may still be on its way to the box.
 TELLING_MS = 10 * 60_000
 
@@ -167,4 +171,28 @@ def _order(world: World) -> list[str]:
     return found
 
 
-LAWS = (_sessions, _replies, _commands, _effects, _cloud, _order, _pushed)
+def _times(world: World) -> list[str]:
+    """Whatever was done to the clock of a boot that ended with a right one: corrected, each fact's time is
+    when it was made."""
+    if world.destroyed:
+        return []  # an old card knows nothing of the steps since
+    steps = [
+        step
+        for fact in world.disk.facts
+        if isinstance(fact.body, facts.ClockStepped) and (step := step_of(fact.seq, fact.body))
+    ]
+    found = []
+    for fact in world.disk.facts:
+        at_ms = from_iso(fact.at)
+        true_ms, boot = world.disk.made[fact.uid]
+        if boot != world.boots:
+            continue
+        if any(step.seq <= fact.seq and at_ms < step.before_ms - step.shift_ms for step in steps):
+            continue  # a clock that was set back is waited for at half the pace, and says so
+        off_ms = at_ms + shift_ms(fact.seq, at_ms, steps) - (T0 + true_ms)
+        if abs(off_ms) > NOTICED_MS:
+            found.append(f"fact {fact.seq} at {fact.at} is {off_ms / 1000:.0f} s off, corrected")
+    return found[:3]
+
+
+LAWS = (_sessions, _replies, _commands, _effects, _cloud, _order, _pushed, _times)

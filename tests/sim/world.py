@@ -57,6 +57,8 @@ class World:
         self.faults: Counter[str] = Counter()
         self.healing = False
         self.wall_off_ms = 0  #: by how much the box's machine is wrong about the time
+        self.boots = 0  #: of the box's machine; its process has more lives than that
+        self.kept_boot: bytes | None = None  #: what the box remembers of its boot
         self.phone = Phone(self)
         self.marks: dict[str, sync.Mark] = {}
         self.cloud_facts: dict[str, facts.Fact] = {}
@@ -135,6 +137,9 @@ class World:
     def orders(self) -> dict[str, Ordered]:
         """Every command that was asked for, by its id."""
         return self.phone.orders
+
+    def keep_boot(self, value: bytes) -> None:
+        self.kept_boot = value
 
     def true_ms(self) -> int:
         """The time, as everybody but the box may know it."""
@@ -245,6 +250,7 @@ class World:
             if self.strikes("boot in 1970", 0.05):
                 # No battery: right again once the network has told it.
                 self.wall_off_ms = -T0
+                self.boots += 1
                 self.loop.call_later(5 + 300 * self.chance.random(), self._told_the_time)
             self.box = Box(self)
 
@@ -257,6 +263,8 @@ class World:
         """Live, then heal: no more faults, cars leave, links stay; long enough for every timer there is."""
         self.loop.run_until(minutes * 60_000)
         self.healing = True
+        if self.wall_off_ms:
+            self.loop.run_until(self.loop.now_ms + 6000)  # a box looks at its clock each five seconds
         self.wall_off_ms = 0
         self.boot()
         self.loop.run_until(self.loop.now_ms + 60_000)

@@ -52,6 +52,27 @@ async def test_what_an_earlier_boot_told_stands(store: Store, box: Box) -> None:
     assert (row.corrected_started_at, row.corrected_ended_at) == ("", "")
 
 
+async def test_the_minute_before_a_power_cut_is_of_the_boot_before(store: Store, box: Box) -> None:
+    """Time goes on from the last fact: only what is later than that is of the boot that was set right."""
+    box.charge("s1", 1000, 3000)
+    last_ms = T0_MS + box.minutes * MINUTE_MS
+    box.start("s2", 3000)
+    before_ms = last_ms + 2 * MINUTE_MS
+    box.write(
+        facts.ClockStepped(
+            before=iso(before_ms),
+            after=iso(before_ms + DAY_MS),
+            boot="b2",
+            mono_ms=10 * MINUTE_MS,
+            since=iso(last_ms),
+        )
+    )
+    await box.drain(store)
+    rows = {row.session: row for row in (await store.sessions(staff(box.site))).rows}
+    assert (rows["s1"].corrected_started_at, rows["s1"].corrected_ended_at) == ("", "")
+    assert rows["s2"].corrected_started_at == iso(last_ms + MINUTE_MS + DAY_MS)
+
+
 async def test_a_charger_with_a_time_of_its_own_is_not_corrected(store: Store, box: Box) -> None:
     begun: dict[str, Any] = {"session": "s1", "charger": "CP1", "evse": 1, "transaction": "7"}
     box.write(facts.SessionStarted(**begun, started_at="2026-03-11T07:59:00Z", received_at=iso(T0_MS)))
@@ -82,6 +103,12 @@ async def test_corrected_times_are_the_same_however_the_records_came(store: Stor
         (((1, "b1", 100, 400, 50), (5, "b1", 1000, 9000, 800)), 8000),
         # Told before this boot began.
         (((5, "b1", 100_000, 200_000, 900),), 0),
+        # Told twice, by a process that was killed before it knew that it had told.
+        (((5, "b1", 1000, 9000, 900), (6, "b1", 1100, 9100, 1000)), 8000),
+        # Set, and noticed a moment later.
+        (((5, "b1", 450, 8450, 400),), 0),
+        # There and back.
+        (((5, "b1", 1000, 9000, 900), (6, "b1", 9500, 1500, 1400)), 0),
     ],
 )
 def test_the_shift_is_that_of_the_steps_behind_in_the_same_boot(

@@ -42,6 +42,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "state": ("made", "ended"),
     "location": ("outlet", "cable", "inlet"),
     "ended_at": ("2027-01-15T09:00:00Z",),
+    "caps": (None,),
     "removed": (False, False, False, False, True),
     "history": (False, False, True),
 }
@@ -68,6 +69,8 @@ class _Maker:
     def value(self, name: str, kind: Any) -> Any:
         if name in _WORDS and not (name == "state" and kind is not str):
             return self._chance.of(_WORDS[name])
+        if typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
         origin, parts = typing.get_origin(kind), typing.get_args(kind)
         if type(None) in parts:
             return None if self._chance.below(3) == 0 else self.value(name, parts[0])

@@ -371,6 +371,8 @@ export interface CommandAccepted {
   readonly fingerprint: string;
   readonly expires_at: string;
   readonly args: Readonly<Record<string, unknown>>;
+  readonly cap_wh: number | null;
+  readonly because: string;
 }
 
 /** The call to the charger is about to leave (at-most-once commands: committed before it does). */
@@ -412,6 +414,7 @@ export interface AuthorizationChanged {
   readonly role: Role | null;
   readonly chargers: readonly string[] | null;
   readonly key: string;
+  readonly caps: Caps | null;
   readonly tag_ref: string;
   readonly charger: string;
 }
@@ -482,6 +485,7 @@ export interface ClockStepped {
   readonly reason: string;
   readonly boot: string;
   readonly mono_ms: number;
+  readonly since: string;
 }
 
 /** Something an operator should know: a clone, a wrong password, a flood, an unreadable peer. */
@@ -1328,7 +1332,9 @@ export const DEFAULTS = {
     "evse": null,
     "connector": null,
     "session": null,
-    "args": {}
+    "args": {},
+    "cap_wh": null,
+    "because": ""
   },
   "CommandSent": {
     "principal": null,
@@ -1353,6 +1359,7 @@ export const DEFAULTS = {
     "role": null,
     "chargers": null,
     "key": "",
+    "caps": null,
     "tag_ref": "",
     "charger": ""
   },
@@ -1392,7 +1399,8 @@ export const DEFAULTS = {
   "ClockStepped": {
     "reason": "",
     "boot": "",
-    "mono_ms": 0
+    "mono_ms": 0,
+    "since": ""
   },
   "SecurityNoted": {
     "charger": "",
@@ -1939,6 +1947,11 @@ export const ERRORS = {
   "revoked": {
     "message": "This device's permission was withdrawn.",
     "hint": "Ask the operator of this site.",
+    "branch": "Refused"
+  },
+  "clock_unproven": {
+    "message": "The box does not know what time it is, so it takes drivers only.",
+    "hint": "Connect the box to the internet, or set its clock: plugside-edge clock --set TIME.",
     "branch": "Refused"
   },
   "bad_invite": {
