@@ -29,7 +29,6 @@ export const errorsDe: Record<Code, readonly [what: string, next: string]> = {
   bad_grant: ['Deine Berechtigung gilt hier nicht.', 'Tritt mit einer neuen Einladung bei.'],
   grant_expired: ['Deine Berechtigung ist abgelaufen.', 'Geh einmal online, dann wird sie erneuert, oder tritt neu bei.'],
   revoked: ['Deine Berechtigung für diesen Standort wurde entzogen.', 'Frag den Betreiber des Standorts.'],
-  clock_unproven: ['Die Box weiß nicht, wie spät es ist, darum nimmt sie nur Fahrer an.', 'Verbinde die Box mit dem Internet, oder stell ihre Uhr.'],
   clock_unproven: ['Die Box weiß nicht, wie spät es ist, und nimmt nur Fahrende an.', 'Bring die Box ins Internet, oder stell ihre Uhr.'],
   bad_invite: ['Diese Einladung ist ungültig, schon benutzt oder abgelaufen.', 'Bitte den Betreiber um eine neue.'],
   bad_bundle: ['Diese Exportdatei wurde nicht angenommen; die Box hat nichts verloren.', 'Exportiere an der Box neu, und kopiere die Datei ganz.'],
