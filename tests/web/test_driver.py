@@ -16,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from common.clock import SystemClock, SystemIds
+from common.domain import iso
 from common.supervise import Supervisor
 from edge.demo.car import Car
 from edge.demo.charger import SimulatedCharger
@@ -34,6 +35,7 @@ BOX = "127.0.0.2"
 PATIENCE_MS = 30_000
 #: Simulated seconds for each real one: a minute of charge a second.
 PACE = 60.0
+WEEK_MS = 7 * 24 * 3_600_000
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -117,6 +119,7 @@ async def test_a_charge_from_the_invite_to_the_receipt(
     async with charger(home, bay) as one, device(tmp_path, size, look) as context:
         page = context.pages[0]
         page.on("pageerror", lambda failed: complaints.append(str(failed)))
+        page.on("console", lambda said: complaints.append(said.text) if "violates" in said.text else None)
         await join(home, page, bay)
         hero = page.get_by_test_id("hero")
         await expect(hero).to_have_attribute("data-kind", "plugged")
@@ -162,6 +165,37 @@ async def look_back(
     await (await coming.value).save_as(file)
     told = await Driver(folder / "anybody").told("receipt", "verify", str(file))
     assert told["energy_wh"] == stop_wh - start_wh
+
+
+async def test_a_limit_that_the_charger_proves_and_a_plug_that_it_releases(
+    home: Place, air: Air, tmp_path: Path
+) -> None:
+    air.mend()
+    async with charger(home, "CP1") as one, device(tmp_path, "phone", "dark") as context:
+        page = context.pages[0]
+        # Of this device alone: the phone's clock is a week behind, and nothing depends on it.
+        await page.clock.set_fixed_time(iso(SystemClock().now_ms() - WEEK_MS))
+        await join(home, page, "CP1")
+        await expect(page.get_by_test_id("clock-off")).to_contain_text("7 days")
+        await page.get_by_test_id("start").click()
+        hero = page.get_by_test_id("hero")
+        await expect(hero).to_have_attribute("data-kind", "charging")
+        await page.get_by_test_id("limit").click()
+        slider = page.get_by_role("slider")
+        await slider.fill("10")
+        await page.get_by_test_id("limit-set").click()
+        await expect(page.get_by_text("The limit is in force.")).to_be_visible()
+        await expect(hero).to_contain_text("at most 10 A")
+        assert one.offered_a == 10
+        await shoot(page, "8-limited", "phone", "dark")
+        # Another tab of the same device shows the same, and what it does is seen here.
+        other = await context.new_page()
+        await other.goto(f"{home.stage.cloud_url}/#/at/cp1")
+        await expect(other.get_by_test_id("hero")).to_have_attribute("data-kind", "charging")
+        await other.get_by_test_id("unlock").click()
+        await other.get_by_role("dialog").get_by_role("button", name="Unlock", exact=True).click()
+        await expect(hero).to_have_attribute("data-kind", "finished")
+        assert one.finished
 
 
 async def kept(page: Page) -> None:

@@ -88,8 +88,10 @@ function history(client: FakeClient): void {
       attention: index === 4 ? ['no_energy'] : [],
     };
   });
-  client.pages.sessions = (_, __, options) =>
-    options.after ? { rows: rows.slice(12), next: '' } : { rows: rows.slice(0, (options.limit ?? 30) > 100 ? 24 : 12), next: (options.limit ?? 30) > 100 ? '' : '12' };
+  client.pages.sessions = (_, args, options) => {
+    if (args.session) return { rows: rows.filter((row) => row.session === args.session), next: '' };
+    return options.after ? { rows: rows.slice(12), next: '' } : { rows: rows.slice(0, 12), next: '12' };
+  };
   client.pages.receipt = () => ({ rows: [{ format: 'plugside-receipt-1', session: 's-100' }], next: '' });
 }
 

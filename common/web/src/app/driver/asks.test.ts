@@ -20,9 +20,9 @@ const command = (told: object) => ({ command: 'c', name: 'start', charger: 'CP1'
 
 describe('newest', () => {
   it('is the latest of this charger and connector that was not put away', () => {
-    const runs = [run('1'), run('3', 'stop', 'CP1', 2), run('4', 'start', 'CP2'), run('2', 'start', 'CP1', 1)];
+    const runs = [run('4', 'start', 'CP2'), run('3', 'stop', 'CP1', 2), run('2', 'start', 'CP1', 1), run('9')];
     expect(newest(view(), runs, 'CP1', 1, 'me', NONE)?.id).toBe('2');
-    expect(newest(view(), runs, 'CP1', 1, 'me', new Set(['2']))?.id).toBe('1');
+    expect(newest(view(), runs, 'CP1', 1, 'me', new Set(['2']))?.id).toBe('9');
     expect(newest(view(), runs, 'CP1', undefined, 'me', NONE)?.id).toBe('3');
     expect(newest(view(), runs, 'CP9', 1, 'me', NONE)).toBeNull();
   });
@@ -38,6 +38,13 @@ describe('newest', () => {
     expect(told('confirmed')?.at).toBe('confirmed');
     expect(told('settled')).toBeNull();
     expect(told('accepted', 'you')).toBeNull();
+  });
+
+  it('shows what goes on in another tab before what is over in this one', () => {
+    const [here, other] = [run('1'), view({ commands: { c: command({ state: 'accepted' }) } })];
+    expect(newest(other, [here], 'CP1', 1, 'me', NONE)?.id).toBe('1');
+    here.tell({ at: 'settled', outcome: 'succeeded' });
+    expect(newest(other, [here], 'CP1', 1, 'me', NONE)?.id).toBe('c');
   });
 
   it('never says more than its run: asked, accepted, confirmed, settled', () => {

@@ -53,7 +53,7 @@ export function isUnknown(ask: Ask): boolean {
   return ask.at === 'unknown' || (ask.at === 'settled' && ask.outcome === 'unknown');
 }
 
-/** What is to be told of a charger's connector: the newest ask of this device that has not been put away. */
+/** What is to be told of a charger's connector: the newest ask of one's own that has not been put away. */
 export function newest(
   view: View,
   runs: readonly Run[],
@@ -69,8 +69,9 @@ export function newest(
     .filter((one) => evse === undefined || one.evse === null || one.evse === evse)
     .filter((one) => !away.has(one.command) && !here.some((run) => run.id === one.command))
     .flatMap((one) => (isAsk(one.name) ? [ofCommand(one, one.name)] : []));
-  // Ids are UUIDv7: the order of their texts is the order in which they were made.
-  return [...own, ...told].sort((a, b) => (a.id < b.id ? 1 : -1))[0] ?? null;
+  // Runs come newest first, whatever a clock did between them. What goes on elsewhere is news; what is over here is not.
+  const [last = null] = own;
+  return last !== null && !isOver(last) ? last : (told.at(-1) ?? last);
 }
 
 function concerns(run: Run, charger: string, evse: number | undefined): boolean {

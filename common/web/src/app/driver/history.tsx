@@ -51,7 +51,8 @@ function SiteHistory({ id, current }: { id: string; current: string | undefined 
   const [got, setGot] = useState<Fetched>({ rows: [], next: '', busy: true, trouble: null });
   const fetch = (after: string, before: readonly SessionRow[]): void => {
     setGot((known) => ({ ...known, busy: true, trouble: null }));
-    client.query<SessionRow>(id, 'sessions', { own: true }, { after, limit: PAGE_ROWS }).then(
+    const args = site === undefined ? {} : { principal: site.principal };
+    client.query<SessionRow>(id, 'sessions', args, { after, limit: PAGE_ROWS }).then(
       (page) => setGot({ rows: [...before, ...page.rows], next: page.next, busy: false, trouble: null }),
       (failed: unknown) => setGot((known) => ({ ...known, busy: false, trouble: asTrouble(failed) })),
     );

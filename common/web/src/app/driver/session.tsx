@@ -1,7 +1,7 @@
 /** One charge: its energy and how that was obtained, its times, its curve, and its receipt. */
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { AppClient, SiteState } from '../../client';
+import { type AppClient, PlugsideError, type SiteState } from '../../client';
 import { useClient, useSite } from '../client';
 import { type Trouble, asTrouble } from '../errors';
 import * as format from '../format';
@@ -11,10 +11,6 @@ import { called } from './found';
 import { zoneOf } from './reach';
 import { type SessionRow, beganMs, endedMs, isOpen, receiptText, tookMs } from './rows';
 import { driverWords } from './words';
-
-/** Rows that are looked through for the one that is meant. */
-const PAGE_ROWS = 200;
-const PAGES_MAX = 20;
 
 /** The screen of one session. */
 export function SessionScreen(props: { site: string; session: string }): JSX.Element {
@@ -47,15 +43,10 @@ export function SessionScreen(props: { site: string; session: string }): JSX.Ele
 }
 
 async function find(client: AppClient, site: string, session: string): Promise<SessionRow> {
-  let after = '';
-  for (let pages = 0; pages < PAGES_MAX; pages++) {
-    const page = await client.query<SessionRow>(site, 'sessions', {}, { after, limit: PAGE_ROWS });
-    const found = page.rows.find((row) => row.session === session);
-    if (found) return found;
-    after = page.next;
-    if (after === '') break;
-  }
-  throw { code: 'unknown_session' };
+  const page = await client.query<SessionRow>(site, 'sessions', { session }, { limit: 1 });
+  const found = page.rows[0];
+  if (found === undefined) throw new PlugsideError('unknown_session');
+  return found;
 }
 
 function Told({ site, row }: { site: SiteState; row: SessionRow }): JSX.Element {
