@@ -301,20 +301,6 @@ class Authority:
         self.invites.add(record)
         return invite.to_text(), principal
 
-    def open_invites(self) -> list[trust.InviteRecord]:
-        """Invites that can still bring somebody in, the next to run out first."""
-        now_ms = self._clock.now_ms()
-        records = self.invites.records
-        still = [r for r in records if r.redeemed_by is None and not r.spent and now_ms < r.expires_ms]
-        return sorted(still, key=lambda record: record.expires_ms)
-
-    def withdraw_invite(self, principal: str) -> bool:
-        """An invite brings nobody in any more. False: there is none that is open."""
-        known = any(record.principal == principal for record in self.open_invites())
-        if known:
-            self.invites.drop(principal)
-        return known
-
     def redeem(self, secret: str, key: str) -> wire.Granted:
         """Turn an invite into a grant for the key with this thumbprint. Raises Refused(bad_invite)."""
         known = self.invites.find(secret)

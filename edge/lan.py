@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from common import applink
 from common.appsession import Serving
-from common.config import split_endpoint
 from common.domain import Path
 from common.errors import LocalFault
 from common.keystore import YEAR_AHEAD, Keystore, LanCertificates
@@ -116,9 +115,8 @@ class Lan:
         )
         return self._browsers
 
-    async def open_page(self, endpoint: str) -> PlainPage:
-        """Say over plain HTTP where the app is. endpoint: HOST:PORT. Raises LocalFault."""
-        host, port = split_endpoint(endpoint)
+    async def open_page(self, host: str, port: int) -> PlainPage:
+        """Say over plain HTTP where the app is. Raises LocalFault."""
         return await listen_plain(
             host, port, lambda: (self._cloud, *self.origins) if self._cloud else self.origins
         )

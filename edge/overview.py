@@ -108,7 +108,7 @@ class Overview:
             if page.next is None:
                 break
             after = page.next
-        invites = self._site.authority.open_invites()
+        invites = self._site.authority.invites.open
         names = await self._site.history.names(known.people.keys() | {invite.principal for invite in invites})
         rows = [roster.row(person, names.get(person.principal, "")) for person in known.people.values()]
         rows += [
@@ -123,7 +123,7 @@ class Overview:
         return wire.Page(id=query.id, rows=tuple(sorted(rows, key=roster.by_name)))
 
     async def _withdraw(self, args: _Withdraw, claims: Claims) -> Plain:  # noqa: ARG002
-        if not self._site.authority.withdraw_invite(args.principal):
+        if not self._site.authority.invites.withdraw(args.principal):
             raise Refused(Code.BAD_INVITE, "there is no open invite for them")
         return {"principal": args.principal}
 

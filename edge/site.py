@@ -242,7 +242,7 @@ class Site:
         if settings.app_origins or settings.cloud:
             self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
         if settings.page:
-            self.supervisor.room("page", Door("page", lambda: self.lan.open_page(settings.page)).run)
+            self.supervisor.room("page", Door("page", self._open_page).run)
         self.supervisor.room("file server", Door("file server", self._open_files).run)
         for door in self._doors:
             await door.open()
@@ -256,14 +256,8 @@ class Site:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:
             self.uplink = Uplink(
-                settings.cloud,
-                self.authority,
-                self.gateway,
-                self.journal,
-                self.commander,
-                self.queries,
-                self.recovery,
-                self.clock,
+                *(settings.cloud, self.authority, self.gateway, self.journal, self.commander, self.queries),
+                *(self.recovery, self.clock),
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn
@@ -335,6 +329,9 @@ class Site:
     async def _open_lan(self) -> WebSocketListener:
         host, port = split_endpoint(self._settings.lan)
         return await self.lan.open(host, port, self._settings.interfaces)
+
+    async def _open_page(self) -> Listener:
+        return await self.lan.open_page(*split_endpoint(self._settings.page))
 
     async def _open_browsers(self) -> Listener:
         return await self.lan.open_browsers(split_endpoint(self._settings.lan)[0])

@@ -94,11 +94,15 @@ def parser() -> argparse.ArgumentParser:
         "forget", parents=[shared], help="remove a person's name and rights for good"
     )
     forget.add_argument("principal", help="as `invite` and `sessions --json` show it")
-    token = commands.add_parser("token", parents=[shared], help="a short-lived token that reads one site")
-    token.add_argument("site", help="name or id")
+    _add_token(commands, shared)
     _add_keys(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the cloud's parts are")
     return top
+
+
+def _add_token(commands: Any, shared: argparse.ArgumentParser) -> None:
+    token = commands.add_parser("token", parents=[shared], help="a short-lived token that reads one site")
+    token.add_argument("site", help="name or id")
 
 
 def _add_entrust(commands: Any, shared: argparse.ArgumentParser) -> None:
