@@ -18,6 +18,7 @@ from edge.chargers.dialect import ToCore
 from edge.chargers.ocpp16.dialect import Ocpp16
 from edge.core import inputs
 from edge.core.engine import SiteState
+from edge.core.state import ENDED_SESSIONS_MAX
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
 from edge.recall import recover
@@ -72,7 +73,11 @@ class Running:
         for given in before:
             self.gateway.submit(given)
         self.gateway.submit(last, reply)
-        return await reply.sent
+        failed = self.gateway.failed
+        assert failed is not None
+        await asyncio.wait({reply.sent, failed}, return_when=asyncio.FIRST_COMPLETED)
+        assert not failed.done(), "the journal failed, and nobody is answered"
+        return reply.sent.result()
 
     async def settle(self, watcher: Watcher, command_id: str) -> None:
         """A start that the charger refuses."""
@@ -123,6 +128,28 @@ async def test_a_replay_after_a_restart_gets_the_stored_bytes(tmp_path: Path) ->
         assert await box.call("StopTransaction", stop) == ended
         assert box.journal.last_seq == before, "a replay is no news"
         assert len(box.gateway.state.view.sessions) == sessions
+
+
+async def test_a_replay_of_a_session_that_left_memory_is_that_session(tmp_path: Path) -> None:
+    """A charger's queue may hold it for days; the sessions since have pushed it out."""
+
+    async def charge(box: Running, number: int) -> tuple[bytes, bytes]:
+        start = {**START, "meterStart": number, "timestamp": f"2025-06-15T15:{10 + number}:00Z"}
+        begun = await box.call("StartTransaction", start)
+        stop = {
+            "transactionId": msgspec.json.decode(begun)["transactionId"],
+            "meterStop": number + 1,
+            "timestamp": f"2025-06-15T15:{10 + number}:30Z",
+        }
+        return begun, await box.call("StopTransaction", stop)
+
+    async with living(tmp_path, "a") as box:
+        await connect(box)
+        told = [await charge(box, number) for number in range(ENDED_SESSIONS_MAX + 3)]
+        assert await charge(box, 0) == told[0]
+        await box.journal.probe()
+        ((sessions,),) = box.journal._all("SELECT count(*) FROM session", ())
+        assert sessions == len(told)
 
 
 async def test_a_replay_is_answered_after_the_first_ones_commit_with_its_bytes(tmp_path: Path) -> None:

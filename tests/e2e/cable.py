@@ -38,10 +38,15 @@ class Cable:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Take it away; its port is free."""
         assert self._server is not None
         self._server.close()
         self.cut()
         await self._idle.wait()
+        await self._server.wait_closed()
 
     def cut(self) -> None:
         """Break every connection off, without a close frame, and let none through until `mend`."""

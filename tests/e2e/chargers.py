@@ -111,10 +111,12 @@ class NpmCharger:
         """What it reported so far under this name and with these values."""
         return [e for e in self.events if e["event"] == event and all(e.get(k) == v for k, v in like.items())]
 
-    async def heard(self, event: str, number: int = 1, **like: object) -> Event:
+    async def heard(
+        self, event: str, number: int = 1, *, patience_s: float = PATIENCE_S, **like: object
+    ) -> Event:
         """Wait for the report that comes as the given one of its kind."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 while len(found := self.of(event, **like)) < number:
                     assert not self.of("exit"), f"{self.identity} ended: {self._last()}"
                     self._more.clear()

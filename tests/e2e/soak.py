@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,13 @@ TAG = "50AC50AC"
 CLOUD_EVERY = 4
 #: What a charge and a pause between two deaths last at most, in s.
 CHARGE_S, PAUSE_S = 1.5, 0.8
+#: In how many cases of all a death waits until each charger has got something through.
+ALIVE_FIRST = 0.5
 #: Until everything that was counted has arrived, in s: retries back off while nobody answers.
 ARRIVAL_S = 60.0
+#: How long a charger may be kept from its start by boxes that die, in s: it dials again each 0.4 s, and a
+#: slow machine has a box up for as long and then starts it for seconds.
+BETWEEN_DEATHS_S = 180.0
 
 _ids = SystemIds()
 
@@ -39,21 +44,34 @@ async def _charge_for_ever(charger: NpmCharger, over: asyncio.Event) -> None:
         number += 1
         await charger.tell("plug")
         await charger.tell("tap", tag=TAG)
-        await charger.heard("started", number)
+        await charger.heard("started", number, patience_s=BETWEEN_DEATHS_S)
         await asyncio.sleep(CHARGE_S * _ids.jitter())
         await charger.tell("tap", tag=TAG)
-        await charger.heard("stopped", number)
+        await charger.heard("stopped", number, patience_s=BETWEEN_DEATHS_S)
         await charger.tell("unplug")
 
 
-async def _kill(here: Place, kills: int, report: Callable[[str], None]) -> None:
+async def _kill(here: Place, bays: Sequence[NpmCharger], kills: int, report: Callable[[str], None]) -> None:
     for number in range(1, kills + 1):
+        if _ids.jitter() < ALIVE_FIRST:
+            await _delivered(bays)
         await asyncio.sleep(PAUSE_S * _ids.jitter())
         daemon = here.cloud if number % CLOUD_EVERY == 0 else here.box
         await daemon.kill()
         await daemon.start()
         if number % 10 == 0:
             report(f"{number} of {kills} kills")
+
+
+async def _delivered(bays: Sequence[NpmCharger]) -> None:
+    """Each bay's charger gets something through: else a slow machine would have nothing but deaths."""
+    before = [len(bay.of("delivered")) for bay in bays]
+    try:
+        async with asyncio.timeout(ARRIVAL_S):
+            for bay, count in zip(bays, before, strict=True):
+                await bay.heard("delivered", count + 1, patience_s=BETWEEN_DEATHS_S)
+    except TimeoutError:
+        pass  # one that has nothing to say keeps nobody alive
 
 
 def counted(charger: NpmCharger) -> list[tuple[str, float, float]]:
@@ -84,7 +102,7 @@ async def soak(
                     await bay.__aenter__()
                     await bay.heard("booted")  # its first dial is the one that it gives up
                     tasks.create_task(_charge_for_ever(bay, over))
-                await _kill(here, kills, report)
+                await _kill(here, bays, kills, report)
                 over.set()
             for name, bay in zip(names, bays, strict=True):
                 await _agrees(here, name, bay)

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.cable import Cable
 from tests.e2e.chargers import now, wire
 from tests.e2e.place import Place
+from tests.faults.doubler import Doubler
 
 TAG = "11C0FFEE"
 #: Bytes of the tunnel or of a frame behind which it breaks: within a header, a hello, a batch.
@@ -36,9 +37,9 @@ async def through_a_cable(folder: Path) -> AsyncIterator[tuple[Place, Cable]]:
             await here.stage.stop()
 
 
-async def charge(here: Place, number: int) -> None:
+async def charge(here: Place, number: int, url: str = "") -> None:
     """One charge of 100 Wh; its content differs from all others."""
-    async with wire(here.url, "LINE1") as charger:
+    async with wire(url or here.url, "LINE1") as charger:
         await charger.boot()
         at = {"connectorId": 1, "idTag": TAG, "meterStart": number * 100, "timestamp": now()}
         begun = await charger.call("StartTransaction", at)
@@ -101,3 +102,31 @@ async def test_a_chargers_line_breaks_within_its_frames(tmp_path_factory: pytest
             await charger.call("StopTransaction", stop)
         (session,) = await here.sessions("LINE2")
         assert (session["transaction"], session["energy_wh"]) == (str(begun["transactionId"]), 300)
+
+
+async def test_what_is_said_twice_counts_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Every third message of the tunnel twice; every one between charger and box, answers too."""
+    async with through_a_cable(tmp_path_factory.mktemp("l")) as (here, cable):
+        await here.adopt("LINE1")
+        await here.tag(TAG, "p-ann")
+        await cable.close()
+        cloud_port = int(here.stage.cloud_url.rpartition(":")[2])
+        async with (
+            Doubler(cloud_port, every=3, here=cable.here) as tunnel,
+            Doubler(here.ocpp_port) as line,
+        ):
+            for number in range(4):
+                await charge(here, number, f"ws://127.0.0.1:{line.here}")
+            assert line.doubled > 20
+
+            async def arrived() -> bool:
+                return len(await here.in_cloud("LINE1")) >= 4
+
+            await here.until(arrived, "every session in the cloud", patience_s=90)
+            assert tunnel.doubled
+            assert [row["energy_wh"] for row in await here.sessions("LINE1")] == [100] * 4
+            assert [row["energy_wh"] for row in await here.in_cloud("LINE1")] == [100] * 4
+        async with Doubler(cloud_port, every=10**9, here=cable.here):  # for the box's answers
+            report = await here.told(here.at_cloud("reconcile", "Home"))
+        assert (report["lost"], report["doubled"], report["differing"]) == (0, 0, 0), report
+        assert report["chain_intact"]

@@ -1,0 +1,1 @@
+"""The mutation gate on the product itself: without this safeguard, that test is red."""

@@ -1,0 +1,145 @@
+"""The safeguards of the ledger, each with how it is taken out of the product and the test that must notice.
+
+`test_gate.py` does both in a copy of the tree. Where a safeguard moves, its line here moves with it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """`before`, which stands once in `file`, becomes `after`; then `test` fails."""
+
+    safeguard: str
+    file: str
+    before: str
+    after: str
+    test: str
+
+
+CURSORS = "tests/sync/test_cursors.py"
+LEDGER = "tests/store/test_ledger.py"
+
+MUTANTS = (
+    Mutant(
+        "chain, at the box",
+        "common/sync/sender.py",
+        "if own_chain != welcome.chain_at_hwm:",
+        "if False:",
+        f"{CURSORS}::test_only_what_is_missing_for_good_is_a_gap",
+    ),
+    Mutant(
+        "chain, at the cloud",
+        "common/sync/receiver.py",
+        "if end != batch.chain_end:",
+        "if False:",
+        f"{CURSORS}::test_a_fork_that_shows_only_in_a_batch_is_declined_and_rotates",
+    ),
+    Mutant(
+        "content key of a record",
+        "cloud/store/ingest.py",
+        "            if inner is None:",
+        "            if True:",
+        f"{LEDGER}::test_a_uid_that_comes_back_with_other_content_is_poison[sqlite]",
+    ),
+    Mutant(
+        "content key of a session",
+        "edge/recall.py",
+        "journal.recall_session_by_key(",
+        "(lambda _: None)(",
+        "tests/box/test_recall.py::test_a_replay_of_a_session_that_left_memory_is_that_session",
+    ),
+    Mutant(
+        "resume from the cloud's mark",
+        "common/sync/sender.py",
+        "        self.acked = welcome.hwm\n",
+        "        self.acked = max(self.acked, welcome.hwm)\n",
+        f"{CURSORS}::test_a_restored_cloud_is_refilled",
+    ),
+    Mutant(
+        "ack after commit",
+        "cloud/tunnel.py",
+        "                self.say(await self._apply(batch))",
+        "                self.say(sync.ack(batch.link, sync.Mark(batch.epoch, batch.records[-1].seq, b'')))\n"
+        "                await self._apply(batch)",
+        "tests/cloud/test_tunnel.py::test_a_batch_that_cannot_be_written_now_is_asked_for_again",
+    ),
+    Mutant(
+        "retained acknowledged facts",
+        "edge/keeping.py",
+        "FACTS_MS = 2 * 365 * DAY_MS",
+        "FACTS_MS = 0",
+        "tests/journal/test_keeping.py::test_retention_by_age",
+    ),
+    Mutant(
+        "epoch rotation",
+        "common/sync/sender.py",
+        "reason = self._must_rotate or self._distrust(welcome, own_chain)",
+        'reason = ""',
+        f"{CURSORS}::test_a_box_restored_behind_the_clouds_mark_rotates_and_loses_nothing",
+    ),
+    Mutant(
+        "stored replies",
+        "edge/recall.py",
+        "stored = journal.recall_reply(key)",
+        "stored = None",
+        "tests/box/test_gateway.py",
+    ),
+    Mutant(
+        "at most once",
+        "edge/core/calls.py",
+        "return CLASSES[Name(order.name)].repeat is Repeat.AT_MOST_ONCE",
+        "return False",
+        "tests/box/test_crash_points.py::test_a_start_that_was_or_may_have_been_called_is_never_called_again",
+    ),
+    Mutant(
+        "the output gate",
+        "edge/gate.py",
+        "if not self._held and seq <= committed_seq:",
+        "if True:",
+        "tests/box/test_gateway.py",
+    ),
+    Mutant(
+        "the fence of links",
+        "cloud/store/ingest.py",
+        "if (await self._tx.scalar(fence)) != link:",
+        "if False:",
+        f"{LEDGER}::test_an_overtaken_link_can_write_nothing[sqlite]",
+    ),
+    Mutant(
+        "only values are poison",
+        "cloud/store/engine.py",
+        "    if not isinstance(fault, DBAPIError):\n        return isinstance(fault, StatementError)",
+        "    if isinstance(fault, StatementError):\n        return isinstance(fault, StatementError)",
+        f"{LEDGER}::test_trouble_of_the_database_is_no_fault_of_the_records[sqlite]",
+    ),
+    Mutant(
+        "a log goes with its file",
+        "edge/opening.py",
+        "    salvage.take_back(folder)\n",
+        "",
+        "tests/journal/test_salvage.py::test_a_kill_between_the_log_and_its_file_loses_nothing_of_the_log",
+    ),
+    Mutant(
+        "a copy of the box is turned away",
+        "cloud/store/ledger.py",
+        "if note.boot_id and note.boot_id in before.past_boots:",
+        "if False:",
+        f"{LEDGER}::test_a_copy_with_the_same_keys_and_folder_shows_when_the_first_returns[sqlite]",
+    ),
+)
+
+#: What must be among them whatever else is (`tests/sync`, `tests/sim` show for each of these nine what goes
+#: wrong without it).
+NINE = (
+    "chain",
+    "content key",
+    "resume from the cloud's mark",
+    "ack after commit",
+    "retained acknowledged facts",
+    "epoch rotation",
+    "stored replies",
+    "at most once",
+    "the output gate",
+)
