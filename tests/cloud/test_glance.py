@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from cloud.service import Cloud
+from cloud.store import codec, schema
+from cloud.store.rows import SiteRow
 from common import facts
 from common.client.local import local
 from common.domain import ConnectorState, Path, Role
@@ -183,3 +186,40 @@ async def test_what_only_the_box_knows_is_asked_of_it(cloud: Cloud, box: FakeBox
     boss = await join(cloud, "Home", Role.OPERATOR)
     async with boss.link() as link:
         assert await code_of(link.query(what)) == Code.SITE_OFFLINE
+
+
+async def test_four_hundred_sites_come_in_pages_and_by_name(cloud: Cloud, box: FakeBox) -> None:
+    boss = await join(cloud, "Home", Role.OPERATOR)
+    assert boss.granted is not None
+    assert cloud._store is not None
+    async with cloud._store._db.write() as tx:
+        rows = [
+            codec.site_values(
+                SiteRow(id=f"s-{number:03}", name=f"Garage {number:03}", box="b", public="p", issuer="i")
+            )
+            for number in range(400)
+        ]
+        await tx.execute(insert(schema.site), rows)
+    async with local(cloud._settings.socket_path) as root:
+        done = await root.manage("entrust", {"principal": boss.granted.site.principal})
+    assert done["added"] == 400
+    async with box.connected(), boss.link() as link:
+        await until(lambda: cloud.hub.present(box.site) is not None)
+        assert await link.query("fleet") == [{"sites": 401, "online": 1, "needing": 400}]
+        names, after, pages = [], "", 0
+        while True:
+            page = await link.page("sites", after=after, limit=50)
+            assert len(page.rows) <= 50
+            names += [row["name"] for row in page.rows]
+            pages, after = pages + 1, page.next
+            if not after:
+                break
+        assert pages == 9
+        assert names == [f"Garage {number:03}" for number in range(400)] + ["Home"], (
+            "the one that is well last"
+        )
+        assert [row["name"] for row in await link.query("sites", {"search": "age 39"})] == [
+            f"Garage {number}" for number in range(390, 400)
+        ]
+        needing = await link.query("sites", {"needing": True})
+        assert len(needing) == 400

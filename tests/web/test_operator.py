@@ -68,6 +68,7 @@ async def charged(home: Place, charger: str, *, flagged: bool) -> str:
     """One charge of somebody without a name; the register of a flagged one ran backwards. Its uid."""
     async with chargers.wire(home.url, charger) as wired:
         await wired.boot()
+        await wired.call("Authorize", {"idTag": "NOBODY"})
         start = {"connectorId": 1, "idTag": "NOBODY", "meterStart": 5000, "timestamp": chargers.now()}
         begun = await wired.call("StartTransaction", start)
         stop_wh = 4000 if flagged else 9000
@@ -205,6 +206,9 @@ async def invite_and_end(page: Page, home: Place) -> None:
     await expect(page.get_by_text("Nobody Yet")).to_have_count(0)
     with pytest.raises(AssertionError, match=Code.BAD_INVITE):
         await Phone("driver").join(unused)
+    await give_tag(page, driver)
+    await section(page, "people")
+    await expect(row).to_contain_text("1 tag")
     await row.click()
     await page.get_by_test_id("op-revoke").click()
     await page.get_by_role("dialog").get_by_role("button", name="End their rights").click()
@@ -221,6 +225,18 @@ async def invite_and_end(page: Page, home: Place) -> None:
                 return Code.REVOKED in str(said)
 
         await home.until(refused, f"the right to have ended by {way}")
+
+
+async def give_tag(page: Page, driver: Phone) -> None:
+    """The tag that was held up when those charges began is Ann's from now on."""
+    await section(page, "overview")
+    tap = page.locator("[data-testid^=op-need-taps]")
+    await tap.click()
+    await page.get_by_test_id("op-tag-do").click()
+    await expect(page.get_by_text("Choose a person.")).to_be_visible()
+    await page.get_by_test_id("op-tag-person").select_option(driver.site.principal)
+    await page.get_by_test_id("op-tag-do").click()
+    await expect(tap).to_have_count(0)
 
 
 async def test_the_same_screens_serve_a_box_without_a_cloud(alone: Place, tmp_path: Path) -> None:

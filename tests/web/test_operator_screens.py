@@ -80,7 +80,7 @@ def test_every_screen_says_its_words_and_axe_is_content(
     found: dict[str, list[str]] = {}
     with stage.page(browser, "about:blank", size=size, look=look) as shown:
         for scene, where, taps, text in SCREENS:
-            name = "-".join(filter(None, ["op", scene, *where.split("/")[2:], *taps, size, look]))
+            name = "-".join(filter(None, ["op", scene, *where.split("/")[1:], *taps, size, look]))
             # A blank page between: an address that differs in its fragment alone would not load anew.
             shown.goto("about:blank")
             shown.goto(place(address, scene, where))

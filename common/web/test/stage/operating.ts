@@ -113,7 +113,7 @@ function meter(client: FakeClient): object[] {
 function log(client: FakeClient): void {
   const rows = [
     ['unlock', 'CP2', 'succeeded', ''],
-    ['reset', 'CP5', 'unknown', 'no_answer'],
+    ['reset', 'CP5', 'unknown', ''],
     ['start', 'CP1', 'succeeded', ''],
     ['stop', 'CP4', '', ''],
     ['limit', 'CP3', 'failed', 'charger_rejected'],

@@ -37,10 +37,12 @@ function Framed({ site, section, one }: { site: SiteState; section: Section; one
   const people = useAnswer(() => desk.query<PersonRow>('people', {}, '', 500), [site.id, desk.way]);
   useEffect(() => {
     const timer = setInterval(() => {
-      if (document.visibilityState === 'visible') row.again();
+      if (document.visibilityState !== 'visible') return;
+      row.again();
+      people.again();
     }, EVERY_MS);
     return () => clearInterval(timer);
-  }, [row.again]);
+  }, [row.again, people.again]);
   const office: Office = useMemo(
     () => ({
       site: site.id,

@@ -103,10 +103,12 @@ function Commands({ site }: { site: SiteState }): JSX.Element {
             detail={
               <>
                 {[when(row.at, office), whoIs(office, row.principal, row.person) || wordFor(words.roles, row.role)].join(' · ')}
+                <span class="op-chips">
+                  <Badge tone={TONES[ended] ?? 'flow'}>{wordFor(words.stages, ended)}</Badge>
+                </span>
                 {row.code ? <span class="op-block">{said({ code: row.code }).what}</span> : null}
               </>
             }
-            trailing={<Badge tone={TONES[ended] ?? 'flow'}>{wordFor(words.stages, ended)}</Badge>}
           />
         );
       }}
