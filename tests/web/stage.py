@@ -14,7 +14,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+import segno
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.browsers.pages import QUIET
 from tests.needs import find_tool, npm
@@ -55,15 +56,38 @@ def served(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+def film_of(text: str) -> bytes:
+    """What a camera sees that looks at a QR: one picture in YUV4MPEG2, 640 × 480, played again and again."""
+    modules = [[bool(dark) for dark in row] for row in segno.make(text, micro=False).matrix_iter(border=4)]
+    width, height = 640, 480
+    scale = height // len(modules)
+    rows = bytearray(b"\xff" * (width * height))
+    left = (width - scale * len(modules)) // 2
+    for y, row in enumerate(modules):
+        for x, dark in enumerate(row):
+            if dark:
+                for line in range(y * scale, (y + 1) * scale):
+                    at = line * width + left + x * scale
+                    rows[at : at + scale] = bytes(scale)
+    grey = b"\x80" * (width * height // 2)
+    return b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(rows) + grey
+
+
+@contextmanager
+def launched(tools: Playwright, *switches: str) -> Iterator[Browser]:
+    """The system's Chromium; a thread has one `sync_playwright` for all of them."""
+    browser = tools.chromium.launch(executable_path=find_tool("chromium"), args=[*QUIET, *switches])
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium."""
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=find_tool("chromium"), args=list(QUIET))
-        try:
-            yield browser
-        finally:
-            browser.close()
+    """The system's Chromium, where there is no other one."""
+    with sync_playwright() as tools, launched(tools) as browser:
+        yield browser
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.needs import needs
 from tests.web import stage
@@ -19,8 +19,14 @@ pytestmark = [needs("chromium"), needs("vite")]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with stage.chromium() as one:
+def tools() -> Iterator[Playwright]:
+    with sync_playwright() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser(tools: Playwright) -> Iterator[Browser]:
+    with stage.launched(tools) as one:
         yield one
 
 
@@ -64,6 +70,7 @@ SCREENS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("not-connected", "", (), "Not connected"),
     ("charger-lost", "", (), "this is the last that is known"),
     ("unreachable", "", (), "Site unreachable: showing"),
+    ("reconnecting", "", (), "The last that is known"),
     ("slept-a-day", "", (), "This is how it was"),
     ("box-away", "", (), "Box offline: showing"),
     ("through-cloud", "", (), "Through the cloud"),
@@ -214,6 +221,36 @@ def test_an_invite_in_the_address_is_taken_out_of_it(browser: Browser, address: 
         assert stage.violations(shown) == []
         shown.get_by_test_id("join").click()
         expect(shown.get_by_text("You have joined Home.")).to_be_visible()
+
+
+def test_the_camera_reads_an_invite_and_nothing_leaves_the_device(
+    tools: Playwright, address: str, tmp_path: Path
+) -> None:
+    film = tmp_path / "camera.y4m"
+    film.write_bytes(stage.film_of("https://cloud.example/#join=plugside1_" + "Ab3-" * 50))
+    switches = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+    with (
+        stage.launched(tools, *switches) as camera,
+        stage.page(camera, f"{address}?scene=welcome") as shown,
+    ):
+        asked: list[str] = []
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.get_by_test_id("scan").click()
+        expect(shown.get_by_text("Your invite")).to_be_visible()
+        expect(shown.get_by_text("cloud.example")).to_be_visible()
+        assert all(url.startswith(address.rpartition("/")[0]) for url in asked)
+
+
+def test_without_a_camera_the_text_can_be_pasted(browser: Browser, address: str) -> None:
+    with stage.page(browser, f"{address}?scene=welcome") as shown:
+        shown.get_by_test_id("scan").click()
+        expect(shown.get_by_test_id("no-camera")).to_contain_text("You can paste the text")
+        stage.shoot(shown, "no-camera")
+        assert stage.violations(shown) == []
 
 
 def test_everything_is_done_with_the_keyboard(browser: Browser, address: str) -> None:

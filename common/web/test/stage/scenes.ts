@@ -169,6 +169,10 @@ export const SCENES: Readonly<Record<string, Scene>> = {
   'charger-lost': (client) =>
     void bay(client, { ...CHARGING, place: { ...CHARGING.place, stale: true }, charger: { online: false, name: 'Bay 12' } }),
   unreachable: (client) => lost(client, 12, CHARGING),
+  reconnecting: (client) => {
+    const site = bay(client, CHARGING);
+    client.set(site, { ...PAST, asOf: client.nowMs - 9 * 60_000 });
+  },
   'slept-a-day': (client) => lost(client, 26 * 60, CHARGING),
   'box-away': (client) => {
     const site = bay(client, CHARGING);

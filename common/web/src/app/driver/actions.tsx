@@ -6,6 +6,7 @@ import { useClient } from '../client';
 import { Button } from '../ui';
 import { type Ask, isOver } from './asks';
 import { putOne } from './putaway';
+import { isConnecting } from './reach';
 import { reservedBy } from './reserved';
 import { LimitSheet, ReserveSheet, UnlockSheet } from './sheets';
 import type { Shown } from './state';
@@ -62,7 +63,14 @@ export function Actions(props: ActionsProps): JSX.Element | null {
       {may.limit || may.reserve || may.cancel || may.unlock ? others : null}
       <Primary {...props} />
       {state.session ? (
-        <LimitSheet site={site} charger={charger} session={state.session} open={open === 'limit'} onClose={close} />
+        <LimitSheet
+          key={`${state.session.session} ${ownLimit(props)}`}
+          site={site}
+          charger={charger}
+          session={state.session}
+          open={open === 'limit'}
+          onClose={close}
+        />
       ) : null}
       <ReserveSheet
         open={open === 'reserve'}
@@ -85,6 +93,11 @@ export function Actions(props: ActionsProps): JSX.Element | null {
       />
     </>
   );
+}
+
+/** The limit of one's own that is in force; the sheet begins anew with it. */
+function ownLimit({ charger, evse }: ActionsProps): number | null | undefined {
+  return charger.connectors[String(evse)]?.session_limit?.limit_a;
 }
 
 function at(evse: number | undefined): { evse: number } | object {
@@ -123,7 +136,8 @@ function Primary({ site, charger, evse, state, ask }: ActionsProps): JSX.Element
     );
   }
   const reachable = state.reach === 'lan' || state.reach === 'cloud';
-  const why = reachable ? words.cannotStart[state.kind] : words.unreachable;
+  const unreachable = isConnecting(site) ? words.connectingShort : words.unreachable;
+  const why = reachable ? words.cannotStart[state.kind] : unreachable;
   return (
     <Button
       kind="primary"

@@ -55,9 +55,9 @@ export function ReachBadge({ site }: { site: SiteState }): JSX.Element {
   }
 }
 
-/** Nothing is known yet, and no way has failed: it may come at any moment. */
-function isConnecting(site: SiteState): boolean {
-  return !site.shown && site.denied === null && site.lan.failure === null && site.cloud.failure === null;
+/** No way is open, and none has failed: it may come at any moment, so nothing is called unreachable yet. */
+export function isConnecting(site: SiteState): boolean {
+  return site.path === null && site.denied === null && site.lan.failure === null && site.cloud.failure === null;
 }
 
 /** Said above what is shown when that is not the present: since when, why, and what to do. */
