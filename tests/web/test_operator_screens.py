@@ -171,10 +171,24 @@ def test_the_keyboard_is_enough(browser: Browser, address: str) -> None:
         expect(row).to_be_focused()
 
 
-def test_german_is_spoken_everywhere(browser: Browser, address: str) -> None:
-    with stage.page(browser, place(address, "garage", "/home"), locale="de-DE") as shown:
-        expect(shown.get_by_text("1 Störung")).to_be_visible()
-        expect(shown.get_by_role("link", name="Hauptbuch")).to_be_visible()
+def test_german_has_every_section_and_fits(browser: Browser, address: str) -> None:
+    said = {
+        "": "1 Störung",
+        "/chargers/CP3": "Station neu starten",
+        "/sessions": "Ann Ahlers",
+        "/sessions/s-3": "Zu prüfen",
+        "/people/p-ann": "Rechte beenden",
+        "/log": "Ausgang nicht bekannt",
+        "/ledger": "Jetzt vergleichen",
+    }
+    with stage.page(browser, "about:blank", locale="de-DE") as shown:
+        for where, text in said.items():
+            shown.goto("about:blank")
+            shown.goto(place(address, "garage", f"/home{where}"))
+            expect(shown.get_by_text(text).locator("visible=true").first).to_be_visible()
+            wider = shown.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wider <= 0, f"{where} can be scrolled sideways"
+            stage.shoot(shown, f"op-de{where.replace('/', '-')}")
 
 
 def test_the_app_ranks_as_the_server_does() -> None:
