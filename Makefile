@@ -19,23 +19,30 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--custom-compile-command "make requirements" $(ARGS) pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim sim-night soak fuzz setup requirements clean .venv
+.PHONY: help demo test web wheel check bench sim sim-night soak fuzz setup requirements clean .venv
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
-demo: .venv ## cloud, edge and two simulated chargers on this machine, until Ctrl-C
+demo: web ## cloud, edge and two simulated chargers on this machine, until Ctrl-C
 	@$(BIN)/plugside-edge demo $(ARGS)
 
-test: setup ## every test; some of them: make test ARGS="tests/core -k meter"
+web: .venv ## build the app, if it has changed
+	@$(BIN)/python -m tests.tools.webapp
+
+wheel: web ## the wheel, with the built app inside, into dist/
+	@$(BIN)/python -m hatchling build -t wheel
+
+test: setup web ## every test; some of them: make test ARGS="tests/core -k meter"
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
-check: .venv ## format, lint, types, import contracts
+check: .venv ## format, lint, types (Python and TypeScript), import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.tools.webapp --check
 
 bench: .venv ## the measured budgets, side by side with their floors
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -63,7 +70,7 @@ requirements: .venv ## write requirements*.txt from pyproject.toml (newest versi
 
 clean: ## remove everything that these targets made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
-		tests/e2e/clients/node_modules build dist
+		tests/e2e/clients/node_modules common/web/node_modules common/web/dist build dist
 	@find common edge cloud tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Not a file whose age make could tell: the bootstrap knows by its stamp whether there is work.

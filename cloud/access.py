@@ -27,6 +27,8 @@ def access(site: SiteRow, claims: Claims, lists: tuple[str, ...], *, online: boo
         succession=site.succession,
         addresses=site.hello.addresses,
         certificates=site.hello.certificates,
+        # What every site has at first says nothing of where it is.
+        zone="" if site.zone == "UTC" else site.zone,
         rotations=site.rotations,
         owner=claims.owner,
         caps=claims.caps,

@@ -52,6 +52,7 @@ class Present:
         self.seen_ms = 0  #: when the view was last true, by our clock
         self.site_ms = 0  #: site time at its last snapshot …
         self.site_mono_ms = 0  #: … and our steady clock then
+        self.skew_ms = 0  #: … and how far it was ahead of our clock
         self.followers: dict[int, Follower] = {}
 
 
@@ -96,6 +97,7 @@ class Hub:
         except ValueError:
             raise RemoteFault(Code.PROTOCOL, "a snapshot without a time") from None
         present.site_mono_ms = self._clock.mono_ms()
+        present.skew_ms = present.site_ms - self._clock.now_ms()
         present.view, present.live = message.view, True
         present.view.epoch, present.view.seq = message.epoch, message.seq
         for follower in tuple(present.followers.values()):
@@ -137,6 +139,16 @@ class Hub:
         """The link_epoch of the site's open tunnel; 0 = the box is away."""
         present = self._sites.get(site)
         return present.link if present else 0
+
+    def present(self, site: str) -> View | None:
+        """The site as its connected box tells it; None while that is away or has not said yet."""
+        present = self._sites.get(site)
+        return present.view if present is not None and present.live else None
+
+    def skew_ms(self, site: str) -> int:
+        """How far the connected box's clock was ahead of ours at its last snapshot; 0 where it is away."""
+        present = self._sites.get(site)
+        return present.skew_ms if present is not None and present.live else 0
 
     @property
     def online(self) -> int:

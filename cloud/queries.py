@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,11 +12,14 @@ from cloud.hub import Hub
 from cloud.store.ports import Store
 from cloud.store.rows import FactRow, MeterRow, Page, SessionRow, SiteRow
 from common import facts, review, wire
+from common.asked import ANSWERS, AUDIT_KINDS, command_rows
 from common.domain import Role, iso
 from common.errors import Code, Refused
 from common.policy import Claims, is_staff, visible
+from common.sought import ALL, Sought, sought
 
 Plain = dict[str, Any]
+Handler = Callable[[wire.Query, Claims], Awaitable[wire.Page]]
 #: Rows of one page.
 PAGE_MAX = 500
 _NOT_TOLD = ("tag_ref", "stopped_by")
@@ -38,7 +41,7 @@ class Queries:
         self._ask = ask
         self._hub = hub
         self._health = health
-        self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
+        self._table: dict[str, Handler] = {
             "sessions": self._sessions,
             "session": self._session,
             "meter": self._meter,
@@ -47,11 +50,17 @@ class Queries:
             "audit": self._audit,
             "orphans": self._orphans,
             "charge_lines": self._charge_lines,
+            "commands": self._commands,
+            "chargers": self._of_box,
+            "dials": self._of_box,
             "devices": self._devices,
-            "sites": self._sites,
             "acts": self._acts,
             "health": self._tell_health,
         }
+
+    def offer(self, handlers: Mapping[str, Handler]) -> None:
+        """More questions, which another part answers."""
+        self._table.update(handlers)
 
     async def answer(self, query: wire.Query, claims: Claims) -> wire.Page:
         """One page. Raises Refused: bad_request (no such query), not_permitted, unknown_session."""
@@ -75,13 +84,13 @@ class Queries:
             raise Refused(Code.UNKNOWN_SITE, name_or_id or "name one")
         return row
 
-    async def sessions(self, claims: Claims, *, after: str, limit: int, flagged: bool = False) -> Page[Plain]:
+    async def sessions(self, claims: Claims, *, after: str, limit: int, wanted: Sought = ALL) -> Page[Plain]:
         """Sessions as people see them, newest first; with names for staff, who gave them.
 
-        flagged: those that want a person's look; such a page may be short.
+        A page of those that are flagged may be short.
         """
-        page = await self._store.sessions(claims, after=after, limit=limit, flagged=flagged)
-        if flagged:
+        page = await self._store.sessions(claims, after=after, limit=limit, sought=wanted)
+        if wanted.flagged:
             page = Page(rows=tuple(row for row in page.rows if _attention(row)), next=page.next)
         names: dict[str, str] = {}
         if is_staff(claims):
@@ -89,8 +98,10 @@ class Queries:
         return Page(rows=tuple(session_row(row, names) for row in page.rows), next=page.next)
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
-        flagged = query.args.get("flagged", False) is True
-        page = await self.sessions(claims, after=query.after, limit=query.limit, flagged=flagged)
+        wanted = sought(query.args)
+        if query.args.get("own", False) is True:
+            wanted = msgspec.structs.replace(wanted, principal=claims.principal)
+        page = await self.sessions(claims, after=query.after, limit=query.limit, wanted=wanted)
         return wire.Page(id=query.id, rows=page.rows, next=page.next)
 
     async def _session(self, query: wire.Query, claims: Claims) -> wire.Page:
@@ -119,8 +130,11 @@ class Queries:
         return session
 
     async def _audit(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """Who did what, newest first."""
-        page = await self._store.audit(claims, after=query.after, limit=query.limit)
+        """Who did what, newest first; of some kinds, if they are named."""
+        kinds = query.args.get("kinds", [])
+        if not isinstance(kinds, list) or not all(kind in AUDIT_KINDS for kind in kinds):
+            raise Refused(Code.BAD_REQUEST, "kinds is a list of names of what the audit holds")
+        page = await self._store.audit(claims, kinds, after=query.after, limit=query.limit)
         return _page(query, [_fact_row(row, claims) for row in page.rows], page.next)
 
     async def _charge_lines(self, query: wire.Query, claims: Claims) -> wire.Page:
@@ -135,24 +149,45 @@ class Queries:
 
     async def _orphans(self, query: wire.Query, claims: Claims) -> wire.Page:
         """What fits no session, the latest first; `all`: also what was decided on. A page may be short."""
-        if not is_staff(claims):
-            raise Refused(Code.NOT_PERMITTED)
-        page = await self._store.orphans(claims, after=query.after, limit=query.limit)
-        told = [facts.read(row.epoch, row.seq, bytes(row.record)) for row in page.rows]
-        decided: dict[str, facts.OrphanResolved] = {}
-        if told:  # a decision is younger than what it is about
-            for row in (await self._store.decisions(claims, since=told[-1].at)).rows:
-                body = facts.read(row.epoch, row.seq, bytes(row.record)).body
-                if isinstance(body, facts.OrphanResolved):
-                    decided[body.orphan] = body
+        _staff(claims)
+        page, told, later = await self._with_later(
+            query, claims, (facts.OrphanRecorded.KIND,), (facts.OrphanResolved.KIND,)
+        )
+        decided = {
+            fact.body.orphan: fact.body for fact in later if isinstance(fact.body, facts.OrphanResolved)
+        }
         rows = [review.orphan_row(fact.body, fact.at, decided) for fact in told]
         everything = query.args.get("all", False) is True
         return _page(query, [row for row in rows if everything or "decision" not in row], page.next)
 
+    async def _commands(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What people asked of the chargers and what became of it, the latest first."""
+        _staff(claims)
+        page, told, later = await self._with_later(query, claims, (facts.CommandAccepted.KIND,), ANSWERS)
+        rows = command_rows(told, later)
+        names = await self._store.names({row["principal"] for row in rows if row["principal"]})
+        return _page(query, [row | {"person": names.get(row["principal"], "")} for row in rows], page.next)
+
+    async def _with_later(
+        self, query: wire.Query, claims: Claims, kinds: Sequence[str], answers: Sequence[str]
+    ) -> tuple[Page[FactRow], list[facts.Fact], list[facts.Fact]]:
+        """A page of facts, the latest first, and those from the earliest of them on that answer them."""
+        page = await self._store.audit(claims, kinds, after=query.after, limit=query.limit)
+        told = [facts.read(row.epoch, row.seq, bytes(row.record)) for row in page.rows]
+        if not told:
+            return page, [], []
+        # An answer is younger than what it is about.
+        later = await self._store.told_since(claims.site, answers, since=told[-1].at)
+        return page, told, [facts.read(row.epoch, row.seq, bytes(row.record)) for row in later.rows]
+
+    async def _of_box(self, query: wire.Query, claims: Claims) -> wire.Page:
+        """What only the site's box knows now. Raises Unavailable(site_offline) without it."""
+        _staff(claims)
+        return _page(query, await self._ask(claims.site, query.what))
+
     async def _devices(self, query: wire.Query, claims: Claims) -> wire.Page:
         """Keys with rights at the site, and whose they are."""
-        if not is_staff(claims):
-            raise Refused(Code.NOT_PERMITTED)
+        _staff(claims)
         rows = await self._store.devices(claims.site)
         names = await self._store.names({row.principal for row in rows})
         told: list[Plain] = [
@@ -161,15 +196,10 @@ class Queries:
         ]
         return _page(query, told)
 
-    async def _sites(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """Every site of this cloud, for whoever may open its socket."""
-        _local(claims)
-        return _page(query, [self.site_row(row) for row in await self._store.sites()])
-
     async def _acts(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """What this cloud did, newest first."""
-        _local(claims)
-        page = await self._store.acts(after=query.after, limit=query.limit)
+        """What this cloud did, newest first: at a site for its staff, all of it at its own socket."""
+        _staff(claims)
+        page = await self._store.acts(site=claims.site, after=query.after, limit=query.limit)
         return _page(
             query, [msgspec.to_builtins(row) | {"at": iso(row.at_ms)} for row in page.rows], page.next
         )
@@ -177,21 +207,6 @@ class Queries:
     async def _tell_health(self, query: wire.Query, claims: Claims) -> wire.Page:
         _local(claims)
         return _page(query, [self._health()])
-
-    def site_row(self, row: SiteRow) -> Plain:
-        """A site as its operator sees it in a list."""
-        return {
-            "site": row.id,
-            "name": row.name,
-            "box": row.box,
-            "online": bool(self._hub.link(row.id)),
-            "seen_at": iso(row.seen_ms) if row.seen_ms else "",
-            "addresses": list(row.hello.addresses),
-            "software": row.hello.software,
-            "zone": row.zone,
-            "epoch": row.epoch,
-            "last_seq": row.hello.last_seq,
-        }
 
 
 def session_row(row: SessionRow, names: dict[str, str]) -> Plain:
@@ -244,6 +259,11 @@ def _meter_row(row: MeterRow) -> Plain:
 
 def _page(query: wire.Query, rows: list[Any], following: str = "") -> wire.Page:
     return wire.Page(id=query.id, rows=tuple(row for row in rows if row is not None), next=following)
+
+
+def _staff(claims: Claims) -> None:
+    if not is_staff(claims):
+        raise Refused(Code.NOT_PERMITTED)
 
 
 def _local(claims: Claims) -> None:

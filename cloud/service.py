@@ -19,6 +19,7 @@ import msgspec
 
 from cloud.accounts import Accounts
 from cloud.api.frontdoor import Buckets, FrontDoor
+from cloud.api.pages import Pages
 from cloud.api.routes import Doors, make_app
 from cloud.api.server import Listener
 from cloud.apps import Apps
@@ -28,12 +29,14 @@ from cloud.counters import Counters
 from cloud.edges import Edges
 from cloud.exports import Exports
 from cloud.folder import Folder
+from cloud.glance import Glance
 from cloud.hub import Hub
 from cloud.keydesk import KeyDesk
 from cloud.keyring import Keyring
 from cloud.management import Management
 from cloud.queries import Queries
 from cloud.rightsdesk import RightsDesk
+from cloud.roster import People
 from cloud.router import Router
 from cloud.settings import CloudSettings
 from cloud.store.ports import Store
@@ -53,6 +56,7 @@ from common.link.websocket import is_loopback
 from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
+from common.webapp import WebApp
 
 log = logging.getLogger("plugside.cloud")
 
@@ -93,7 +97,7 @@ class Cloud:
         self._make(store)
         host, port = split_endpoint(settings.listen)
         app = self._front = FrontDoor(
-            make_app(self._doors(store)),
+            Pages(make_app(self._doors(store)), WebApp()),
             trusted_proxy=settings.trusted_proxy,
             buckets=Buckets(self.clock),
             counters=self.counters,
@@ -131,9 +135,16 @@ class Cloud:
         management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
         self.bundles = Bundles(store, self.counters, clock)
         management.offer("import", self.bundles.request)
-        desks = KeyDesk(self.accounts).requests | RightsDesk(store, self.accounts).requests
-        for name, request in desks.items():
-            management.offer(name, request)
+        for part in (
+            KeyDesk(self.accounts),
+            RightsDesk(store, self.accounts),
+            Glance(store, self.accounts, self.hub, clock),
+            People(store, self.accounts, clock),
+        ):
+            for name, request in part.requests.items():
+                management.offer(name, request)
+            if isinstance(part, Glance | People):
+                self.queries.offer(part.queries)
         self.apps = Apps(
             store,
             self.accounts,

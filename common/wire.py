@@ -162,6 +162,7 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     grace: bool = False  #: the grant has run out; it counts until `expires_at`, while no cloud can be reached
     caps: Caps | None = None  #: how much the right is for; the query `allowance` says what is left
     revocations: tuple[str, ...] = ()  #: the newest lists, to be kept and shown at the next `auth`
+    zone: str = ""  #: its time zone (IANA), where its operator has named one
 
 
 class Welcome(Message, tag="welcome", frozen=True, kw_only=True):

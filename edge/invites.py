@@ -31,6 +31,20 @@ class Invites:
         """All of them, the oldest first."""
         return tuple(entry.record for entry in self._entries)
 
+    @property
+    def open(self) -> list[trust.InviteRecord]:
+        """Those that can still bring somebody in, the next to run out first."""
+        now_ms = self._clock.now_ms()
+        still = [r for r in self.records if r.redeemed_by is None and not r.spent and now_ms < r.expires_ms]
+        return sorted(still, key=lambda record: record.expires_ms)
+
+    def withdraw(self, principal: str) -> bool:
+        """An open one brings nobody in any more. False: there is none."""
+        known = any(record.principal == principal for record in self.open)
+        if known:
+            self.drop(principal)
+        return known
+
     def add(self, record: trust.InviteRecord) -> None:
         """Keep a new one; what is over makes room first."""
         now_ms = self._clock.now_ms()

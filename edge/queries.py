@@ -5,12 +5,13 @@ One place for the LAN, the local socket and the cloud's questions, so that each 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from common import wire
+from common.asked import AUDIT_KINDS
 from common.caps import Caps, Used
 from common.desk import allowance_row
 from common.domain import Role
@@ -19,11 +20,16 @@ from common.facts import Fact
 from common.policy import Claims, is_staff, visible
 from common.reconcile import ledger_page
 from common.review import attention, orphan_row
+from common.sought import sought
 from edge.journal.history import ORDERS, PAGE_MAX, History
 from edge.journal.rows import SessionRow
+from edge.overview import place
 from edge.receipts import Receipts
 
 Plain = dict[str, Any]
+Handler = Callable[[wire.Query, Claims], Awaitable[wire.Page]]
+#: Kinds that one question may name; there are some thirty.
+_KINDS_MAX = 64
 
 
 class Queries:
@@ -46,7 +52,7 @@ class Queries:
         self._dials = dials
         self._receipts = receipts
         self._used = used
-        self._table: dict[str, Callable[[wire.Query, Claims], Awaitable[wire.Page]]] = {
+        self._table: dict[str, Handler] = {
             "sessions": self._sessions,
             "session": self._session,
             "meter": self._meter,
@@ -62,6 +68,10 @@ class Queries:
             "dials": self._dial_page,
         }
 
+    def offer(self, handlers: Mapping[str, Handler]) -> None:
+        """More questions, which another part answers."""
+        self._table.update(handlers)
+
     async def answer(self, query: wire.Query, claims: Claims) -> wire.Page:
         """One page. Raises Refused: bad_request (query, limit), not_permitted, unknown_session."""
         handler = self._table.get(query.what)
@@ -72,18 +82,17 @@ class Queries:
         return await handler(query, claims)
 
     async def _sessions(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """Sessions, the latest first: one's own, or the site's for its staff. `flagged`: what wants a look;
-        such a page may be short."""
-        flagged = query.args.get("flagged", False) is True
-        page = await self._history.sessions(
-            principal=None if is_staff(claims) else claims.principal,
-            charger=_text(query, "charger"),
-            flagged=flagged,
-            before=_cursor(query),
-            limit=query.limit,
-        )
+        """Sessions, the latest first: one's own, or the site's for its staff, with names (`own`: their own,
+        too). A page of those that are flagged may be short."""
+        staff, wanted = is_staff(claims), sought(query.args)
+        if not staff or query.args.get("own", False) is True:
+            wanted = msgspec.structs.replace(wanted, principal=claims.principal)
+        page = await self._history.sessions(wanted=wanted, before=_cursor(query), limit=query.limit)
         rows = [_session_row(row) for row in page.rows]
-        return _page(query, [row for row in rows if row["attention"] or not flagged], page.next)
+        if staff:
+            names = await self._history.names({row.principal for row in page.rows if row.principal})
+            rows = [row | _named(names, row["principal"]) for row in rows]
+        return _page(query, [row for row in rows if row["attention"] or not wanted.flagged], page.next)
 
     async def _orphans(self, query: wire.Query, claims: Claims) -> wire.Page:
         """What fits no session, the latest first; `all`: also what was decided on. A page may be short."""
@@ -139,11 +148,16 @@ class Queries:
         return row
 
     async def _audit(self, query: wire.Query, claims: Claims) -> wire.Page:
-        """Facts in order, by kind if named."""
+        """Facts in order, by kind if named; `latest`: who did what, the latest first, as at the cloud."""
         _staff(claims)
         kinds = query.args.get("kinds", [])
         if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
             raise Refused(Code.BAD_REQUEST, "kinds is a list of names")
+        if len(kinds) > _KINDS_MAX:
+            raise Refused(Code.BAD_REQUEST, f"at most {_KINDS_MAX} kinds")
+        if query.args.get("latest", False) is True:
+            page = await self._history.latest(kinds or AUDIT_KINDS, before=_cursor(query), limit=query.limit)
+            return _page(query, (_fact_row(fact) for fact in page.rows), page.next)
         page = await self._history.audit(kinds, after=_cursor(query) or 0, limit=query.limit)
         return _page(query, (_fact_row(fact) for fact in page.rows), page.next)
 
@@ -199,11 +213,7 @@ def _text(query: wire.Query, name: str) -> str | None:
 
 
 def _cursor(query: wire.Query) -> int | None:
-    if not query.after:
-        return None
-    if not (query.after.isascii() and query.after.isdigit()) or len(query.after) > 18:
-        raise Refused(Code.BAD_REQUEST, "after is the `next` of the page before")
-    return int(query.after)
+    return place(query.after)
 
 
 def _page(query: wire.Query, rows: Iterable[Any], following: int | None) -> wire.Page:
@@ -216,6 +226,10 @@ def _session_row(row: SessionRow) -> Plain:
     for inner in ("key", "boot", "started_seq", "ended_seq", "last_seq", "tag_ref"):
         told.pop(inner, None)
     return told
+
+
+def _named(names: Mapping[str, str], principal: str | None) -> Plain:
+    return {"name": names[principal]} if principal is not None and principal in names else {}
 
 
 def _fact_row(fact: Fact) -> Plain:

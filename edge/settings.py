@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from common.config import DaemonSettings, LogLevel, address, split_endpoint
@@ -79,12 +79,24 @@ class EdgeSettings(DaemonSettings):
     """Addresses that mDNS speaks on, comma separated; empty = no mDNS."""
     app_origins: Names = ()
     """Web origins whose pages may connect to the LAN port, comma separated."""
+    lan_cert: Path | None = None
+    """Certificate chain (PEM) that browsers are shown where they ask for one of its names; with `lan_key`."""
+    lan_key: Path | None = None
+    """Its private key (PEM)."""
+    page: Annotated[str, AfterValidator(lambda text: _endpoint(text) if text else text)] = ""
+    """Where plain HTTP is answered with a page that says where the app is, HOST:PORT; empty = nowhere."""
     journal_quota_mib: Annotated[int, Field(ge=0, le=1024 * 1024)] = 0
     """What the journal may take of the disk, in MiB; 0 = 512, or 128 for each charger if that is more."""
     site_name: str = ""
     """What people call this site; empty = as its cloud does."""
     log_level: LogLevel = "INFO"
     """How much is logged."""
+
+    @model_validator(mode="after")
+    def _a_certificate_has_its_key(self) -> Self:
+        if (self.lan_cert is None) != (self.lan_key is None):
+            raise ValueError("lan_cert and lan_key belong together: give both, or neither")
+        return self
 
     @property
     def files_endpoint(self) -> tuple[str, int]:

@@ -50,8 +50,9 @@ from edge.journal.folder import Damaged
 from edge.journal.history import History
 from edge.journal.journal import Journal
 from edge.keeping import Keeper
-from edge.lan import Lan, serving
+from edge.lan import Lan, named, serving
 from edge.management import Management
+from edge.overview import Overview
 from edge.queries import Queries
 from edge.receipts import Receipts
 from edge.recovery import Recovery
@@ -135,8 +136,10 @@ class Site:
             self.gateway, self.commander, self.queries, management, self.authority, self.supervisor, clock
         )
         self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
-        offered = {"export": exports.request, "clock": self.watch.request}
-        for name, request in {**offered, **self.tags.requests, **self.rights.requests}.items():
+        overview = Overview(self, receipts)
+        self.queries.offer(overview.queries)
+        parts = self.tags.requests | overview.requests | self.rights.requests
+        for name, request in {"export": exports.request, "clock": self.watch.request, **parts}.items():
             management.offer(name, request)
         self.authority.verifier.heard = self.watch.heard
         self.authority.verifier.sure = lambda: self.clock.sure
@@ -151,7 +154,9 @@ class Site:
         self.uplink: Uplink | None = None
         self._doors: list[Door] = []
         self.lan = Lan(
-            self.authority, self.apps, self._store, self.supervisor, clock, ids, origins=settings.app_origins
+            *(self.authority, self.apps, self._store, self.supervisor, clock, ids),
+            origins=settings.app_origins,
+            named=named(settings.lan_cert, settings.lan_key),
         )
         self._make_chargers_side(shelf)
 
@@ -236,6 +241,8 @@ class Site:
         # No charge depends on it: a port that somebody else holds keeps no charger from charging.
         if settings.app_origins or settings.cloud:
             self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
+        if settings.page:
+            self.supervisor.room("page", Door("page", self._open_page).run)
         self.supervisor.room("file server", Door("file server", self._open_files).run)
         for door in self._doors:
             await door.open()
@@ -249,14 +256,8 @@ class Site:
             self.supervisor.room("discovery", self._announce)
         if settings.cloud:
             self.uplink = Uplink(
-                settings.cloud,
-                self.authority,
-                self.gateway,
-                self.journal,
-                self.commander,
-                self.queries,
-                self.recovery,
-                self.clock,
+                *(settings.cloud, self.authority, self.gateway, self.journal, self.commander, self.queries),
+                *(self.recovery, self.clock),
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn
@@ -328,6 +329,9 @@ class Site:
     async def _open_lan(self) -> WebSocketListener:
         host, port = split_endpoint(self._settings.lan)
         return await self.lan.open(host, port, self._settings.interfaces)
+
+    async def _open_page(self) -> Listener:
+        return await self.lan.open_page(*split_endpoint(self._settings.page))
 
     async def _open_browsers(self) -> Listener:
         return await self.lan.open_browsers(split_endpoint(self._settings.lan)[0])

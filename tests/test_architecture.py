@@ -27,7 +27,9 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 70
 
 # path -> reason
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "common/web/src/client/generated.ts": "made by tests.tools.app_types, not written by hand",
+}
 # (path, function) -> reason
 LONG_FUNCTIONS: dict[tuple[str, str], str] = {}
 

@@ -115,6 +115,17 @@ async def invite(args: argparse.Namespace) -> int:
     return DONE
 
 
+async def entrust(args: argparse.Namespace) -> int:
+    async with connect(args) as cloud:
+        wanted = {"principal": args.principal, "sites": None if args.all else args.sites}
+        done = await cloud.manage("entrust", wanted)
+    if args.json:
+        print_json(done)
+        return DONE
+    print(f"{args.principal} looks after {count(done['sites'], 'site')} now; new rights: {done['added']}.")
+    return DONE
+
+
 async def forget(args: argparse.Namespace) -> int:
     async with connect(args) as cloud:
         done = await cloud.manage("forget", {"principal": args.principal})
@@ -276,6 +287,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "site_zone": billing.site_zone,
     "export": billing.export,
     "invite": invite,
+    "entrust": entrust,
     "people": people,
     "revoke": revoke,
     "confirm": confirm,

@@ -89,15 +89,29 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_export(commands, shared)
 
+    _add_entrust(commands, shared)
     forget = commands.add_parser(
         "forget", parents=[shared], help="remove a person's name and rights for good"
     )
     forget.add_argument("principal", help="as `invite` and `sessions --json` show it")
-    token = commands.add_parser("token", parents=[shared], help="a short-lived token that reads one site")
-    token.add_argument("site", help="name or id")
+    _add_token(commands, shared)
     _add_keys(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the cloud's parts are")
     return top
+
+
+def _add_token(commands: Any, shared: argparse.ArgumentParser) -> None:
+    token = commands.add_parser("token", parents=[shared], help="a short-lived token that reads one site")
+    token.add_argument("site", help="name or id")
+
+
+def _add_entrust(commands: Any, shared: argparse.ArgumentParser) -> None:
+    entrust = commands.add_parser(
+        "entrust", parents=[shared], help="an operator of one site looks after others too"
+    )
+    entrust.add_argument("principal", help="as `invite` shows it")
+    entrust.add_argument("sites", nargs="*", metavar="SITE", help="names or ids")
+    entrust.add_argument("--all", action="store_true", help="every site that there is now")
 
 
 def _add_keys(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -182,6 +196,8 @@ def main(argv: list[str] | None = None) -> int:
     args.json = getattr(args, "json", False)
     if args.command == "reconcile" and bool(args.site) == args.all:
         top.error("reconcile: name a site, or say --all")
+    if args.command == "entrust" and bool(args.sites) == args.all:
+        top.error("entrust: name sites, or say --all")
     try:
         return run_async(_handler(args)(args))
     except PlugsideError as failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +13,6 @@ from cloud.store import codec, schema
 from cloud.store.audit import whole_facts
 from cloud.store.engine import Database, whole
 from cloud.store.ingest import Ingest, read_mark, write_view
-from cloud.store.projection import AUDIT_KINDS
 from cloud.store.rows import (
     FactRow,
     HelloNote,
@@ -25,9 +25,11 @@ from cloud.store.rows import (
 )
 from cloud.store.times import with_true_times
 from common import facts, sync
+from common.asked import AUDIT_KINDS
 from common.domain import EnergyMethod
 from common.errors import Code, Refused, RemoteFault
 from common.policy import Claims, is_staff
+from common.sought import ALL, Sought
 
 #: Rows of one answer that has no pages.
 _STEP = 2000
@@ -110,13 +112,10 @@ class LedgerPart:
 
     @whole
     async def sessions(
-        self, claims: Claims, *, after: str = "", limit: int = 100, flagged: bool = False
+        self, claims: Claims, *, after: str = "", limit: int = 100, sought: Sought = ALL
     ) -> Page[SessionRow]:
         table = schema.session
-        query = select(table).where(*_sessions_of(claims))
-        if flagged:  # those in which `common.review.attention` can find something
-            odd = or_(table.c.provisional, table.c.method == EnergyMethod.UNKNOWN.value)
-            query = query.where(or_(table.c.flags != "", and_(table.c.ended_at != "", odd)))
+        query = select(table).where(*_sessions_of(claims), *_sought(sought))
         if after:
             query = query.where(tuple_(table.c.first_at, table.c.session) < _cursor(after, 2))
         query = query.order_by(table.c.first_at.desc(), table.c.session.desc()).limit(limit + 1)
@@ -167,14 +166,17 @@ class LedgerPart:
             return Page(rows=())
         table = schema.fact
         query = whole_facts().where(table.c.site == claims.site, table.c.session == session)
+        query = query.where(table.c.kind != facts.MeterSampled.KIND)
         if after:
             query = query.where(tuple_(table.c.at, table.c.uid) > _cursor(after, 2))
         return await self._fact_page(query.order_by(table.c.at, table.c.uid), limit)
 
     @whole
-    async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
+    async def audit(
+        self, claims: Claims, kinds: Sequence[str] = (), *, after: str = "", limit: int = 100
+    ) -> Page[FactRow]:
         table = schema.fact
-        query = whole_facts().where(table.c.site == claims.site, table.c.kind.in_(AUDIT_KINDS))
+        query = whole_facts().where(table.c.site == claims.site, table.c.kind.in_(kinds or AUDIT_KINDS))
         if not is_staff(claims):
             query = query.where(table.c.principal == claims.principal)
         if after:
@@ -182,19 +184,14 @@ class LedgerPart:
         return await self._fact_page(query.order_by(table.c.at.desc(), table.c.uid.desc()), limit)
 
     @whole
-    async def orphans(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
+    async def told_since(
+        self, site: str, kinds: Sequence[str], *, since: str = "", after: str = "", limit: int = 2000
+    ) -> Page[FactRow]:
         table = schema.fact
-        query = whole_facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanRecorded.KIND)
+        query = whole_facts().where(table.c.site == site, table.c.kind.in_(kinds), table.c.at >= since)
         if after:
-            query = query.where(tuple_(table.c.at, table.c.uid) < _cursor(after, 2))
-        return await self._fact_page(query.order_by(table.c.at.desc(), table.c.uid.desc()), limit)
-
-    @whole
-    async def decisions(self, claims: Claims, *, since: str, limit: int = 2000) -> Page[FactRow]:
-        table = schema.fact
-        query = whole_facts().where(table.c.site == claims.site, table.c.kind == facts.OrphanResolved.KIND)
-        query = query.where(table.c.at >= since).order_by(table.c.at, table.c.uid)
-        return await self._fact_page(query, limit)
+            query = query.where(tuple_(table.c.at, table.c.uid) > _cursor(after, 2))
+        return await self._fact_page(query.order_by(table.c.at, table.c.uid), limit)
 
     async def _fact_page(self, query: Select[Any], limit: int) -> Page[FactRow]:
         async with self._db.read() as tx:
@@ -241,6 +238,32 @@ def _sessions_of(claims: Claims) -> list[ColumnElement[bool]]:
     if not is_staff(claims):
         mine.append(table.c.principal == claims.principal)
     return mine
+
+
+def _sought(wanted: Sought) -> list[ColumnElement[bool]]:
+    """What narrows a page of sessions."""
+    table = schema.session
+    found: list[ColumnElement[bool]] = []
+    if wanted.session is not None:
+        found.append(table.c.session == wanted.session)
+    if wanted.charger is not None:
+        found.append(table.c.charger == wanted.charger)
+    if wanted.principal is not None:
+        found.append(table.c.principal == wanted.principal)
+    if wanted.since is not None:
+        found.append(table.c.started_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(table.c.started_at < wanted.until)
+    if wanted.flagged:
+        found.append(may_want_a_look())
+    return found
+
+
+def may_want_a_look() -> ColumnElement[bool]:
+    """Sessions in which `common.review.attention` can find something."""
+    table = schema.session
+    odd = or_(table.c.provisional, table.c.method == EnergyMethod.UNKNOWN.value)
+    return or_(table.c.flags != "", and_(table.c.ended_at != "", odd))
 
 
 def _cursor(after: str, parts: int) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from cloud.store.rows import (
     FactRow,
     HelloNote,
     Imported,
+    Matters,
     MeterConflict,
     MeterRow,
     Opened,
@@ -31,6 +32,7 @@ from cloud.store.rows import (
 from common import facts, sync
 from common.policy import Claims
 from common.reconcile import LedgerRow
+from common.sought import ALL, Sought
 from common.trust import InviteRecord
 from common.trust.recovery import Sealed
 
@@ -55,9 +57,9 @@ class LedgerStore(Protocol):
     async def last_view(self, site: str) -> ViewCopy | None: ...
 
     async def sessions(
-        self, claims: Claims, *, after: str = "", limit: int = 100, flagged: bool = False
+        self, claims: Claims, *, after: str = "", limit: int = 100, sought: Sought = ALL
     ) -> Page[SessionRow]:
-        """Sessions that these claims may see, newest first; `flagged`: those that may want a look."""
+        """Sessions that these claims may see, newest first, as far as they are `sought`."""
 
     async def session(self, claims: Claims, session: str) -> SessionRow | None: ...
 
@@ -72,16 +74,17 @@ class LedgerStore(Protocol):
     async def story(
         self, claims: Claims, session: str, *, after: str = "", limit: int = 100
     ) -> Page[FactRow]:
-        """A session's facts, oldest first; empty for a session that these claims may not see."""
+        """A session's facts but its samples, oldest first; empty where these claims may not see it."""
 
-    async def audit(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
-        """Who did what, newest first: commands, rights, security."""
+    async def audit(
+        self, claims: Claims, kinds: Sequence[str] = (), *, after: str = "", limit: int = 100
+    ) -> Page[FactRow]:
+        """Who did what, newest first: facts of these kinds; none named = commands, rights, security."""
 
-    async def orphans(self, claims: Claims, *, after: str = "", limit: int = 100) -> Page[FactRow]:
-        """The site's `orphan_recorded`, newest first."""
-
-    async def decisions(self, claims: Claims, *, since: str, limit: int = 2000) -> Page[FactRow]:
-        """The site's `orphan_resolved` from this site time on."""
+    async def told_since(
+        self, site: str, kinds: Sequence[str], *, since: str = "", after: str = "", limit: int = 2000
+    ) -> Page[FactRow]:
+        """The site's facts of these kinds from a site time on, oldest first."""
 
 
 class AuditStore(Protocol):
@@ -205,6 +208,31 @@ class AccountStore(Protocol):
     async def withdrawal_lists(self) -> list[str]: ...
 
 
+class GlanceStore(Protocol):
+    """What somebody who looks after many sites sees at once."""
+
+    async def sites_run_by(self, key: str) -> list[SiteRow]:
+        """The sites at which a key has a staff's right, by name."""
+
+    async def marks(self, sites: Sequence[str]) -> dict[str, int]:
+        """Of each site: how far its present epoch is here."""
+
+    async def matters(self, sites: Sequence[str]) -> dict[str, Matters]:
+        """Of each site that has any: what is flagged, and the orphans that nobody has decided on."""
+
+    async def entrust(self, principal: str, sites: Sequence[str], now_ms: int) -> int:
+        """Give a person's keys the right that they have at one site at these, too. Returns new rights.
+
+        Raises Refused(bad_request): nobody of staff is known by that pseudonym.
+        """
+
+    async def open_invites(self, site: str, now_ms: int) -> list[InviteRecord]:
+        """Invites that can still bring somebody in."""
+
+    async def withdraw_invite(self, site: str, principal: str) -> bool:
+        """An invite brings nobody in any more. False: there is none that is open."""
+
+
 class WorkStore(Protocol):
     """Commands on their way, tokens, acts."""
 
@@ -222,7 +250,8 @@ class WorkStore(Protocol):
 
     async def note(self, row: ActRow) -> None: ...
 
-    async def acts(self, *, after: str = "", limit: int = 100) -> Page[ActRow]: ...
+    async def acts(self, *, site: str = "", after: str = "", limit: int = 100) -> Page[ActRow]:
+        """What was done, newest first; of one site, if it is named."""
 
 
 class ChargeStore(Protocol):
@@ -258,7 +287,15 @@ class ChargeStore(Protocol):
 
 
 class Store(
-    LedgerStore, AuditStore, ImportStore, EstateStore, AccountStore, WorkStore, ChargeStore, Protocol
+    LedgerStore,
+    AuditStore,
+    ImportStore,
+    EstateStore,
+    AccountStore,
+    GlanceStore,
+    WorkStore,
+    ChargeStore,
+    Protocol,
 ):
     """All of it."""
 

@@ -27,19 +27,6 @@ SESSION_KINDS = (
     facts.SessionEnded.KIND,
     facts.SessionRevised.KIND,
 )
-#: What an operator reads to see who did what.
-AUDIT_KINDS = (
-    facts.CommandAccepted.KIND,
-    facts.CommandConfirmed.KIND,
-    facts.CommandSettled.KIND,
-    facts.AuthorizationChanged.KIND,
-    facts.ChargerAdopted.KIND,
-    facts.ClockStepped.KIND,
-    facts.SecurityNoted.KIND,
-    facts.OrphanRecorded.KIND,
-    facts.OrphanResolved.KIND,
-    facts.MeterDoubted.KIND,
-)
 
 
 def session_of(fact: Fact) -> str | None:

@@ -184,6 +184,13 @@ class ActRow(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class Matters(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a site's ledger waits for a person's decision, in numbers."""
+
+    flagged: int = 0
+    orphans: int = 0
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """Some rows; `next` continues after them, empty at the end."""
 

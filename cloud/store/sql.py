@@ -13,6 +13,7 @@ from cloud.store.audit import AuditPart
 from cloud.store.charges import ChargePart
 from cloud.store.engine import Database, ping
 from cloud.store.estate import EstatePart
+from cloud.store.glance import GlancePart
 from cloud.store.imports import ImportPart
 from cloud.store.ledger import LedgerPart
 from cloud.store.replay import replay
@@ -24,7 +25,15 @@ INCARNATION = "incarnation"
 
 
 class SqlStore(
-    LedgerPart, ImportPart, EstatePart, AccountPart, WithdrawalPart, WorkPart, ChargePart, AuditPart
+    LedgerPart,
+    ImportPart,
+    EstatePart,
+    AccountPart,
+    WithdrawalPart,
+    GlancePart,
+    WorkPart,
+    ChargePart,
+    AuditPart,
 ):
     """`cloud.store.ports.Store`. Made by `open_store`."""
 

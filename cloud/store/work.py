@@ -72,9 +72,11 @@ class WorkPart:
             await tx.execute(self._db.insert(schema.act), msgspec.structs.asdict(row))
 
     @whole
-    async def acts(self, *, after: str = "", limit: int = 100) -> Page[ActRow]:
+    async def acts(self, *, site: str = "", after: str = "", limit: int = 100) -> Page[ActRow]:
         table = schema.act
         query = select(table)
+        if site:
+            query = query.where(table.c.site == site)
         if after:
             at_ms, _, uid = after.partition("|")
             if not at_ms.isdigit():

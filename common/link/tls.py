@@ -9,6 +9,7 @@ context of its own, chosen when a connection begins.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +28,7 @@ class ServerTls:
         # Kept, so that an id above stays the id of the context it was given for.
         self._contexts = [self.context]
         self.context.sni_callback = self._choose
+        self._named: dict[str, ssl.SSLContext] = {}
 
     def use(self, pem: Path, certificate_hash: str) -> None:
         """Serve this certificate from the next connection on; open ones keep theirs."""
@@ -40,22 +42,48 @@ class ServerTls:
         """The hash of the certificate that this connection uses. connection: its `ssl_object`."""
         if not isinstance(connection, ssl.SSLObject | ssl.SSLSocket):
             return ""
-        return self._hashes[id(connection.context)]
+        # Under a name that an authority vouches for, the browser has judged the certificate: no binding.
+        return self._hashes.get(id(connection.context), "")
 
-    def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+    def use_named(self, cert: Path, key: Path, names: Iterable[str]) -> None:
+        """Serve this certificate to whoever asks for one of its names, from the next connection on.
+
+        cert: the chain (PEM). names: as in its SAN, in lower case. Raises LocalFault(bad_settings).
+        """
+        context = _server_context(cert, key)
+        self._named = dict.fromkeys(names, context)
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
         # Called in every TLS 1.3 handshake, also of clients that send no server name.
-        connection.context = self._current
+        asked = (name or "").lower()
+        named = self._named.get(asked) or self._named.get(f"*.{asked.partition('.')[2]}")
+        connection.context = named or self._current
 
 
-def _server_context(pem: Path) -> ssl.SSLContext:
+def _server_context(pem: Path, key: Path | None = None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # a resumed connection would show no certificate to bind to
     try:
-        context.load_cert_chain(pem)
+        context.load_cert_chain(pem, key)
     except (OSError, ssl.SSLError) as unusable:
         raise LocalFault(Code.BAD_SETTINGS, f"the certificate in {pem} cannot be used: {unusable}") from None
     return context
+
+
+def certificate_names(cert: Path) -> tuple[str, ...]:
+    """The DNS names of a certificate (PEM), in lower case. Raises LocalFault(bad_settings)."""
+    from cryptography import x509
+
+    try:
+        first = x509.load_pem_x509_certificate(cert.read_bytes())
+        names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound) as unusable:
+        raise LocalFault(Code.BAD_SETTINGS, f"the certificate in {cert} cannot be used: {unusable}") from None
+    found = tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
+    if not found:
+        raise LocalFault(Code.BAD_SETTINGS, f"the certificate in {cert} names no host")
+    return found
 
 
 @lru_cache(maxsize=1)

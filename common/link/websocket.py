@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -21,7 +21,6 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
-from websockets.typing import Origin
 
 from common import wire
 from common.domain import Path
@@ -144,6 +143,10 @@ async def connect_websocket(
 # --- server ------------------------------------------------------------------------------------------------
 
 
+def _no_page(origin: str | None) -> bool:
+    return origin is None
+
+
 class WebSocketListener:
     """An open listener. `addresses` are the (host, port) pairs that it really has."""
 
@@ -215,10 +218,11 @@ class _Front:
         *,
         pages: PageHandler | None,
         hosts: Callable[[str], bool],
+        allowed: Callable[[str | None], bool],
         links_max: int | None,
     ) -> None:
         self._on_link, self._path, self._tls = on_link, path, tls
-        self._pages, self._hosts, self._links_max = pages, hosts, links_max
+        self._pages, self._hosts, self._allowed, self._links_max = pages, hosts, allowed, links_max
         self._links = 0
 
     async def handle(self, connection: ServerConnection) -> None:
@@ -242,6 +246,9 @@ class _Front:
             if isinstance(answer, Awaitable):
                 answer = await answer
             return answer or connection.respond(HTTPStatus.NOT_FOUND, "There is nothing here.\n")
+        told = request.headers.get_all("origin")
+        if len(told) > 1 or not self._allowed(told[0] if told else None):
+            return connection.respond(HTTPStatus.FORBIDDEN, "This page may not connect here.\n")
         if self._links_max is not None and self._links >= self._links_max:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links; try again shortly.\n")
         return None
@@ -255,7 +262,7 @@ async def listen_websocket(
     path: Path = Path.LAN,
     tls: ServerTls | None = None,
     pages: PageHandler | None = None,
-    origins: Sequence[str | None] = (None,),
+    allowed: Callable[[str | None], bool] = _no_page,
     links_max: int = LINKS_MAX,
     threshold: Threshold | None = None,
     spawn: Spawn | None = None,
@@ -273,7 +280,13 @@ async def listen_websocket(
     if tls is None and not is_loopback(host):
         raise LocalFault(Code.BAD_SETTINGS, f"an app link without TLS is for loopback only, not {host}")
     front = _Front(
-        on_link, path, tls, pages=pages, hosts=hosts, links_max=None if threshold is not None else links_max
+        on_link,
+        path,
+        tls,
+        pages=pages,
+        hosts=hosts,
+        allowed=allowed,
+        links_max=None if threshold is not None else links_max,
     )
     try:
         server = await serve(
@@ -281,7 +294,6 @@ async def listen_websocket(
             host,
             port,
             ssl=tls.context if tls and threshold is None else None,
-            origins=[Origin(origin) if origin is not None else None for origin in origins],
             process_request=front.admit,
             compression=None,
             max_size=wire.CLIENT_BYTES_MAX,

@@ -31,8 +31,14 @@ from common.sync.messages import (
 
 #: A record waits at most this long for company: in a full, deflated batch it takes a tenth of the bytes.
 FLUSH_AFTER_MS = 60_000
-#: Kinds that do not wait: what a bill or a second screen depends on.
-URGENT_KINDS = frozenset({"session_started", "session_ended", "session_revised"})
+#: Kinds that do not wait: what a bill or a second screen depends on. The last three are what an
+#: operator did, who looks in the cloud for what came of it; people do them, so they are few.
+URGENT_KINDS = frozenset(
+    {
+        *("session_started", "session_ended", "session_revised"),
+        *("command_settled", "orphan_resolved", "authorization_changed"),
+    }
+)
 #: What a record adds to a frame besides its bytes and its uid: numbers, salt, inner hash, headers (≤ 90 B).
 _RECORD_OVERHEAD = 96
 #: What a batch adds once: tags, epoch (≤ 64 characters), chain, the signature of its head (≤ 330 B).

@@ -148,6 +148,11 @@ def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--app-origins", metavar="URL[,URL]", help="web origins that may connect to the LAN port"
     )
+    run.add_argument(
+        "--lan-cert", metavar="FILE", help="certificate (PEM) for browsers that come by its name"
+    )
+    run.add_argument("--lan-key", metavar="FILE", help="its private key (PEM)")
+    run.add_argument("--page", metavar="HOST:PORT", help="plain HTTP: one page that says where the app is")
     run.add_argument("--site-name", metavar="NAME", help="what people call this site")
     run.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
 

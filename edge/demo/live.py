@@ -12,7 +12,7 @@ import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -25,8 +25,10 @@ from common.client.client import Client
 from common.client.local import local
 from common.client.profile import Profile
 from common.clock import SystemClock, SystemIds
+from common.domain import Role
 from common.ports import Ids
 from common.supervise import Supervisor
+from common.webapp import WebApp
 from edge.demo.car import Car
 from edge.demo.charger import SimulatedCharger
 from edge.demo.once import adopt, enrol, join
@@ -70,8 +72,9 @@ async def live(folder: Path | None) -> int:
             await stage.start()
             work = [side.spawn(charger.identity, charger.run()) for charger in chargers]
             profile = await _people(stage)
+            links = await _links(stage)
             work += [side.spawn(f"cars of {c.identity}", _cars(c, c is chargers[1])) for c in chargers]
-            await _show(stage, profile, ended, side)
+            await _show(stage, profile, ended, side, links)
         finally:
             for task in work:
                 task.cancel()
@@ -102,6 +105,16 @@ async def _people(stage: Stage) -> Profile:
     return profile
 
 
+async def _links(stage: Stage) -> dict[Role, str]:
+    """The app's address for a driver and for an operator: who follows one has joined. Each is good once."""
+    found = {}
+    async with local(stage.cloud.control) as cloud:
+        for role, name in ((Role.DRIVER, "You, charging"), (Role.OPERATOR, "You, running the site")):
+            made = await cloud.manage("invite", {"site": "Demo", "role": role.value, "name": name})
+            found[role] = f"{stage.cloud_url}/#join={made['invite']}"
+    return found
+
+
 async def _cars(charger: SimulatedCharger, taps: bool) -> None:
     """A day at one bay: cars come, charge (by card where `taps`, else when somebody starts them), leave."""
     ids: Ids = SystemIds()
@@ -123,12 +136,14 @@ async def _cars(charger: SimulatedCharger, taps: bool) -> None:
         await asyncio.sleep(4)
 
 
-async def _show(stage: Stage, profile: Profile, ended: Wish, side: Supervisor) -> None:
+async def _show(
+    stage: Stage, profile: Profile, ended: Wish, side: Supervisor, links: Mapping[Role, str]
+) -> None:
     """Render pushed state until Ctrl-C."""
     site = profile.sites[0].site
     console = Console()
     async with Client(profile, clock=SystemClock(), ids=SystemIds(), interfaces=("127.0.0.1",)) as client:
-        console.print(_hints(stage, profile), soft_wrap=True)
+        console.print(_hints(stage, profile, links), soft_wrap=True)
 
         async def watch() -> None:
             async for _ in client.changes():
@@ -158,15 +173,21 @@ def _screen(console: Console) -> Iterator[Live | None]:
         yield screen
 
 
-def _hints(stage: Stage, profile: Profile) -> Text:
+def _hints(stage: Stage, profile: Profile, links: Mapping[Role, str]) -> Text:
     tool = Path(sys.executable).with_name("plugside")
     if tool.is_relative_to(Path.cwd()):
         tool = tool.relative_to(Path.cwd())
     driver = f"{tool} --home {profile.folder}"
     box = f"{tool}-edge --socket {stage.edge.control}"
     cloud = f"{tool}-cloud --socket {stage.cloud.control}"
+    app = [
+        "\nThe app, in a browser on this machine; a link joins whoever follows it first:",
+        f"  a driver:    {links[Role.DRIVER]}",
+        f"  an operator: {links[Role.OPERATOR]}",
+    ]
     lines = [
-        "\nTry, in another terminal:",
+        *(app if WebApp().built else ["\nThe app is not built here: `make demo` builds it."]),
+        "\nOr in another terminal:",
         f"  {driver} status",
         f"  {driver} start CP1        # LAN first, the cloud when it must",
         f"  {driver} --via cloud stop CP1",

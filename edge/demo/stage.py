@@ -105,13 +105,13 @@ class Daemon:
 class Stage:
     """Cloud and box with their folders and ports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lan_host: str = "127.0.0.1") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         self.folder = folder
         self.cloud_url = f"http://127.0.0.1:{free_port()}"
         self.ocpp = f"127.0.0.1:{free_port()}"
-        self.lan = f"127.0.0.1:{free_port()}"
+        self.lan = f"{lan_host}:{free_port()}"
         self.files = f"127.0.0.1:{free_port()}"
         self.cloud_data, self.edge_data = folder / "cloud", folder / "edge"
         self.client_data = folder / "driver"

@@ -7,16 +7,20 @@ the log from being emptied. Who may see what is the caller's business (`common.p
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import aiosqlite
+import msgspec
 
 from common import facts
+from common.domain import EnergyMethod
 from common.errors import Code, Refused, Unavailable
 from common.facts import Fact, MeterSampled, OrphanResolved
+from common.review import attention
+from common.sought import ALL, Sought
 from edge.journal.folder import reader_pragmas, reader_uri
 from edge.journal.projection import METER_KIND
 from edge.journal.rows import (
@@ -56,16 +60,32 @@ _METERS = (
 )
 #: What `common.review.attention` can find something in.
 _FLAGGED = "(flags <> '' OR ended AND (provisional OR method = 'unknown'))"
+#: Filter → its condition.
+_WANTED = {
+    "before": "started_seq < :before",
+    "session": "session = :session",
+    "principal": "principal = :principal",
+    "charger": "charger = :charger",
+    "since": "started_at >= :since",
+    "until": "started_at < :until",
+    "flagged": _FLAGGED,
+}
 _ORPHANS = f"{_FACTS} AND kind = 'orphan_recorded' AND seq < :before ORDER BY seq DESC LIMIT :limit"
 _DECIDED = f"{_FACTS} AND kind = 'orphan_resolved' AND seq > :after ORDER BY seq LIMIT :limit"
+_UNDECIDED = """(SELECT count(*) FROM fact WHERE kind = 'orphan_recorded' AND subject IS NOT NULL)
+    - (SELECT count(*) FROM fact WHERE kind = 'orphan_resolved' AND subject IS NOT NULL)"""
+#: Sessions that may want a look; what looks alike is judged once.
+_ALIKE = (
+    f"SELECT flags, method, ended, provisional, count(*) FROM session WHERE {_FLAGGED}"  # noqa: S608
+    " GROUP BY flags, method, ended, provisional"
+)
 _COUNTS = f"""SELECT {_EPOCH},
     (SELECT coalesce(min(seq), 1) FROM fact), (SELECT coalesce(max(seq), 0) FROM fact),
     coalesce(sum(NOT ended), 0), coalesce(sum(ended AND provisional), 0),
     coalesce(sum(ended AND NOT provisional AND revision = 0), 0),
     coalesce(sum(ended AND NOT provisional AND revision > 0), 0),
     coalesce(sum(energy_wh) FILTER (WHERE ended), 0.0),
-    (SELECT count(*) FROM fact WHERE kind = 'orphan_recorded' AND subject IS NOT NULL)
-    - (SELECT count(*) FROM fact WHERE kind = 'orphan_resolved' AND subject IS NOT NULL),
+    {_UNDECIDED},
     (SELECT count(*) FROM command), (SELECT count(*) FROM command WHERE state <> 'settled')
     FROM session"""  # noqa: S608 - our own names
 
@@ -111,25 +131,17 @@ class History:
     async def sessions(
         self,
         *,
-        principal: str | None = None,
-        charger: str | None = None,
-        flagged: bool = False,
+        wanted: Sought = ALL,
         before: int | None = None,
         limit: int = 50,
     ) -> Page[SessionRow]:
-        """Sessions, the latest first; of one principal and at one charger if given. `before`: `next`.
-
-        flagged: those alone in which there may be something to look at.
-        """
+        """Sessions, the latest first, as far as they are `wanted`. `before`: `next`."""
         size = _size(limit)
-        where = ["started_seq < :before"] if before is not None else []
-        where += ["principal = :principal"] if principal is not None else []
-        where += ["charger = :charger"] if charger is not None else []
-        where += [_FLAGGED] if flagged else []
+        values: dict[str, Any] = {"before": before} | msgspec.structs.asdict(wanted)
+        where = [condition for name, condition in _WANTED.items() if values[name] not in (None, False)]
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         found = await self._all(
-            f"{_SESSIONS}{condition} ORDER BY started_seq DESC LIMIT :limit",
-            {"before": before, "principal": principal, "charger": charger, "limit": size + 1},
+            f"{_SESSIONS}{condition} ORDER BY started_seq DESC LIMIT :limit", values | {"limit": size + 1}
         )
         rows = tuple(session_row(values) for values in found[:size])
         return Page(rows, rows[-1].started_seq if len(found) > size else None)
@@ -229,6 +241,47 @@ class History:
             condition += " AND seq <= :up_to"
             values["up_to"] = up_to
         return _page(await self._all(f"{_FACTS}{condition} ORDER BY seq LIMIT :limit", values), size)
+
+    async def latest(
+        self, kinds: Sequence[str], *, before: int | None = None, limit: int = 100
+    ) -> Page[Fact]:
+        """Facts of these kinds, the latest first. `before`: `next`."""
+        size = _size(limit)
+        values: dict[str, Any] = {f"kind{number}": kind for number, kind in enumerate(kinds)}
+        names = ", ".join(f":{name}" for name in values)
+        place = before if before is not None else await self._last_seq() + 1
+        sql = f"{_FACTS} AND kind IN ({names}) AND seq < :before ORDER BY seq DESC LIMIT :limit"
+        return _page(await self._all(sql, values | {"before": place, "limit": size + 1}), size)
+
+    async def about(self, subjects: Sequence[str], kinds: Sequence[str]) -> list[Fact]:
+        """The facts of these kinds about these subjects (commands, sessions), in order."""
+        values: dict[str, Any] = {f"s{number}": subject for number, subject in enumerate(subjects)}
+        about = ", ".join(f":{name}" for name in values)
+        kind = {f"kind{number}": kind for number, kind in enumerate(kinds)}
+        of = ", ".join(f":{name}" for name in kind)
+        sql = f"{_FACTS} AND subject IN ({about}) AND kind IN ({of}) ORDER BY seq LIMIT :limit"
+        found = await self._all(sql, values | kind | {"limit": SCAN_MAX})
+        return [facts.read(*row) for row in found]
+
+    async def matters(self) -> tuple[int, int]:
+        """How many sessions want a person's look, and how many orphans a decision."""
+        found = await self._all(_ALIKE, {})
+        flagged = sum(
+            count
+            for flags, method, ended, provisional, count in found
+            if attention(
+                flags.split(), EnergyMethod(method), ended=bool(ended), provisional=bool(provisional)
+            )
+        )
+        ((orphans,),) = await self._all(f"SELECT {_UNDECIDED}", {})
+        return flagged, max(0, orphans)
+
+    async def names(self, principals: Collection[str]) -> dict[str, str]:
+        """The names of these principals, where they have one."""
+        values = {f"p{number}": principal for number, principal in enumerate(principals)}
+        names = ", ".join(f":{name}" for name in values)
+        sql = f"SELECT principal, name FROM person WHERE principal IN ({names})"  # noqa: S608 - our own names
+        return dict(await self._all(sql, values)) if values else {}
 
     async def counts(self) -> Counts:
         """The ledger in numbers, all of one moment."""

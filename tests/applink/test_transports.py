@@ -119,7 +119,9 @@ async def test_without_tls_it_listens_on_loopback_only() -> None:
     "origin", ["https://evil.example", "null", "http://127.0.0.1", "https://app.example.evil"]
 )
 async def test_a_page_of_a_foreign_origin_gets_no_link(origin: str) -> None:
-    listener = await listen_websocket("127.0.0.1", 0, hold, origins=(None, "https://app.example"))
+    listener = await listen_websocket(
+        "127.0.0.1", 0, hold, allowed=lambda told: told in (None, "https://app.example")
+    )
     url = f"ws://127.0.0.1:{listener.addresses[0][1]}{LINK_PATH}"
     with pytest.raises(InvalidStatus) as raised:
         await connect(url, origin=origin, proxy=None)  # type: ignore[arg-type]

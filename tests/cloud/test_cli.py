@@ -13,6 +13,7 @@ from sqlalchemy import text
 from cloud.cli.main import main
 from cloud.service import Cloud
 from cloud.settings import CloudSettings
+from common.domain import Role
 from common.errors import LocalFault
 from tests.cloud.parts import Device, FakeBox, join, until
 
@@ -105,6 +106,20 @@ async def test_site_add_says_when_the_box_has_not_come(shell: Shell, cloud: Clou
     assert code == 0
     assert "it has not asked yet" in out
     assert "plugside-edge run --cloud URL" in out
+
+
+async def test_an_operator_is_entrusted_with_more_sites(cloud: Cloud, box: FakeBox, shell: Shell) -> None:
+    other = FakeBox(cloud.url)
+    await other.join(cloud, "Work")
+    boss = await join(cloud, "Home", Role.OPERATOR)
+    assert boss.granted is not None
+    principal = boss.granted.site.principal
+    code, out, _ = await shell("entrust", principal, "--all")
+    assert code == 0
+    assert f"{principal} looks after 2 sites now; new rights: 1." in out
+    assert (await shell("entrust", "p-nobody", "Work"))[0] == 2
+    with pytest.raises(SystemExit):
+        await shell("entrust", principal)
 
 
 async def test_tokens_health_and_json(cloud: Cloud, box: FakeBox, shell: Shell) -> None:

@@ -99,8 +99,8 @@ class Driver:
 class Place:
     """Box and cloud on loopback, in one folder. `async with place(folder)` starts and ends them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.stage = Stage(folder)
+    def __init__(self, folder: Path, *, lan_host: str = "127.0.0.1") -> None:
+        self.stage = Stage(folder, lan_host=lan_host)
         self.folder = folder
         self.ocpp_port = int(self.stage.ocpp.rpartition(":")[2])
         self.lan_port = int(self.stage.lan.rpartition(":")[2])
@@ -222,9 +222,14 @@ class Place:
 
 
 @asynccontextmanager
-async def place(folder: Path, *, cloud: bool = False, taken_in: bool = True) -> AsyncIterator[Place]:
-    """A running box, and with `cloud` one too, which has `taken_in` the box. All has ended afterwards."""
-    here = Place(folder)
+async def place(
+    folder: Path, *, cloud: bool = False, taken_in: bool = True, lan_host: str = "127.0.0.1"
+) -> AsyncIterator[Place]:
+    """A running box, and with `cloud` one too, which has `taken_in` the box. All has ended afterwards.
+
+    lan_host: where the box listens for apps; it says 127.0.0.1 to them in any case (`tests.web.air`).
+    """
+    here = Place(folder, lan_host=lan_host)
     try:
         if cloud:
             await here.cloud.start()

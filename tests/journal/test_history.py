@@ -7,6 +7,7 @@ import pytest
 
 from common.errors import Code, Unavailable
 from common.facts import OrphanRecorded
+from common.sought import Sought
 from edge.journal import history as history_module
 from edge.journal.history import History
 from edge.journal.rows import Counts
@@ -52,7 +53,10 @@ async def test_sessions_come_latest_first_and_filtered(tmp_path):
             )
 
         async def uids(**filters):
-            rows, sizes = await every(lambda **more: history.sessions(limit=2, **filters, **more), "before")
+            wanted = Sought(**filters)
+            rows, sizes = await every(
+                lambda **more: history.sessions(limit=2, wanted=wanted, **more), "before"
+            )
             assert max(sizes) <= 2
             return [row.session for row in rows]
 
@@ -61,6 +65,11 @@ async def test_sessions_come_latest_first_and_filtered(tmp_path):
         assert await uids(charger="CP0") == ["s6", "s3", "s0"]
         assert await uids(principal="p0", charger="CP0") == ["s6", "s0"]
         assert await uids(principal="nobody") == []
+        assert await uids(session="s2") == ["s2"]
+        assert await uids(since="2026-11-20T09:59:58.000Z", until="2026-11-20T09:59:59.000Z") == await uids()
+        assert (
+            await uids(since="2026-11-20T09:59:59.000Z") == await uids(until="2026-11-20T09:59:58.000Z") == []
+        )
         (row,) = (await history.sessions(limit=1)).rows
         assert row == run.journal.recall_session("s6") == await history.session_row("s6")
         assert await history.session_row("s9") is None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from cloud.store.ports import Store
 from common import facts
 from common.domain import EnergyMethod
+from common.sought import Sought
 from tests.store.box import Box, driver, staff
+
+DECISIONS = (facts.OrphanResolved.KIND,)
 
 
 def revise(box: Box, session: str, revision: int, **more: object) -> None:
@@ -54,7 +57,7 @@ async def test_only_what_may_want_a_look_is_flagged(store: Store, box: Box) -> N
         )
     )
     await box.drain(store)
-    (row,) = (await store.sessions(staff(box.site), flagged=True)).rows
+    (row,) = (await store.sessions(staff(box.site), sought=Sought(flagged=True))).rows
     assert (row.session, row.obtained) == ("s2", "estimated")
 
 
@@ -62,8 +65,8 @@ async def test_orphans_and_decisions_are_told(store: Store, box: Box) -> None:
     box.write(facts.OrphanRecorded(charger="CP1", orphan="o-1", what="stop", reason="unknown_transaction"))
     box.write(facts.OrphanResolved(charger="CP1", orphan="o-1", decision="dismissed", reason="seen"))
     await box.drain(store)
-    (orphan,) = (await store.orphans(staff(box.site))).rows
-    (decision,) = (await store.decisions(staff(box.site), since="2026-03-01T00:00:00Z")).rows
+    (orphan,) = (await store.audit(staff(box.site), [facts.OrphanRecorded.KIND])).rows
+    (decision,) = (await store.told_since(box.site, DECISIONS, since="2026-03-01T00:00:00Z")).rows
     assert facts.read(orphan.epoch, orphan.seq, bytes(orphan.record)).kind == "orphan_recorded"
     assert facts.read(decision.epoch, decision.seq, bytes(decision.record)).kind == "orphan_resolved"
-    assert (await store.decisions(staff(box.site), since="2027-01-01T00:00:00Z")).rows == ()
+    assert (await store.told_since(box.site, DECISIONS, since="2027-01-01T00:00:00Z")).rows == ()

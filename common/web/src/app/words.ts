@@ -1,0 +1,66 @@
+/** The shell's own words: what every screen shares. */
+import { dictionary, plural } from './i18n';
+
+const en = {
+  back: 'Back',
+  close: 'Close',
+  cancel: 'Cancel',
+  again: 'Try again',
+  more: 'Show more',
+  loading: 'Loading',
+  reload: 'Reload',
+  skip: 'Skip to the content',
+  navigation: 'Main',
+  chargers: 'Chargers',
+  history: 'History',
+  settings: 'Settings',
+  operate: 'Operate',
+  nowhereTitle: 'There is nothing here',
+  nowhere: 'This link leads to no screen of the app.',
+  toStart: 'To your chargers',
+  brokenTitle: 'This screen broke',
+  broken: 'The app has met something that it cannot draw. What you asked of chargers is not affected.',
+  newerTitle: 'A newer version is there',
+  newer: 'Reload to go on. Nothing is lost.',
+  noStorageTitle: 'This browser keeps nothing',
+  noStorage:
+    'The app has to keep your key on this device, and the browser does not let it: storage is full, or this is a private window.',
+  noStorageNext: 'Free some space or open the app in an ordinary window, then reload.',
+  insecureTitle: 'This page is not safe enough',
+  insecure: 'Keys can be kept only on a page that came over HTTPS.',
+  insecureNext: 'Open the app by the address that starts with https:// and is on your invite.',
+  sites: (n: number): string => plural('en', n, { one: 'one site', other: `${n} sites` }),
+};
+
+const de = {
+  back: 'Zurück',
+  close: 'Schließen',
+  cancel: 'Abbrechen',
+  again: 'Noch einmal',
+  more: 'Mehr zeigen',
+  loading: 'Lädt',
+  reload: 'Neu laden',
+  skip: 'Zum Inhalt',
+  navigation: 'Hauptmenü',
+  chargers: 'Laden',
+  history: 'Verlauf',
+  settings: 'Einstellungen',
+  operate: 'Betrieb',
+  nowhereTitle: 'Hier ist nichts',
+  nowhere: 'Dieser Link führt zu keiner Seite der App.',
+  toStart: 'Zu deinen Ladestationen',
+  brokenTitle: 'Diese Seite ist kaputt',
+  broken: 'Die App ist auf etwas gestoßen, das sie nicht zeichnen kann. Was du verlangt hast, betrifft das nicht.',
+  newerTitle: 'Es gibt eine neuere Version',
+  newer: 'Lade neu, um weiterzumachen. Nichts geht verloren.',
+  noStorageTitle: 'Dieser Browser behält nichts',
+  noStorage:
+    'Die App muss deinen Schlüssel auf diesem Gerät behalten, und der Browser lässt sie nicht: Der Speicher ist voll, oder das ist ein privates Fenster.',
+  noStorageNext: 'Mach Platz, oder öffne die App in einem normalen Fenster, dann neu laden.',
+  insecureTitle: 'Diese Seite ist nicht sicher genug',
+  insecure: 'Schlüssel lassen sich nur auf einer Seite behalten, die über HTTPS kam.',
+  insecureNext: 'Öffne die App mit der Adresse, die mit https:// beginnt und auf deiner Einladung steht.',
+  sites: (n: number): string => plural('de', n, { one: 'ein Standort', other: `${n} Standorte` }),
+};
+
+export const shellWords = dictionary(en, de);
