@@ -1,5 +1,5 @@
-"""Group 23: two who claim one box at once, a claimed box that is claimed again, a box's name that is not of its
-key, and a tunnel's challenge that is relayed to another host."""
+"""Group 23: two who claim one box at once, a claimed box that is claimed again, a box's name that is not of
+its key, and a tunnel's challenge that is relayed to another host."""
 
 from __future__ import annotations
 
