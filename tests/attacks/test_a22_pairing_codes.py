@@ -1,5 +1,4 @@
-"""Group 22: a pairing code guessed eleven times, used twice, by two at once, after its quarter of an hour,
-and the code of another box."""
+"""Group 22: a pairing code guessed eleven times, used twice, by two at once, too late, or another box's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Group 23: two who claim one box at once, a claimed box that is claimed again, a box's name that is not of
-its key, and a tunnel's challenge that is relayed to another host."""
+"""Group 23: two who claim one box, a second claim, a name that is not of its key, a relayed challenge."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Group 24: the screenshot of an invite used second, an invite that raises its own role or rights, a code for
-a further device in somebody else's hands, and invites of who was thrown out."""
+"""Group 24: screenshots of invites, invites that raise themselves, codes of who was thrown out."""
 
 from __future__ import annotations
 
