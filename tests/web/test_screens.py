@@ -53,6 +53,7 @@ SCREENS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("charging", "/history/home/s-100", (), "4.200 kWh"),
     ("charging", "/history/home/s-96", (), "Energy not known"),
     ("charging", "/settings", (), "Sites on this device"),
+    ("charging", "/settings", ("add-device",), "Show it to nobody else"),
     ("charging", "/join", (), "Scan the QR code"),
     ("charging", "/elsewhere", (), "There is nothing here"),
     ("charging", "/at/CP9", (), "Not one of your chargers"),
