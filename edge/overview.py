@@ -110,17 +110,7 @@ class Overview:
             after = page.next
         invites = self._site.authority.invites.open
         names = await self._site.history.names(known.people.keys() | {invite.principal for invite in invites})
-        rows = [roster.row(person, names.get(person.principal, "")) for person in known.people.values()]
-        rows += [
-            roster.row(
-                roster.Person(principal=invite.principal, role=invite.role.value, chargers=invite.chargers),
-                names.get(invite.principal, ""),
-                "invited",
-                iso(invite.expires_ms),
-            )
-            for invite in invites
-        ]
-        return wire.Page(id=query.id, rows=tuple(sorted(rows, key=roster.by_name)))
+        return wire.Page(id=query.id, rows=roster.rows(known.people.values(), invites, names))
 
     async def _withdraw(self, args: _Withdraw, claims: Claims) -> Plain:  # noqa: ARG002
         if not self._site.authority.invites.withdraw(args.principal):
