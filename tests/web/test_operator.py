@@ -282,3 +282,5 @@ async def test_what_an_operator_asks_of_a_charger_has_its_outcome(home: Place, t
             run = page.get_by_test_id("op-run-availability").first
             await expect(run).to_have_attribute("data-stage", "succeeded")
             await shoot(page, "op-7-charger", "phone", "light")
+        # It hangs up: the box says why it is not there.
+        await expect(page.get_by_test_id("op-why-gone")).to_be_visible()
