@@ -38,6 +38,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     hwm: int
     last_seq: int  #: of the export that the head names
+    new: int = 0  #: records that were not here before
     quarantined: tuple[int, ...] = ()
 
 
@@ -60,7 +61,7 @@ class Bundles:
     async def take(self, data: bytes, site: str) -> Taken:
         """A whole bundle of the site with this name or id.
 
-        Raises Refused: bad_bundle, bad_signature, unknown_site, unsupported_version; Unavailable.
+        Raises Refused: bad_bundle, unknown_site, unsupported_version; Unavailable.
         """
         head, parts = bundle.unpack(data)
         told, row = await self._head(head)
@@ -68,11 +69,14 @@ class Bundles:
             raise Refused(Code.WRONG_SITE, f"the file is of {row.name}")
         batches = [bundle.open_part(part, told, row.public) for part in parts]
         taken = await self._apply(row, told, None)
+        new = 0
         quarantined: list[int] = []
         for batch in batches:
             taken = await self._apply(row, told, batch)
+            new += taken.new
             quarantined += taken.quarantined
-        return _taken(row, told, msgspec.structs.replace(taken, quarantined=tuple(quarantined)))
+        taken = msgspec.structs.replace(taken, new=new, quarantined=tuple(quarantined))
+        return _taken(row, told, taken)
 
     async def _page(self, args: _Import, claims: Claims) -> Plain:  # noqa: ARG002
         told, row = await self._head(_bytes(args.head))
@@ -117,6 +121,7 @@ def _taken(site: SiteRow, head: bundle.BundleHead, done: Imported) -> Taken:
         epoch=head.epoch,
         hwm=done.mark.hwm,
         last_seq=head.last_seq,
+        new=done.new,
         quarantined=done.quarantined,
     )
 

@@ -44,7 +44,9 @@ PAGE = 200
 #: Asks a site's box: (site, question, arguments by name) → its pages.
 Ask = Callable[..., AsyncIterator[Sequence[Any]]]
 
-CLOUD, BOX, FACTS, LINES = "the cloud", "the box", "the cloud's facts", "the charge lines"
+CLOUD, BOX, LINES = "the cloud", "the box", "the charge lines"
+#: The two within this database: the table that is billed from, and what it follows from.
+ROWS, FACTS = "the cloud's sessions", "the cloud's facts"
 
 
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +188,7 @@ class _Look:
         for row in rows:
             facts = told[row.session]
             self.told += bool(facts)
-            finding = difference(row, _folded(facts), CLOUD, FACTS)
+            finding = difference(row, _folded(facts), ROWS, FACTS)
             if finding is not None:
                 self.tally.add(finding)
             if row.session in lines:
@@ -199,7 +201,7 @@ class _Look:
         """Sessions that facts tell of and that have no row."""
         lost = await self._store.without_row(self._site)
         for facts in (await self._store.told(self._site, lost)).values():
-            finding = difference(None, _folded(facts), CLOUD, FACTS)
+            finding = difference(None, _folded(facts), ROWS, FACTS)
             if finding is not None:
                 self.told += 1
                 self.tally.add(finding)

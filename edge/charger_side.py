@@ -77,7 +77,7 @@ class ChargerSide:
     ) -> None:
         self._places, self._authority = places, authority
         credentials = Credentials(store, clock, ids)
-        self._ca = self._site_ca(gateway, store, clock) if places.secure is not None else None
+        self._ca = self._site_ca(gateway, store, clock, credentials) if places.secure is not None else None
         self._context = self._ca.context(self._names()) if self._ca is not None else None
         check = SerialCheck(CertificateDesk(gateway, self._ca or NoAuthority(), tasks))
         self.listener = ChargerListener(
@@ -115,14 +115,14 @@ class ChargerSide:
             management.offer(name, request)
         recovery.parts.append(self.part)
 
-    def _site_ca(self, gateway: Gateway, store: Keystore, clock: Clock) -> SiteCa:
+    def _site_ca(self, gateway: Gateway, store: Keystore, clock: Clock, credentials: Credentials) -> SiteCa:
         from edge.chargers.siteca import SiteCa  # a box without TLS for chargers does not pay for X.509
 
         def serial(charger: str) -> str:
             known = gateway.state.view.chargers.get(charger)
             return known.serial if known is not None else ""
 
-        return SiteCa(store, lambda: self._authority.site, serial, clock)
+        return SiteCa(store, lambda: self._authority.site, serial, clock, credentials.issued)
 
     def _secure(self) -> tuple[str, int, ssl.SSLContext] | None:
         if self._places.secure is None or self._context is None:

@@ -30,11 +30,14 @@ REQUEST_TIMEOUT_S = 120.0
 async def import_(args: argparse.Namespace) -> int:
     """Exit 1 when a record of the file had to be put aside."""
     head, parts = bundle.unpack(_read(args.file))
+    head_of = bundle.read_head(head)
     told = await (_over_https if args.url else _here)(args, head, parts)
     if args.json:
         print_json(told)
     else:
-        print(f"{told['name']}: its records are here up to {told['hwm']} of epoch {told['epoch']}.")
+        held = head_of.last_seq - head_of.first_seq + 1
+        print(f"{told['name']}: {count(held, 'record')} in the file, {told['new']} of them new here.")
+        print(f"Everything up to record {told['hwm']} of epoch {told['epoch']} is in this cloud.")
         if told["quarantined"]:
             numbers = ", ".join(map(str, told["quarantined"][:10]))
             print(f"{count(len(told['quarantined']), 'record')} could not be read and lie aside: {numbers}.")
@@ -57,11 +60,12 @@ async def _here(args: argparse.Namespace, head: bytes, parts: Sequence[bytes]) -
     """Part by part over the local socket."""
     async with connect(args) as cloud:
         told = await cloud.manage("import", {"head": b64(head)})
-        quarantined: list[int] = []
+        new, quarantined = 0, []
         for part in parts:
             told = await cloud.manage("import", {"head": b64(head), "part": b64(part)})
+            new += told["new"]
             quarantined += told["quarantined"]
-    return {**told, "quarantined": quarantined}
+    return {**told, "new": new, "quarantined": quarantined}
 
 
 async def _over_https(args: argparse.Namespace, head: bytes, parts: Sequence[bytes]) -> dict[str, Any]:
@@ -72,20 +76,21 @@ async def _over_https(args: argparse.Namespace, head: bytes, parts: Sequence[byt
     outward = not is_loopback(urlsplit(base).hostname or "")
     if outward and urlsplit(base).scheme != "https":
         raise LocalFault(Code.BAD_SETTINGS, f"{base} is not https", hint="Plain HTTP is for this machine.")
-    quarantined: list[int] = []
+    new, quarantined = 0, []
     told: dict[str, Any] = {}
     try:
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=outward) as client:
             for body in _bodies(head, parts):
                 answer = await client.post(f"{base}/v1/sites/{site}/bundles", content=body)
                 told = _answered(base, answer.status_code, answer.content)
+                new += told["new"]
                 quarantined += told["quarantined"]
     except httpx.HTTPError as failed:
         why = f"{base}: {failed or type(failed).__name__}"
         raise Unavailable(
             Code.CLOUD_UNREACHABLE, why, hint="Run the same again later: what arrived is skipped."
         ) from None
-    return {**told, "quarantined": quarantined}
+    return {**told, "new": new, "quarantined": quarantined}
 
 
 def _bodies(head: bytes, parts: Sequence[bytes]) -> Iterator[bytes]:
@@ -105,7 +110,7 @@ def _answered(base: str, status: int, body: bytes) -> dict[str, Any]:
     try:
         told = msgspec.json.decode(body)
         if status == 200:
-            return {**told, "quarantined": list(told.get("quarantined", ()))}
+            return {**told, "new": told.get("new", 0), "quarantined": list(told.get("quarantined", ()))}
         raise from_wire(told["code"], told["message"], told["hint"])
     except (msgspec.DecodeError, KeyError, TypeError):
         raise RemoteFault(Code.PROTOCOL, f"{base} answered {status} with something else") from None

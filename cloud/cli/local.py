@@ -11,7 +11,7 @@ from typing import Any
 from cloud.cli import billing
 from cloud.cli.connect import connect as connect
 from common.cli import people as rights
-from common.cli.output import DONE, FAILED, count, print_json, print_qr, table
+from common.cli.output import DONE, FAILED, count, print_json, print_qr, printable, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
 
@@ -210,7 +210,9 @@ def _print_report(report: dict[str, Any]) -> None:
         )
     if report["quarantined"]:
         verb = "is" if report["quarantined"] == 1 else "are"
-        print(f"{count(report['quarantined'], 'record')} could not be read and {verb} in quarantine.")
+        print(f"{count(report['quarantined'], 'record')} could not be read and {verb} in quarantine:")
+        for one in chain["aside"][:LOOK_AT_MAX]:
+            print(printable(f"  {one['seq']} of {one['epoch']}: {one['reason']}"))
     if report["findings"]:
         rows = [
             (f["kind"], f.get("side", ""), f["message"], ", ".join(f["sessions"])) for f in report["findings"]

@@ -24,6 +24,8 @@ from common.reconcile import LedgerRow
 
 #: Rows that one step of a walk over a whole ledger reads.
 _STEP = 2000
+#: Records in quarantine that are named, the latest.
+ASIDE_MAX = 20
 _PLACE = ("charger", "evse", "connector", "started_at", "session")
 
 
@@ -136,8 +138,12 @@ class AuditPart:
             end = (
                 await tx.execute(select(state).where(state.c.site == site, state.c.epoch == known.epoch))
             ).first()
-            held = select(func.count()).select_from(schema.quarantine)
-            quarantined = await tx.scalar(held.where(schema.quarantine.c.site == site))
+            held = schema.quarantine
+            count = select(func.count()).select_from(held).where(held.c.site == site)
+            quarantined = await tx.scalar(count)
+            latest = select(held.c.epoch, held.c.seq, held.c.reason).where(held.c.site == site)
+            latest = latest.order_by(held.c.at_ms.desc(), held.c.seq).limit(ASIDE_MAX)
+            aside = tuple(dict(row._mapping) for row in await tx.execute(latest))
             hello = codec.hello_in(known.hello)
             reached, broken = chain.seed(known.epoch), 0
             hwm = end.hwm if end else 0
@@ -162,6 +168,7 @@ class AuditPart:
             intact=not broken,
             first_break=broken,
             quarantined=quarantined or 0,
+            aside=aside,
             heads=kept,
             last_seq=hello.last_seq,
         )
@@ -169,24 +176,32 @@ class AuditPart:
     async def _places(
         self, tx: Any, site: str, epoch: str, after: int, hwm: int
     ) -> AsyncIterator[tuple[int, str, bytes | None]]:
-        """What stands at each seq behind `after`: a fact, or what lies aside; `inner` None: nothing."""
+        """What stands at each seq behind `after`: a fact, or what lies aside. `inner` None: nothing, or a
+        record whose content is another one than was hashed.
+        """
         expected = after + 1
         while expected <= hwm:
-            found: dict[int, tuple[str, bytes]] = {}
-            for table in (schema.fact, schema.quarantine):
-                query = select(table.c.seq, table.c.uid, table.c.inner).where(
+            found: dict[int, tuple[str, bytes | None]] = {}
+            fact, aside = schema.fact, schema.quarantine
+            for table, more in ((fact, (fact.c.salt, fact.c.record)), (aside, ())):
+                query = select(table.c.seq, table.c.uid, table.c.inner, *more).where(
                     table.c.site == site,
                     table.c.epoch == epoch,
                     table.c.seq >= expected,
                     table.c.seq < expected + _STEP,
                 )
-                found.update({row.seq: (row.uid, row.inner) for row in await tx.execute(query)})
+                for row in await tx.execute(query):
+                    found[row.seq] = row.uid, row.inner if not more or _is_as_hashed(row) else None
             for seq in range(expected, min(expected + _STEP, hwm + 1)):
                 uid, inner = found.get(seq, ("", None))
                 yield seq, uid, inner
                 if inner is None:
                     return
             expected += _STEP
+
+
+def _is_as_hashed(row: Row[Any]) -> bool:
+    return row.record is None or chain.inner_hash(row.salt, row.record) == row.inner
 
 
 def whole_facts() -> Select[Any]:

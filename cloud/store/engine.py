@@ -20,7 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, event, text
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -148,19 +148,40 @@ class Database:
     async def upsert_rows(self, tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """`upsert` of many rows, as the driver takes them: a fifth of what a row costs through the toolkit.
 
-        rows: every column of the table, in the driver's own types (text, numbers, bytes, None).
+        rows: every column of the table, in the driver's own types (text, numbers, bytes, None); no two of
+        one primary key.
         """
         known = self._bulk.get(table.name)
         if known is None:
-            names = [column.name for column in table.columns]
-            made = self.upsert(table).compile(dialect=self.writer.dialect, column_keys=names)
-            known = self._bulk[table.name] = (str(made), itemgetter(*made.positiontup))
+            known = self._bulk[table.name] = self._many(table)
         statement, values = known
-        await tx.exec_driver_sql(statement, [values(row) for row in rows])
+        told = [values(row) for row in rows]
+        # SQLite's driver takes rows one after the other, PostgreSQL's would answer for each: so there they
+        # are one statement, a list for each column.
+        await tx.exec_driver_sql(
+            statement, told if self.is_sqlite else tuple(map(list, zip(*told, strict=True)))
+        )
 
-    def upsert(self, table: Table, *, keep: Sequence[str] = ()) -> Any:
-        """Insert, or overwrite the row of the same primary key, except for the columns in `keep`."""
+    def _many(self, table: Table) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+        """The statement behind `upsert_rows`, and what it takes of a row."""
+        names = [column.name for column in table.columns]
+        dialect = self.writer.dialect
+        if self.is_sqlite:
+            made = self.upsert(table).compile(dialect=dialect, column_keys=names)
+            return str(made), itemgetter(*made.positiontup)
+        types = [column.type.compile(dialect) for column in table.columns]
+        lists = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 1))
+        told = self.upsert(table, given=select(text(f"* FROM unnest({lists})")))
+        return str(told.compile(dialect=dialect)), itemgetter(*names)
+
+    def upsert(self, table: Table, *, keep: Sequence[str] = (), given: Select[Any] | None = None) -> Any:
+        """Insert, or overwrite the row of the same primary key, except for the columns in `keep`.
+
+        given: a query that gives the rows, every column of the table in its order.
+        """
         statement: Any = self.insert(table)
+        if given is not None:
+            statement = statement.from_select([column.name for column in table.columns], given)
         keys = {column.name for column in table.primary_key}
         changed = {
             column.name: statement.excluded[column.name]

@@ -56,7 +56,8 @@ class ImportPart:
                 answer = await ingest.take(mark, batch)
                 if isinstance(answer, sync.Decline):
                     raise _declined(answer, batch)
-                imported = Imported(mark=answer, quarantined=ingest.quarantined)
+                new = answer.hwm - mark.hwm
+                imported = Imported(mark=answer, new=new, quarantined=ingest.quarantined)
             last_heard = codec.hello_in(known.hello)
             kept = msgspec.structs.replace(
                 last_heard,

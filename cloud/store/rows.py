@@ -87,6 +87,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """How far a box's records are here after a part of a bundle, and what of it was put aside."""
 
     mark: sync.Mark
+    new: int = 0  #: records that were not here before
     quarantined: tuple[int, ...] = ()
 
 
@@ -208,6 +209,7 @@ class ChainState(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     last_seq: int = 0  #: what the box said it had, at its last hello
     heads: int = 0  #: signed heads that are kept; those of this epoch were held against the chain
+    aside: tuple[dict[str, Any], ...] = ()  #: of the quarantine the latest: epoch, seq, reason
 
     def told(self) -> dict[str, Any]:
         """For `compared` in a report."""

@@ -28,6 +28,7 @@ FRAME_BYTES_MAX = 64 * 1024
 BUNDLE_BYTES_MAX = 1024**3
 _LENGTH = 4
 CUT = "it ends before its end: it was cut on the way"
+CHANGED = "it is not what the site's box signed: it was changed on the way, or another box made it"
 
 
 class _Frame(msgspec.Struct, tag_field="kind", frozen=True, omit_defaults=True, kw_only=True):
@@ -163,19 +164,26 @@ def read_head(frame: bytes) -> BundleHead:
 
 
 def open_head(frame: bytes, public: str) -> BundleHead:
-    """The head that the box with this key has signed. Raises Refused: bad_bundle, bad_signature."""
+    """The head that the box with this key has signed. Raises Refused(bad_bundle)."""
     head = read_head(frame)
-    verify_identity(public, head.signature, Purpose.BUNDLE, _head_message(head))
+    _signed(public, head.signature, _head_message(head))
     return head
 
 
+def _signed(public: str, signature: str, message: bytes) -> None:
+    try:
+        verify_identity(public, signature, Purpose.BUNDLE, message)
+    except Refused:
+        raise Refused(Code.BAD_BUNDLE, CHANGED) from None
+
+
 def open_part(frame: bytes, head: BundleHead, public: str) -> Batch:
-    """A batch that the box with this key has signed. Raises Refused: bad_bundle, bad_signature."""
+    """A batch that the box with this key has signed. Raises Refused(bad_bundle)."""
     part = _read(frame)
     if not isinstance(part, BundlePart):
         raise Refused(Code.BAD_BUNDLE, "a head or an end at the place of a part")
     try:
-        verify_identity(public, part.signature, Purpose.BUNDLE, _part_message(head.site, part.batch))
+        _signed(public, part.signature, _part_message(head.site, part.batch))
         batch = _batches.decode(part.batch)
     except (msgspec.DecodeError, RecursionError, RemoteFault):
         raise Refused(Code.BAD_BUNDLE, "it is damaged: its records cannot be read") from None

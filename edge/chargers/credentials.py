@@ -38,6 +38,8 @@ class Passwords(msgspec.Struct, kw_only=True):
 
     used: Credential | None = None
     offered: Credential | None = None
+    certificate: str = ""  #: serial number of the certificate that it came in with last
+    signed: str = ""  #: and of the one that was signed for it since
 
 
 def _digest(salt: str, password: bytes) -> str:
@@ -79,6 +81,27 @@ class Credentials:
         known = self._kept.get(charger)
         return known is not None and (known.used or known.offered) is not None
 
+    # --- certificates --------------------------------------------------------------------------------------
+
+    def issued(self, charger: str, serial: str) -> None:
+        """A certificate was signed for the charger: it is good beside the one in use, until it is used."""
+        self._kept.setdefault(charger, Passwords()).signed = serial
+        self._save()
+
+    def holds(self, charger: str, serial: str) -> bool:
+        """Whether this certificate is the charger's own, and not one that another has replaced."""
+        known = self._kept.get(charger)
+        return known is not None and serial != "" and serial in (known.certificate, known.signed)
+
+    def showed(self, charger: str, serial: str) -> None:
+        """The charger has come in with this certificate: if it was new, the one before it is over."""
+        known = self._kept.get(charger)
+        if known is not None and serial and known.signed == serial:
+            known.certificate, known.signed = serial, ""
+            self._save()
+
+    # --- logins --------------------------------------------------------------------------------------------
+
     def fitting(self, charger: str, presented: Sequence[bytes]) -> str:
         """Return the name of the password that one of these is, "" if none. Looks at each, in any case."""
         known, found = self._kept.get(charger, Passwords()), ""
@@ -109,9 +132,13 @@ class Credentials:
 
     def take(self, found: dict[str, Passwords]) -> int:
         """Take over what another box knew; whatever was made here since is newer. Returns how many."""
-        self._kept = {**found, **{charger: mine for charger, mine in self._kept.items() if self.has(charger)}}
+        self._kept = {**found, **{charger: mine for charger, mine in self._kept.items() if self._knows(mine)}}
         self._save()
         return len(found)
+
+    @staticmethod
+    def _knows(kept: Passwords) -> bool:
+        return bool(kept.used or kept.offered or kept.certificate or kept.signed)
 
     def _save(self) -> None:
         self._store.save(_DOCUMENT, self._kept)

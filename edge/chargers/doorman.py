@@ -159,7 +159,7 @@ class Doorman:
 
     def let_in(self, ws: ChargerConnection) -> None:
         """The connection that was admitted is its charger's now."""
-        self._guard.came_in(ws.charger, ws.proof.credential)
+        self._guard.came_in(ws.charger, ws.proof)
         self._patience.proved(ws.peer, ws.charger)
         self._queue.leave(ws.charger)
         self.book.let_in(ws.charger, ws.peer)

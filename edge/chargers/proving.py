@@ -21,6 +21,14 @@ _PLAIN: Final = frozenset({0, 1})
 _TLS: Final = frozenset({2, 3})
 
 
+class Proof(NamedTuple):
+    """Under which profile a charger comes in, and with which password or certificate."""
+
+    profile: int
+    credential: str = ""
+    serial: str = ""  #: of the certificate
+
+
 class Guard(Protocol):
     """Who knows how chargers prove themselves. Ids as the site spells them."""
 
@@ -36,8 +44,8 @@ class Guard(Protocol):
     def owns(self, charger: str, certificate: Certificate) -> bool:
         """Whether a certificate that the site's authority has signed is this charger's."""
 
-    def came_in(self, charger: str, credential: str) -> None:
-        """It is let in, with this password ("" = without)."""
+    def came_in(self, charger: str, proof: Proof) -> None:
+        """It is let in, by this."""
 
 
 class Open:
@@ -55,15 +63,8 @@ class Open:
     def owns(self, charger: str, certificate: Certificate) -> bool:  # noqa: ARG002
         return False
 
-    def came_in(self, charger: str, credential: str) -> None:
+    def came_in(self, charger: str, proof: Proof) -> None:
         """Nothing is kept."""
-
-
-class Proof(NamedTuple):
-    """Under which profile a charger comes in, and with which password."""
-
-    profile: int
-    credential: str = ""
 
 
 def presented(token: bytes | None, identity: str) -> tuple[bytes, ...]:
@@ -91,7 +92,7 @@ def prove(
     if not here:
         return Reason.TLS_NOT_WANTED if tls else Reason.TLS_WANTED
     if 3 in here and certificate is not None and guard.owns(charger, certificate):
-        return Proof(3)
+        return Proof(3, serial=str(certificate.get("serialNumber", "")))
     if here & {1, 2}:
         name = guard.fitting(charger, presented(token, charger))
         if name:

@@ -21,7 +21,7 @@ from common.facts import ChargerAdopted, ChargerSecured, Fact, SecurityNoted
 from edge.chargers.connection import ChargerConnection
 from edge.chargers.credentials import Credentials
 from edge.chargers.ports import Gateway, ReplyTo
-from edge.chargers.proving import Certificate, names
+from edge.chargers.proving import Certificate, Proof, names
 from edge.core.inputs import Booted, CallEnded, Input, Note, Request, SetPassword, TrustSite
 from edge.core.state import SiteState
 
@@ -50,11 +50,20 @@ class SiteGuard:
         return self._credentials.fitting(charger, presented)
 
     def owns(self, charger: str, certificate: Certificate) -> bool:
-        return self._ca is not None and self._ca.owns(charger, certificate)
+        serial = plain_serial(str(certificate.get("serialNumber", "")))
+        ours = self._ca is not None and self._ca.owns(charger, certificate)
+        return ours and self._credentials.holds(charger, serial)
 
-    def came_in(self, charger: str, credential: str) -> None:
-        if credential:
-            self._credentials.came_in(charger, credential)
+    def came_in(self, charger: str, proof: Proof) -> None:
+        if proof.credential:
+            self._credentials.came_in(charger, proof.credential)
+        if proof.serial:
+            self._credentials.showed(charger, plain_serial(proof.serial))
+
+
+def plain_serial(told: str) -> str:
+    """A serial number as `siteca` tells it: `ssl` pads it to whole bytes."""
+    return told.lstrip("0").upper()
 
 
 class Requests(Protocol):

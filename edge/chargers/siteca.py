@@ -70,9 +70,16 @@ class SiteCa:
     ready = True
 
     def __init__(
-        self, store: Keystore, site: Callable[[], str], serial: Callable[[str], str], clock: Clock
+        self,
+        store: Keystore,
+        site: Callable[[], str],
+        serial: Callable[[str], str],
+        clock: Clock,
+        issued: Callable[[str, str], None] = lambda _charger, _serial: None,
     ) -> None:
+        """issued: told of each charger's certificate, by the serial number that `ssl` shows."""
         self._store, self._site, self._serial, self._clock = store, site, serial, clock
+        self._issued = issued
         self._roots = {kind: self._root(kind) for kind in KINDS}
         self._served: tuple[tuple[str, ...], int] = ((), 0)
 
@@ -192,6 +199,7 @@ class SiteCa:
         ]
         subject = _name(self._site(), common)
         signed = self._certificate(subject, key, root.subject, root_key, LIFE_MS, extensions)
+        self._issued(charger, f"{signed.serial_number:X}")
         return Issued(_pem(signed), self._clock.now_ms() + LIFE_MS)
 
     def _may_be_called(self, charger: str, common: str) -> bool:

@@ -170,7 +170,12 @@ async def verify(args: argparse.Namespace) -> int:
         f" {told['sessions_energy_wh'] / 1000:.3f} kWh and {told['facts_energy_wh'] / 1000:.3f} kWh;"
         f" {told['not_compared']} older than what is kept."
     )
-    print(f"Registers: {told['lost']} lost, {told['doubled']} doubled, {told['differing']} differing.")
+    print(
+        f"Registers: {count(told['by_register'], 'session')} against theirs, each against the one before"
+        f" it there; {told['lost']} lost, {told['doubled']} doubled, {told['differing']} differing."
+    )
+    if chain["unreadable"]:
+        print(f"{count(chain['unreadable'], 'fact')} of a newer version: kept, and not looked into.")
     if told["findings"]:
         rows = [(f["kind"], f["message"], ", ".join(f["sessions"])) for f in told["findings"]]
         table(("Finding", "What", "Sessions"), rows)

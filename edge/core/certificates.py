@@ -28,6 +28,9 @@ DELIVERY_MS: Final = 3_600_000
 #: So long before its certificate's end a charger is told to ask for the next one, then once a day.
 RENEW_BEFORE_MS: Final = 30 * 24 * 3_600_000
 RENEW_AGAIN_MS: Final = 24 * 3_600_000
+#: Whoever could be the charger while it dialled without TLS must not leave with a certificate of it.
+TLS_FROM: Final = 2
+NOT_PROVEN: Final = "it has to be at security profile 2 first: without TLS anybody may have asked"
 NO_AUTHORITY: Final = "no certificate authority is at hand"
 _PREFIX: Final = "certificate."
 _RENEWAL: Final = "renewal."
@@ -36,14 +39,16 @@ _DETAIL_CHARS: Final = 200
 
 def asked(state: SiteState, given: inputs.CertificateAsked, now_ms: int) -> inputs.Decision:
     """A charger wants a certificate."""
-    if given.authority:
+    over_tls = state.look(given.charger).security.profile >= TLS_FROM
+    if given.authority and over_tls:
         body = facts.CertificateChanged(charger=given.charger, change="asked", sha256=_digest(given.csr))
         return inputs.Decision(facts=(body,), reply=inputs.CertificateReply(accepted=True))
     refused = inputs.CertificateReply(accepted=False)
     last_ms = state.look(given.charger).signing_ms
     if last_ms and now_ms < last_ms + REFUSED_AGAIN_MS:
         return inputs.Decision(reply=refused)
-    body = facts.CertificateChanged(charger=given.charger, change="refused", detail=NO_AUTHORITY)
+    why = NO_AUTHORITY if over_tls or not given.authority else NOT_PROVEN
+    body = facts.CertificateChanged(charger=given.charger, change="refused", detail=why)
     return inputs.Decision(facts=(body,), reply=refused)
 
 

@@ -173,7 +173,7 @@ def due(state: SiteState, draft: Draft, now_ms: int, but: Container[str]) -> Non
             if order.name in steps.STEPPED:
                 transfers.due(state, draft, order, now_ms)
             elif now_ms >= _end_ms(order):
-                _give_up(draft, order)
+                _give_up(state, draft, order)
             elif station.online and now_ms >= _resend_ms(order, station.ready_ms):
                 calls.send(state, draft, order, now_ms)
 
@@ -215,7 +215,9 @@ def _resend_ms(order: Order, ready_ms: int) -> int:
     return again_ms if order.name == Name.STOP else max(again_ms, ready_ms)
 
 
-def _give_up(draft: Draft, order: Order) -> None:
+def _give_up(state: SiteState, draft: Draft, order: Order) -> None:
+    if order.name == Name.SECURE and securing.given_up(state, draft, order):
+        return
     if order.name in limit_orders.NAMES:
         limit_orders.expired(draft, order)
         return

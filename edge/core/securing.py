@@ -2,6 +2,7 @@
 
     told to move    calls ─▶ (it comes in under the next profile) ─▶ moved: what was before is over
     told a password call ─▶ (it comes in with it) ─▶ rotated: the old one is over
+    moved to 2      then a password: the one before went over the wire readable
     set by hand     at once; a lower profile by who is at the box alone (`policy`), and nothing is sent
 
 Until it has come in with the new, what was good stays good, however long that takes: nobody is locked out by
@@ -31,7 +32,8 @@ STEPS: Final[dict[int, tuple[str, ...]]] = {
     3: ("root_ec", "root_rsa", "certificate", "profile"),
 }
 ROTATION: Final = ("password",)
-HIGHEST: Final = 3
+#: From here on a password is not readable any more.
+OVER_TLS: Final = 2
 #: Profiles that rest on a password.
 BY_PASSWORD: Final = frozenset({1, 2})
 
@@ -41,6 +43,7 @@ _NO: Final = frozenset({"rejected", "not_supported", "error"})
 _UNKNOWN: Final = frozenset({"timeout", "lost"})
 #: What no command writes, and no fact ever shows: only what is here may lead to it.
 _PROTECTED: Final = frozenset({"authorizationkey", "basicauthpassword", "securityprofile"})
+READABLE_BEFORE: Final = "its password was readable before: plugside-edge chargers security ID --rotate"
 _BY_HAND: Final = "Set it at the charger, then: plugside-edge chargers security ID --profile N --by-hand."
 
 
@@ -183,6 +186,11 @@ def answered(state: SiteState, given: inputs.CallEnded, step: Step) -> inputs.De
     answer = given.answer
     if answer in ("accepted", "scheduled"):
         _next(state, draft, order, given, msgspec.structs.replace(step, roots=step.roots + 1))
+    elif step.step == "password" and _moved(state, order) and answer not in _UNKNOWN:
+        # It is where it was to come to. That its password was readable before is for the installer to mend.
+        outcomes.confirm(draft, order, given)
+        draft.facts.append(_refused(state.look(order.charger), order, given))
+        outcomes.settle(draft, order, "succeeded", detail=READABLE_BEFORE)
     elif step.step in _ROOTS and answer in _NO and (step.roots or step.step == "root_ec"):
         _next(state, draft, order, given, step)  # one of the two is enough, and both must be tried
     elif step.step in ("password", "profile") and (answer in _UNKNOWN or _cut_off(step, given)):
@@ -202,6 +210,9 @@ def _cut_off(step: Step, given: inputs.CallEnded) -> bool:
 def _next(state: SiteState, draft: Draft, order: Order, given: inputs.CallEnded, step: Step) -> None:
     args = commands.arguments(Name.SECURE, order.args)
     assert isinstance(args, commands.Secure)
+    if step.step == "password" and _moved(state, order):
+        outcomes.confirm(draft, order, given)
+        return
     steps = _steps(args)
     done = steps.index(step.step)
     if step.step == "certificate":
@@ -229,6 +240,19 @@ def has_certificate(state: SiteState, decision: inputs.Decision, charger: str) -
         )
         _failed(state, draft, order, ended)
     return draft.decision()
+
+
+def _moved(state: SiteState, order: Order) -> bool:
+    """Whether the charger has come in under the profile that it was to be moved to."""
+    return not order.args.get("rotate") and order.args.get("profile") == _present(state, order)
+
+
+def given_up(state: SiteState, draft: Draft, order: Order) -> bool:
+    """The command's time is over: whether it has ended well all the same."""
+    if _moved(state, order):
+        outcomes.settle(draft, order, "succeeded", detail=READABLE_BEFORE)
+        return True
+    return False
 
 
 def _moving(state: SiteState, charger: str) -> Order | None:
@@ -283,8 +307,10 @@ def came_in(state: SiteState, draft: Draft, given: inputs.StationConnected) -> N
         )
     if order is None:
         return
-    wanted, rotates = order.args.get("profile"), bool(order.args.get("rotate"))
-    if (moved and given.profile == wanted) or (rotates and given.credential == order.id):
+    wanted = order.args.get("profile")
+    if moved and given.profile == wanted == OVER_TLS and given.credential:
+        _call(draft, order, Step(order.id, "password"), given.profile, order.attempt)
+    elif (moved and given.profile == wanted) or given.credential == order.id:
         outcomes.settle(draft, order, "succeeded", detail=f"it came in under profile {given.profile}")
     elif order.step == "profile" and order.answer not in ("accepted", "scheduled"):
         _call(draft, order, Step(order.id, "profile"), security.profile, order.attempt)

@@ -77,6 +77,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     chain: Chain
     sessions: int  #: compared with their facts
     not_compared: int  #: whose facts are not all there any more
+    by_register: int  #: of those compared, whose energy was held against registers at start and end
     lost: int
     doubled: int
     differing: int
@@ -113,7 +114,7 @@ class _Look:
         self._chain = Chain(epoch=read_epoch(db), first_seq=first, last_seq=last)
         self._tally = Tally()
         self._seen: dict[str, _Seen] = {}  # open sessions' registers, by session
-        self._sessions = self._not_compared = 0
+        self._sessions = self._not_compared = self._by_register = 0
         self._rows_from = self._first_row()
         self._table_wh = self._facts_wh = 0.0
 
@@ -146,6 +147,7 @@ class _Look:
             chain=chain,
             sessions=self._sessions,
             not_compared=self._not_compared,
+            by_register=self._by_register,
             sessions_energy_wh=round(self._table_wh, 3),
             facts_energy_wh=round(self._facts_wh, 3),
             findings=findings,
@@ -277,6 +279,7 @@ class _Look:
             return
         if row.meter_start_wh is None or row.meter_stop_wh is None or "superseded" in row.flags:
             return
+        self._by_register += 1
         gained_wh = row.meter_stop_wh - row.meter_start_wh
         if abs(gained_wh - row.energy_wh) > ENERGY_TOLERANCE_WH:
             message = f"it claims {row.energy_wh:g} Wh, its registers differ by {gained_wh:g} Wh"

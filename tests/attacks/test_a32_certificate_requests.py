@@ -8,6 +8,7 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -46,9 +47,9 @@ REQUESTS = {
 
 async def test_a32_what_is_wrong_with_a_request_gets_no_certificate(tmp_path: Path) -> None:
     async with secure_box(tmp_path) as box:
-        await box.adopt("CP1")
+        await box.adopt("CP1", profile=2)
         await box.adopt("CP2")
-        async with box.dial() as charger:
+        async with box.dial("CP1", await box.password("CP1"), tls=box.trusting()) as charger:
             await charger.call("BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
             for name, (make, why) in REQUESTS.items():
                 answer = await charger.call("SignCertificate", {"csr": make()})
@@ -59,6 +60,39 @@ async def test_a32_what_is_wrong_with_a_request_gets_no_certificate(tmp_path: Pa
                 assert why in last.detail, (name, last.detail)
             assert await charger.alive()
         assert {body.change for body in box.of(CertificateChanged)} == {"asked", "failed"}
+
+
+@pytest.mark.parametrize("profile", [0, 1])
+async def test_a32_whoever_could_be_it_without_tls_leaves_with_no_certificate_of_it(
+    tmp_path: Path, profile: int
+) -> None:
+    async with secure_box(tmp_path) as box:
+        await box.adopt("CP1", profile=profile)
+        async with box.dial("CP1", await box.password("CP1")) as rogue:
+            await rogue.call("BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
+            answer = await rogue.call("SignCertificate", {"csr": request(new_key(), "CP1")})
+            assert answer[2] == {"status": "Rejected"}
+            await eventually(lambda: bool(box.of(CertificateChanged)), "the refusal")
+            assert {body.change for body in box.of(CertificateChanged)} == {"refused"}
+
+
+async def test_a32_a_certificate_that_another_has_replaced_opens_nothing(tmp_path: Path) -> None:
+    async with secure_box(tmp_path / "box") as box:
+        await box.adopt("CP1", profile=3)
+        ca = box.site._side._ca
+        assert ca is not None
+        files = []
+        for number in range(2):
+            key, file = new_key(), tmp_path / f"{number}.pem"
+            file.write_text(key_pem(key) + (await ca.sign("CP1", request(key, "CP1"))).chain)
+            files.append(file)
+            if number == 0:
+                assert await box.status("CP1", tls=box.trusting(file)) == 101
+        # Until the charger has come in with the new one it may use the old one.
+        old, new = files
+        assert await box.status("CP1", tls=box.trusting(old)) == 101
+        assert await box.status("CP1", tls=box.trusting(new)) == 101
+        assert await box.status("CP1", tls=box.trusting(old)) == 403
 
 
 async def test_a32_of_a_request_nothing_is_taken_over_but_key_and_name(tmp_path: Path) -> None:

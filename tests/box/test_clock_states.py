@@ -13,8 +13,8 @@ from common.errors import Code, PlugsideError, RemoteFault
 from common.policy import Claims
 from edge.site import Site
 from tests.box.cloud import FakeCloud
+from tests.box.phones import CLOCK, Phone, place, refused
 from tests.box.support import eventually
-from tests.box.test_rights import CLOCK, Phone, place, refused
 
 DAY_MS = 24 * 3_600_000
 YEAR_MS = 366 * DAY_MS

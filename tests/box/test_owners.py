@@ -16,8 +16,8 @@ from common.keystore import generate_identity
 from common.policy import Claims
 from edge.site import Site
 from tests.box.cloud import FakeCloud
+from tests.box.phones import CLOCK, Phone, place, refused
 from tests.box.support import eventually
-from tests.box.test_rights import CLOCK, Phone, place, refused
 
 CAPS = Caps(energy_wh=20_000, sessions=3)
 

@@ -249,7 +249,7 @@ class Wallbox:
             return {"status": "Rejected"}
         match action, payload:
             case "ChangeConfiguration", {"key": "AuthorizationKey", "value": value}:
-                self.password = value
+                self.password, self._again = value, self.profile > 0
             case "ChangeConfiguration", {"key": "SecurityProfile", "value": value}:
                 self.profile, self._again = int(value), True
             case "InstallCertificate", {"certificate": root}:

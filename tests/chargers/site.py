@@ -17,7 +17,7 @@ from edge.chargers import link, listener, outbox
 from edge.chargers.link import ReplyTo
 from edge.chargers.listener import ChargerListener
 from edge.chargers.ocpp16.dialect import Ocpp16
-from edge.chargers.proving import Certificate
+from edge.chargers.proving import Certificate, Proof
 from edge.core import inputs as core
 from edge.core.reports import AvailabilityReported
 
@@ -63,8 +63,8 @@ class Memory:
     def owns(self, charger: str, certificate: Certificate) -> bool:
         return False
 
-    def came_in(self, charger: str, credential: str) -> None:
-        self.used.append((charger, credential))
+    def came_in(self, charger: str, proof: Proof) -> None:
+        self.used.append((charger, proof.credential))
 
     def submit(self, given: core.Input, reply_to: ReplyTo | None = None) -> None:
         if self.broken:

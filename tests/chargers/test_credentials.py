@@ -113,3 +113,19 @@ def test_nothing_presented_and_nothing_known_fit_nothing() -> None:
     assert kept.fitting("CP1", (b"",)) == kept.fitting("CP1", ()) == ""
     kept.offer("CP1", "one")
     assert kept.fitting("CP1", (b"",)) == kept.fitting("CP1", ()) == ""
+
+
+def test_a_certificate_is_good_until_the_charger_came_in_with_the_next_one() -> None:
+    vault = Vault()
+    kept = credentials(vault)
+    good = []
+    for step in ("issued A", "showed A", "issued B", "issued C", "showed A", "showed C", "showed A"):
+        what, serial = step.split()
+        getattr(kept, what)("CP1", serial)
+        kept = credentials(vault)
+        good.append("".join(one for one in "ABC" if kept.holds("CP1", one)))
+    assert good == ["A", "A", "AB", "AC", "AC", "C", "C"]
+    assert not kept.holds("CP2", "C")
+    assert not kept.holds("CP1", "")
+    kept.forget("CP1")
+    assert not kept.holds("CP1", "C")

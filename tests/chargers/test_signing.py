@@ -50,6 +50,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.core = Core()
+        self.core.feed(inputs.Note(body=facts.ChargerSecured(charger="CP1", change="set", profile=2)))
         self.listener: ChargerListener | None = None
 
     def submit(self, given: inputs.Input, reply_to: ReplyTo | None = None) -> None:

@@ -11,6 +11,12 @@ from edge.core import certificates, inputs
 from tests.core.world import HOUR, MINUTE, SECOND, Site, kinds, operator, stages
 
 
+def over_tls() -> Site:
+    site = Site().ready()
+    site.feed(inputs.Note(body=facts.ChargerSecured(charger="CP1", change="set", profile=2)))
+    return site
+
+
 def asked(site: Site, *, authority: bool) -> inputs.Decision:
     return site.feed(inputs.CertificateAsked(charger="CP1", csr="a request", authority=authority))
 
@@ -27,7 +33,7 @@ def test_without_an_authority_it_is_refused_and_told_once_in_a_while() -> None:
 
 
 def test_the_chain_is_delivered_and_what_the_charger_says_is_kept() -> None:
-    site = Site().ready()
+    site = over_tls()
     assert asked(site, authority=True).reply == inputs.CertificateReply(accepted=True)
     made = site.feed(inputs.CertificateMade(charger="CP1", chain="PEM"))
     (request,) = made.requests
@@ -44,7 +50,7 @@ def test_the_chain_is_delivered_and_what_the_charger_says_is_kept() -> None:
     "made", [{"reason": "not its key"}, {"chain": "x" * (certificates.CHAIN_CHARS_MAX + 1)}]
 )
 def test_no_chain_or_one_that_is_too_long_is_not_sent(made: dict[str, str]) -> None:
-    site = Site().ready()
+    site = over_tls()
     asked(site, authority=True)
     decision = site.feed(inputs.CertificateMade(charger="CP1", **made))
     assert decision.requests == ()

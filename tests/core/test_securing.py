@@ -134,9 +134,40 @@ def test_up_to_2_both_roots_come_first_and_one_of_them_is_enough() -> None:
         told = site.answer(told, second)
         assert told.requests[0].action == inputs.SetProfile(2)
         site.answer(told)
-        come_in(site, 2, "up-1")
-        assert (outcome(site), taken(site)) == (("succeeded", ""), {2})
+        told = come_in(site, 2, "up-1")
+        assert taken(site) == {2}
+        # The password went over the wire readable until now: there is another one before this is done.
+        assert inputs.SetPassword("s-1") in [request.action for request in told.requests]
+        assert not [one for one in site.all(facts.CommandSettled) if one.command == "s-1"]
+        site.answer(told)
+        come_in(site, 2, "s-1")
+        assert (outcome(site), site.state.look("CP1").security.credential) == (("succeeded", ""), "s-1")
         site.check()
+
+
+@pytest.mark.parametrize("answer", ["rejected", "not_supported", "lost", "timeout"])
+def test_a_charger_that_keeps_its_readable_password_is_at_2_all_the_same(answer: str) -> None:
+    site = ready()
+    up_to_1(site)
+    told = site.answer(site.answer(secure(site, 2), "accepted"))
+    site.answer(told)
+    site.answer(come_in(site, 2, "up-1"), answer)
+    site.wait(30 * MINUTE)
+    assert (outcome(site), taken(site)) == (("succeeded", ""), {2})
+    assert "--rotate" in site.last(facts.CommandSettled).detail
+    # whichever of the two it comes in with
+    assert site.state.look("CP1").security.credential == "up-1"
+    site.check()
+
+
+def test_without_tls_nobody_leaves_with_a_certificate() -> None:
+    for profile in (0, 1):
+        site = ready()
+        secure(site, profile, id="hand", role=Role.LOCAL, by_hand=True)
+        come_in(site, profile)
+        refused = site.feed(inputs.CertificateAsked(charger="CP1", csr="csr", authority=True))
+        assert refused.reply == inputs.CertificateReply(accepted=False)
+        assert "profile 2" in site.last(facts.CertificateChanged).detail
 
 
 def test_a_charger_that_takes_no_root_is_not_moved() -> None:
@@ -266,6 +297,9 @@ def test_a_certificate_is_renewed_before_it_ends_once_a_day_until_it_is() -> Non
     def asked(decisions: list[Decision]) -> int:
         told = [request.action for decision in decisions for request in decision.requests]
         return told.count(inputs.Trigger("certificate", None, extended=True))
+
+    secure(site, 2, id="hand", by_hand=True)
+    come_in(site, 2)
 
     def install(until_ms: int) -> None:
         site.feed(inputs.CertificateAsked(charger="CP1", csr="csr", authority=True))

@@ -115,6 +115,13 @@ MUTANTS = (
         f"{LEDGER}::test_trouble_of_the_database_is_no_fault_of_the_records[sqlite]",
     ),
     Mutant(
+        "a stored record is held against its hash",
+        "cloud/store/audit.py",
+        "return row.record is None or chain.inner_hash(row.salt, row.record) == row.inner",
+        "return True",
+        f"{LEDGER}::test_content_that_was_changed_beside_its_hash_breaks_the_chain[sqlite]",
+    ),
+    Mutant(
         "a log goes with its file",
         "edge/opening.py",
         "    salvage.take_back(folder)\n",

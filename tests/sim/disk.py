@@ -92,7 +92,7 @@ class SimJournal:
         for fact in made:
             assert fact.seq == self.last_seq + 1, "a fact out of order"
             self.last_seq = fact.seq
-            self._disk.made[fact.uid] = self._loop.now_ms, self._boot
+            self._disk.made[fact.uid] = getattr(self._loop, "now_ms", 0), self._boot  # 0: no simulation
             self._project(fact)
         self._replies.update(replies)
         self._pending.append((tuple(made), tuple(replies)))

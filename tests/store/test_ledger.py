@@ -222,6 +222,9 @@ async def test_poison_is_put_aside_and_holds_up_nothing(store: Store, box: Box) 
     assert (await store.ledger(box.site))["s1"].energy_wh == 4000
     state = await store.chain_state(box.site)
     assert (state.intact, state.quarantined) == (True, 1)
+    ((epoch, seq, reason),) = (one.values() for one in state.aside)
+    assert (epoch, seq) == ("1-a", 2)
+    assert reason.startswith("unreadable")
 
 
 async def test_a_record_that_the_database_cannot_hold_is_poison_too(store: Store, box: Box) -> None:
@@ -561,6 +564,23 @@ async def test_a_fact_that_was_changed_breaks_the_chain(store: Store, box: Box, 
     await box.drain(store)
     await meddle(database, 'UPDATE fact SET "inner" = salt WHERE seq = 2')
     assert not (await store.chain_state(box.site)).intact
+
+
+async def test_content_that_was_changed_beside_its_hash_breaks_the_chain(
+    store: Store, box: Box, database: str
+) -> None:
+    """Whoever changes what a fact says, and leaves its place in the chain, is found without the box."""
+    box.charge("s1", 1000, 5000)
+    await box.drain(store)
+    row = box.journal.rows[1]
+    assert row.record is not None
+    text = row.record.decode().replace("3000", "2000").replace("'", "''")
+    value = "CAST('%s' AS BLOB)" if database.startswith("sqlite") else "convert_to('%s', 'UTF8')"
+    await meddle(
+        database, f"UPDATE fact SET record = {value % text.replace(':', chr(92) + ':')} WHERE seq = 2"
+    )
+    state = await store.chain_state(box.site)
+    assert (state.intact, state.first_break) == (False, 2)
 
 
 async def meddle(database: str, statement: str) -> None:

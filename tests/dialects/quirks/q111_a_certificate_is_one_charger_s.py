@@ -27,13 +27,15 @@ async def _show(folder: Path) -> None:
             async with box.dial(charger) as line:
                 await line.call("BootNotification", _boot(f"SN-{charger}"))
             await box.secure(charger, 3, by_hand=True)
-        own = {name: await _certificate(box, folder, "CP1", name) for name in ("CP1", "SN-CP1")}
-        for file in own.values():
+        own = dict[str, Path]()
+        for name in ("CP1", "SN-CP1"):
+            file = own[name] = await _certificate(box, folder, "CP1", name)
             async with box.dial("CP1", tls=box.trusting(file)) as line:
                 answer = await line.call("BootNotification", _boot("SN-CP1"))
                 assert answer[2]["status"] == "Accepted"
             assert await box.status("CP2", tls=box.trusting(file)) == 403, "another charger's"
         assert "wrong_certificate" in await box.why("CP2")
+        assert await box.status("CP1", tls=box.trusting(own["CP1"])) == 403, "another one has replaced it"
         # Named by its serial, and booting with another one: it is not that charger, and is not let go on.
         async with box.dial("CP1", tls=box.trusting(own["SN-CP1"])) as line:
             await line.send('[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]')
