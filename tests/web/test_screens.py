@@ -165,7 +165,8 @@ def test_a_tap_claims_nothing_until_the_charger_has_done_it(browser: Browser, ad
     with stage.page(browser, f"{address}?scene=asked") as shown:
         hero = shown.get_by_test_id("hero")
         expect(hero).to_have_attribute("data-kind", "plugged")
-        shown.get_by_test_id("start").click()
+        # Two taps before anything is painted are one.
+        shown.get_by_test_id("start").evaluate("button => { button.click(); button.click(); }")
         expect(shown.get_by_test_id("asked")).to_have_attribute("data-stage", "asked")
         expect(hero).to_have_attribute("data-kind", "plugged")
         shown.evaluate("stage.runs.value[0].tell({ at: 'confirmed', answer: 'accepted' })")
