@@ -28,6 +28,8 @@ from edge.receipts import Receipts
 if TYPE_CHECKING:
     from edge.site import Site
 
+#: What this box runs, as it and its cloud tell it to operators.
+SOFTWARE = f"plugside-edge {version('plugside')}"
 #: Facts about rights that are gone through, in pages: a site has some for each person in its life.
 FACTS_MAX = 20_000
 
@@ -81,7 +83,7 @@ class Overview:
             "online": True,
             "seen_at": iso(site.clock.now_ms()),
             "addresses": list(authority.addresses),
-            "software": version("plugside"),
+            "software": SOFTWARE,
             "zone": "",
             "epoch": view.epoch,
             "last_seq": view.seq,
