@@ -48,23 +48,14 @@ class People:
             person = known.person(device.principal)
             person.role, person.chargers = device.role.value, device.chargers
             person.devices.add(device.key)
+            person.waiting = device.pending
             person.since = person.since or (iso(device.added_ms) if device.added_ms else "")
         for person in tagged.people.values():
             if person.tags:
                 known.person(person.principal).tags = person.tags
         invites = await self._store.open_invites(claims.site, self._clock.now_ms())
         names = await self._store.names(known.people.keys() | {invite.principal for invite in invites})
-        rows = [roster.row(person, names.get(person.principal, "")) for person in known.people.values()]
-        rows += [
-            roster.row(
-                roster.Person(principal=invite.principal, role=invite.role.value, chargers=invite.chargers),
-                names.get(invite.principal, ""),
-                "invited",
-                iso(invite.expires_ms),
-            )
-            for invite in invites
-        ]
-        return wire.Page(id=query.id, rows=tuple(sorted(rows, key=roster.by_name)))
+        return wire.Page(id=query.id, rows=roster.rows(known.people.values(), invites, names))
 
     async def _tagged(self, site: str) -> roster.Roster:
         found, after = roster.Roster(), ""

@@ -5,12 +5,13 @@ Facts know pseudonyms; whoever answers adds the names that it keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from common import facts
+from common.domain import Role, iso
 
 
 class Person(msgspec.Struct, kw_only=True):
@@ -22,6 +23,20 @@ class Person(msgspec.Struct, kw_only=True):
     devices: set[str] = msgspec.field(default_factory=set)  #: thumbprints of their keys
     since: str = ""  #: site time at which they joined
     tags: set[str] = msgspec.field(default_factory=set)
+    waiting: bool = False  #: a box made this operator, and the owner has not said yes
+
+
+class Invited(Protocol):
+    """What is asked of an invite (`common.trust.InviteRecord`)."""
+
+    @property
+    def principal(self) -> str: ...
+    @property
+    def role(self) -> Role: ...
+    @property
+    def chargers(self) -> tuple[str, ...] | None: ...
+    @property
+    def expires_ms(self) -> int: ...
 
 
 class Roster:
@@ -67,8 +82,28 @@ class Roster:
                 del self.people[owner]
 
 
-def row(person: Person, name: str, state: str = "active", expires_at: str = "") -> dict[str, Any]:
-    """A person as the query `people` tells of them. state: active | invited (until `expires_at`)."""
+def rows(
+    people: Collection[Person], invites: Iterable[Invited], names: Mapping[str, str]
+) -> tuple[dict[str, Any], ...]:
+    """Everybody by name, then who is invited and not here yet."""
+    known = {person.principal for person in people}
+    told = [row(person, names.get(person.principal, "")) for person in people]
+    told += [
+        row(
+            Person(principal=invite.principal, role=invite.role.value, chargers=invite.chargers),
+            names.get(invite.principal, ""),
+            "invited",
+            iso(invite.expires_ms),
+        )
+        for invite in invites
+        if invite.principal not in known  # a code for a further device of somebody who is here
+    ]
+    return tuple(sorted(told, key=by_name))
+
+
+def row(person: Person, name: str, state: str = "", expires_at: str = "") -> dict[str, Any]:
+    """A person as the query `people` tells of them. state: active | waiting (for the owner) | invited (until
+    `expires_at`)."""
     return {
         "principal": person.principal,
         "name": name,
@@ -77,7 +112,7 @@ def row(person: Person, name: str, state: str = "active", expires_at: str = "") 
         "devices": len(person.devices),
         "tags": sorted(person.tags),
         "since": person.since,
-        "state": state,
+        "state": state or ("waiting" if person.waiting else "active"),
         "expires_at": expires_at,
     }
 

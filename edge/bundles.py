@@ -22,7 +22,7 @@ from common.trust import b64
 from edge.authority import Authority
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
-from edge.uplink import SOFTWARE
+from edge.overview import SOFTWARE
 
 
 class _Export(msgspec.Struct, forbid_unknown_fields=True):

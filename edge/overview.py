@@ -28,6 +28,8 @@ from edge.receipts import Receipts
 if TYPE_CHECKING:
     from edge.site import Site
 
+#: What this box runs, as it and its cloud tell it to operators.
+SOFTWARE = f"plugside-edge {version('plugside')}"
 #: Facts about rights that are gone through, in pages: a site has some for each person in its life.
 FACTS_MAX = 20_000
 
@@ -81,7 +83,7 @@ class Overview:
             "online": True,
             "seen_at": iso(site.clock.now_ms()),
             "addresses": list(authority.addresses),
-            "software": version("plugside"),
+            "software": SOFTWARE,
             "zone": "",
             "epoch": view.epoch,
             "last_seq": view.seq,
@@ -110,17 +112,7 @@ class Overview:
             after = page.next
         invites = self._site.authority.invites.open
         names = await self._site.history.names(known.people.keys() | {invite.principal for invite in invites})
-        rows = [roster.row(person, names.get(person.principal, "")) for person in known.people.values()]
-        rows += [
-            roster.row(
-                roster.Person(principal=invite.principal, role=invite.role.value, chargers=invite.chargers),
-                names.get(invite.principal, ""),
-                "invited",
-                iso(invite.expires_ms),
-            )
-            for invite in invites
-        ]
-        return wire.Page(id=query.id, rows=tuple(sorted(rows, key=roster.by_name)))
+        return wire.Page(id=query.id, rows=roster.rows(known.people.values(), invites, names))
 
     async def _withdraw(self, args: _Withdraw, claims: Claims) -> Plain:  # noqa: ARG002
         if not self._site.authority.invites.withdraw(args.principal):

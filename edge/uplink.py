@@ -33,6 +33,7 @@ from edge.enrolment import Enrolment, tunnel_url
 from edge.gateway import Gateway
 from edge.inheritance import Inheritance
 from edge.journal.journal import Journal
+from edge.overview import SOFTWARE
 from edge.queries import Queries
 from edge.receipts import witnessed
 from edge.recovery import Recovery
@@ -52,7 +53,6 @@ OUT_MAX = 1024
 #: Commands of one link whose end is awaited, and questions that wait to be answered; more are refused (busy).
 RELAYS_MAX = 1024
 ASKS_MAX = 16
-SOFTWARE = "plugside-edge"
 
 
 class Uplink:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, func, select, update
 
 from cloud.store import codec, schema
 from cloud.store.engine import Database, whole
@@ -28,7 +28,7 @@ class GlancePart:
     async def sites_run_by(self, key: str) -> list[SiteRow]:
         table, right = schema.site, schema.device
         query = select(table).join(right, right.c.site == table.c.id)
-        query = query.where(right.c.key == key, right.c.role.in_(_STAFF)).order_by(table.c.name)
+        query = query.where(right.c.key == key, *_runs(right)).order_by(table.c.name)
         async with self._db.read() as tx:
             return [codec.site_row(row) for row in await tx.execute(query)]
 
@@ -59,7 +59,7 @@ class GlancePart:
     async def entrust(self, principal: str, sites: Sequence[str], now_ms: int) -> int:
         table = schema.device
         async with self._db.write() as tx:
-            query = select(table).where(table.c.principal == principal, table.c.role.in_(_STAFF))
+            query = select(table).where(table.c.principal == principal, *_runs(table))
             known = [codec.device_row(row) for row in await tx.execute(query)]
             if not known:
                 raise Refused(Code.BAD_REQUEST, f"no operator is known here as {principal[:64]}")
@@ -92,6 +92,11 @@ class GlancePart:
         async with self._db.write() as tx:
             result: Any = await tx.execute(update(table).where(theirs).values(spent=True, expires_ms=0))
         return bool(result.rowcount)
+
+
+def _runs(right: Table) -> tuple[ColumnElement[bool], ...]:
+    """Rights of staff that count: one that a box made waits for the owner's word."""
+    return right.c.role.in_(_STAFF), right.c.pending.is_(False)
 
 
 def _open(site: str) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 from common import facts
@@ -22,6 +23,7 @@ async def test_the_site_at_a_glance(tmp_path: Path) -> None:
         assert set(row) == ANSWERS_OF_THE_CLOUD
         assert (row["site"], row["online"], row["backlog"]) == (site.authority.site, True, 0)
         assert row["chargers"]["all"] == 1
+        assert row["software"] == f"plugside-edge {version('plugside')}"
         await site.gateway.written(facts.ChargerSeen(charger="NEW", adopted=False))
         await site.gateway.written(
             facts.ConnectorChanged(charger="CP1", evse=1, state=ConnectorState.FAULTED)

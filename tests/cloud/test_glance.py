@@ -120,6 +120,27 @@ async def test_people_with_their_chargers_tags_and_open_invites(cloud: Cloud, bo
     assert await code_of(Device(cloud).join(waiting["invite"])) == Code.BAD_INVITE
 
 
+async def test_an_operator_whom_a_box_made_runs_nothing_here_before_the_owner_says_so(cloud: Cloud) -> None:
+    boxes = await estate(cloud, "Ahorn", "Birke")
+    boss = await join(cloud, "Birke", Role.OPERATOR)
+    assert boss.granted is not None
+    made_there = facts.AuthorizationChanged(
+        principal="p-box", change="granted", role=Role.OPERATOR, key=boss.key.thumbprint
+    )
+    async with boxes["Ahorn"].connected() as ahorn, boss.link() as link:
+        await ahorn.tell(made_there)
+        await until(lambda: ahorn.drained)
+        assert [row["name"] for row in await link.query("sites")] == ["Birke"]
+        assert await code_of(link.manage("access", {"site": ahorn.site})) == Code.NOT_PERMITTED
+    async with local(cloud._settings.socket_path) as root:
+        assert await code_of(root.manage("entrust", {"principal": "p-box"})) == Code.BAD_REQUEST
+        (row,) = await root.query("people", site="Ahorn")
+        assert (row["principal"], row["state"]) == ("p-box", "waiting")
+        await root.manage("confirm", {"principal": "p-box", "site": "Ahorn"})
+    async with boss.link() as link:
+        assert len(await link.query("sites")) == 2
+
+
 async def test_commands_are_told_with_their_outcome_and_the_audit_by_kind(cloud: Cloud, box: FakeBox) -> None:
     boss = await join(cloud, "Home", Role.OPERATOR, name="Olga")
     assert boss.granted is not None

@@ -198,6 +198,32 @@ async def test_a_limit_that_the_charger_proves_and_a_plug_that_it_releases(
         assert one.finished
 
 
+async def test_a_second_device_joins_by_the_first(home: Place, air: Air, tmp_path: Path) -> None:
+    air.mend()
+    async with (
+        charger(home, "CP2"),
+        device(tmp_path / "one", "phone", "light") as phone,
+        device(tmp_path / "two", "desk", "light") as desk,
+    ):
+        await phone.grant_permissions(["clipboard-read", "clipboard-write"])
+        page, other = phone.pages[0], desk.pages[0]
+        await join(home, page, "CP2")
+        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_test_id("add-device").click()
+        await expect(page.get_by_test_id("op-qr").locator("path")).to_have_attribute("d", re.compile("^M"))
+        await shoot(page, "9-second-device", "phone", "light")
+        await page.get_by_role("button", name="Copy link").click()
+        await expect(page.get_by_text("The link was copied.")).to_be_visible()
+        await other.goto(await page.evaluate("navigator.clipboard.readText()"))
+        await other.get_by_test_id("join").click()
+        await other.get_by_test_id("start").click()
+        # It is the same person's charge, on whichever of the two it was begun.
+        await page.goto(f"{home.stage.cloud_url}/#/at/CP2")
+        await expect(page.get_by_test_id("stop")).to_be_enabled()
+        await page.get_by_test_id("stop").click()
+        await expect(other.get_by_test_id("hero")).to_have_attribute("data-kind", "finished")
+
+
 async def kept(page: Page) -> None:
     """Wait until the device has written down what it shows, as it does when it is put away."""
     await page.evaluate("dispatchEvent(new Event('pagehide'))")

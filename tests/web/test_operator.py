@@ -13,8 +13,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
+from common import facts
+from common.client.local import local
+from common.domain import ConnectorState
 from common.domain import Path as Way
 from common.errors import Code
+from tests.cloud.parts import FakeBox
 from tests.e2e import chargers
 from tests.e2e.phone import Phone
 from tests.e2e.place import Place, place
@@ -239,6 +243,35 @@ async def give_tag(page: Page, driver: Phone) -> None:
     await expect(tap).to_have_count(0)
 
 
+async def test_many_sites_are_one_list_and_each_is_fetched_when_it_is_opened(
+    home: Place, tmp_path: Path
+) -> None:
+    """Another site of the cloud, for which this device has no grant until somebody looks at it."""
+    elsewhere = FakeBox(home.stage.cloud_url)
+    async with local(home.cloud.control) as root:
+        await root.manage("site_add", {"name": "Elsewhere", "code": elsewhere.pair()})
+        assert (await elsewhere.ask_in()).status_code == 200
+        made = await root.manage("invite", {"site": "Home", "role": "operator"})
+        async with elsewhere.connected(), device(tmp_path, "desk", "dark") as context:
+            page = context.pages[0]
+            await operate(home, page, made["invite"])
+            await root.manage("entrust", {"principal": made["principal"]})
+            await elsewhere.tell(
+                facts.ChargerAdopted(charger="E1", name="Far away"),
+                facts.ChargerSeen(charger="E1"),
+                facts.ConnectorChanged(charger="E1", evse=1, state=ConnectorState.FAULTED),
+            )
+            await page.goto(f"{home.stage.cloud_url}/#/operator")
+            await page.reload()
+            far = page.get_by_test_id(f"op-site-{elsewhere.site}")
+            await expect(far).to_contain_text("1 fault")
+            await expect(page.get_by_test_id("op-totals")).to_contain_text("2 sites")
+            await shoot(page, "op-8-sites", "desk", "dark")
+            await far.click()
+            await expect(page.get_by_role("heading", name="Elsewhere")).to_be_visible()
+            await expect(page.get_by_test_id("op-need-faulted-E1")).to_contain_text("Far away")
+
+
 async def test_the_same_screens_serve_a_box_without_a_cloud(alone: Place, tmp_path: Path) -> None:
     """Over the LAN alone: what is asked of it the box answers itself."""
     async with Air(BOX, alone.lan_port), device(tmp_path, "phone", "dark") as context:
@@ -282,3 +315,5 @@ async def test_what_an_operator_asks_of_a_charger_has_its_outcome(home: Place, t
             run = page.get_by_test_id("op-run-availability").first
             await expect(run).to_have_attribute("data-stage", "succeeded")
             await shoot(page, "op-7-charger", "phone", "light")
+        # It hangs up: the box says why it is not there.
+        await expect(page.get_by_test_id("op-why-gone")).to_be_visible()

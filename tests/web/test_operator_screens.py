@@ -45,6 +45,7 @@ SCREENS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("garage", "/home", ("op-need-taps-CP2",), "Held up at Bay 2"),
     ("garage", "/home/chargers", (), "Waiting to be adopted"),
     ("garage", "/home/chargers/CP3", (), "GroundFailure: RCD tripped"),
+    ("garage", "/home/chargers/CP4", (), "It was connected and is gone."),
     ("garage", "/home/chargers/CP1", ("op-do-stop",), "The car stops charging now."),
     ("garage", "/home/sessions", (), "Ann Ahlers"),
     ("garage", "/home/sessions", ("op-filter",), "Only what wants a look"),

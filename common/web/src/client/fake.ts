@@ -27,6 +27,7 @@ export interface FakeSiteOptions {
   readonly name?: string;
   readonly role?: Role;
   readonly principal?: string;
+  readonly owner?: boolean;
   /** A view as the wire has it: defaults may be left out at every depth. */
   readonly view?: unknown;
   readonly path?: Way | null;
@@ -123,6 +124,7 @@ export class FakeClient implements AppClient {
       denied: null,
       cloudUrl: options.cloudUrl ?? 'https://cloud.example',
       zone: '',
+      owner: options.owner ?? false,
     };
     this.put(state);
     return id;

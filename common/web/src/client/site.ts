@@ -247,6 +247,7 @@ export class Site {
       denied: this.openLinks.length === 0 ? denied : null,
       cloudUrl: entry.cloudUrl,
       zone: entry.zone ?? '',
+      owner: entry.owner ?? false,
     };
   }
 
@@ -294,6 +295,7 @@ export class Site {
       addresses,
       lastGood: lastGood || entry.lastGood,
       zone: access.zone || entry.zone || '',
+      owner: access.owner,
       ...(from === 'lan'
         ? { proven: certificates.slice(0, CERTIFICATES_MAX), hinted: [] }
         : { hinted: access.certificates.slice(0, CERTIFICATES_MAX) }),

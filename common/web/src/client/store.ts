@@ -19,6 +19,8 @@ export interface SiteEntry {
   readonly addresses: readonly string[];
   /** IANA; empty or absent = not told. */
   readonly zone?: string;
+  /** An operator who may also release the box and take operators of the box over. */
+  readonly owner?: boolean;
   /** The address that answered last. */
   readonly lastGood: string;
   readonly cloudUrl: string;

@@ -46,6 +46,8 @@ export interface SiteState {
   readonly cloudUrl: string;
   /** The site's time zone (IANA), where its operator has named one; empty = that of who looks will do. */
   readonly zone: string;
+  /** An operator who may also invite operators and take over those that the box made. */
+  readonly owner: boolean;
 }
 
 export type StageName = 'asked' | 'accepted' | 'confirmed' | 'settled' | 'refused' | 'unknown';

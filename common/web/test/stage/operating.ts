@@ -222,6 +222,21 @@ function garage(client: FakeClient, more: object = {}): string {
   client.pages.sites = paged([
     row(client, 1, { site: 'home', name: 'Home', needs: { faulted: 1, lost: 1, flagged: 23, orphans: 1, waiting: 1, taps: 1 }, backlog: 12 }),
   ]);
+  client.pages.chargers = () => ({
+    rows: [
+      {
+        id: 'CP4',
+        why: [
+          {
+            reason: 'gone',
+            sentence: 'It was connected and is gone.',
+            advice: 'See whether it has power and network; it dials again by itself.',
+          },
+        ],
+      },
+    ],
+    next: '',
+  });
   client.desk.invite = () => ({
     invite: `plugside1_${'Q'.repeat(320)}`,
     principal: 'p-new',

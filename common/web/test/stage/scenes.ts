@@ -92,6 +92,11 @@ function history(client: FakeClient): void {
     if (args.session) return { rows: rows.filter((row) => row.session === args.session), next: '' };
     return options.after ? { rows: rows.slice(12), next: '' } : { rows: rows.slice(0, 12), next: '12' };
   };
+  client.pages.allowance = () => ({
+    rows: [{ energy_wh: 62_400, sessions: 9, caps: { energy_wh: 100_000, sessions: 20, period: 'month' } }],
+    next: '',
+  });
+  client.desk.device_add = () => ({ invite: `plugside1_${'Ab3-'.repeat(60)}`, life_s: 600 });
   client.pages.receipt = () => ({ rows: [{ format: 'plugside-receipt-1', session: 's-100' }], next: '' });
 }
 

@@ -1,7 +1,7 @@
 /** What may be asked of a charger now: the one big thing, and the others beside it. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { ChargerView, SiteState } from '../../client';
+import type { AppClient, ChargerView, Name, SiteState, StageName } from '../../client';
 import { useClient } from '../client';
 import { Button } from '../ui';
 import { type Ask, isOver } from './asks';
@@ -120,6 +120,7 @@ function Primary({ site, charger, evse, state, ask }: ActionsProps): JSX.Element
         busy={waiting && ask.name === 'stop'}
         disabled={!state.may.stop}
         onPress={() => {
+          if (goesOn(client, site.id, charger.id, evse, 'stop')) return;
           forget(ask);
           client.stop(site.id, charger.id, session);
         }}
@@ -147,6 +148,7 @@ function Primary({ site, charger, evse, state, ask }: ActionsProps): JSX.Element
       testId="start"
       disabled={!state.may.start}
       onPress={() => {
+        if (goesOn(client, site.id, charger.id, evse, 'start')) return;
         forget(ask);
         client.start(site.id, charger.id, evse);
       }}
@@ -155,6 +157,16 @@ function Primary({ site, charger, evse, state, ask }: ActionsProps): JSX.Element
     </Button>
   );
 }
+
+/** A second tap before the first is painted asks for nothing more. */
+function goesOn(client: AppClient, site: string, charger: string, evse: number | undefined, name: Name): boolean {
+  return client.runs.peek().some(({ site: at, target, name: what, stage }) => {
+    const here = at === site && target.charger === charger && (target.evse == null || target.evse === evse);
+    return here && what === name && STILL.has(stage.peek().at);
+  });
+}
+
+const STILL: ReadonlySet<StageName> = new Set(['asked', 'accepted', 'confirmed']);
 
 /** A new ask takes the place of what was told about the one before. */
 function forget(ask: Ask | null): void {

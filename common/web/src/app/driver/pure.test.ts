@@ -1,11 +1,15 @@
 /** Tickets, series, rows, links to chargers: the driver's smaller pure parts. */
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { viewOf } from '../../client/fold';
 import type { SessionView, SiteState } from '../../client';
+import { allowanceSaid } from './allowance';
 import { linked } from './found';
+import { en } from './words.en';
 import { beganMs, endedMs, receiptText, tookMs } from './rows';
 import { NO_SERIES, POINTS_MAX, carriedOn, seriesOf } from './series';
 import { read } from './ticket';
+
+beforeAll(() => void vi.stubGlobal('navigator', { languages: ['en-GB'] }));
 
 describe('a QR, a link or a pasted text', () => {
   const origin = 'https://cloud.example';
@@ -79,6 +83,20 @@ describe('a row of the history', () => {
 
   it('its receipt is written as the box has signed it: sorted, no blanks', () => {
     expect(receiptText({ b: [{ z: 1, a: 'ä' }], a: '"' })).toBe('{"a":"\\"","b":[{"a":"ä","z":1}]}');
+  });
+});
+
+describe('what was agreed', () => {
+  it('is said with what was had of it, and not at all where there is no cap', () => {
+    const caps = { energy_wh: 100_000, sessions: 20, period: 'week', hours: ['22:00-06:00'], connectors: ['CP1/1'] };
+    expect(allowanceSaid({ energy_wh: 62_400, sessions: 9, caps }, en)).toEqual([
+      '62.4 kWh of 100.0 kWh this week',
+      '9 of 20 charges this week',
+      'A charge may begin at 22:00-06:00',
+      'At CP1/1',
+    ]);
+    expect(allowanceSaid({ caps: null }, en)).toEqual([]);
+    expect(allowanceSaid({}, en)).toEqual([]);
   });
 });
 

@@ -8,6 +8,8 @@ import { LANGUAGES, language, speak } from '../i18n';
 import * as format from '../format';
 import { href } from '../router';
 import { Button, ButtonLink, Card, Choice, Confirm, List, Page, Row, toast } from '../ui';
+import { AllowanceLines } from './allowance';
+import { DeviceSheet } from './device';
 import { ReachBadge } from './reach';
 import { driverWords } from './words';
 
@@ -15,6 +17,7 @@ export function Settings(): JSX.Element {
   const client = useClient();
   const words = driverWords();
   const [leaving, setLeaving] = useState<SiteState | null>(null);
+  const [adding, setAdding] = useState<SiteState | null>(null);
   const roles: Record<string, string> = { operator: words.roleOperator, installer: words.roleInstaller };
   const leave = async (site: SiteState): Promise<void> => {
     try {
@@ -45,15 +48,27 @@ export function Settings(): JSX.Element {
               key={site.id}
               title={site.name}
               detail={
-                <span class="badges">
-                  {roles[site.role] ?? words.roleDriver}
-                  <ReachBadge site={site} />
-                </span>
-              }
-              trailing={
-                <Button kind="quiet" label={`${words.leave}: ${site.name}`} onPress={() => setLeaving(site)}>
-                  {words.leave}
-                </Button>
+                <>
+                  <span class="badges">
+                    {roles[site.role] ?? words.roleDriver}
+                    <ReachBadge site={site} />
+                  </span>
+                  <AllowanceLines site={site} />
+                  <span class="badges">
+                    <Button
+                      icon="plus"
+                      disabled={site.path === null}
+                      label={`${words.addDevice}: ${site.name}`}
+                      testId="add-device"
+                      onPress={() => setAdding(site)}
+                    >
+                      {words.addDevice}
+                    </Button>
+                    <Button kind="quiet" label={`${words.leave}: ${site.name}`} onPress={() => setLeaving(site)}>
+                      {words.leave}
+                    </Button>
+                  </span>
+                </>
               }
             />
           ))}
@@ -62,6 +77,7 @@ export function Settings(): JSX.Element {
           {words.addSite}
         </ButtonLink>
       </section>
+      {adding === null ? null : <DeviceSheet site={adding} onClose={() => setAdding(null)} />}
       <Confirm
         title={words.leaveTitle(leaving?.name ?? '')}
         open={leaving !== null}

@@ -12,6 +12,7 @@ import { Actions } from './actions';
 import { AdoptSheet } from './adopt';
 import { useOffice, when, whoIs, zoneOf } from './context';
 import { nameOf, ranked } from './needs';
+import { Why } from './why';
 import { operatorWords, wordFor } from './words';
 
 const LOOK: Record<string, readonly [Tone, IconName]> = {
@@ -150,6 +151,7 @@ function Charger({ site, charger, back }: { site: SiteState; charger: ChargerVie
           {since === undefined ? '' : ` ${words.since(format.clock(since, nowMs, zoneOf(office)))}`}
         </Badge>
       </div>
+      <Why site={site} charger={charger} />
       {placesOf(charger).map((place) => (
         <Place key={place.evse} site={site} charger={charger} place={place} />
       ))}

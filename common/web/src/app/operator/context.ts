@@ -13,7 +13,7 @@ export interface PersonRow {
   readonly devices: number;
   readonly tags: readonly string[];
   readonly since: string;
-  readonly state: 'active' | 'invited';
+  readonly state: 'active' | 'waiting' | 'invited';
   readonly expires_at: string;
 }
 

@@ -65,7 +65,7 @@ function Asking({ site, onMade }: { site: SiteState; onMade: (made: Made) => voi
   return (
     <Form onSubmit={() => void send()}>
       <Field label={words.inviteName} hint={words.inviteNameHint} value={name} onInput={setName} maxLength={80} testId="op-invite-name" />
-      {site.role === 'operator' ? null : (
+      {site.role === 'operator' && !site.owner ? null : (
         <Choice
           label={words.inviteRole}
           value={role}

@@ -72,18 +72,18 @@ function Line(props: { site: SiteState; person: PersonRow; office: Office; curre
       detail={[
         wordFor(words.roles, person.role),
         chargersOf(person, props.site),
-        person.state === 'active' ? words.devices(person.devices) : '',
+        person.state === 'invited' ? '' : words.devices(person.devices),
         person.tags.length > 0 ? words.tags(person.tags.length) : '',
       ]
         .filter(Boolean)
         .join(' · ')}
-      trailing={person.state === 'invited' ? <Badge tone="wait">{words.invited}</Badge> : undefined}
+      trailing={person.state === 'active' ? undefined : <Badge tone="wait">{person.state === 'invited' ? words.invited : words.waitsForOwner}</Badge>}
     />
   );
 }
 
 type Asked =
-  | { readonly what: 'invite_withdraw' | 'revoke' | 'forget' }
+  | { readonly what: 'invite_withdraw' | 'revoke' | 'forget' | 'confirm' }
   | { readonly what: 'withdraw_tag'; readonly tag: string };
 
 function Person({ site, person, back }: { site: SiteState; person: PersonRow; back?: boolean }): JSX.Element {
@@ -104,7 +104,7 @@ function Person({ site, person, back }: { site: SiteState; person: PersonRow; ba
             [words.inviteRole, wordFor(words.roles, person.role)],
             [words.inviteChargers, chargersOf(person, site)],
             [words.joinedName, person.state === 'invited' ? words.invitedUntil(when(person.expires_at, office)) : when(person.since, office)],
-            [words.devicesName, person.state === 'active' ? String(person.devices) : ''],
+            [words.devicesName, person.state === 'invited' ? '' : String(person.devices)],
             [words.pseudonym, person.principal],
           ]}
         />
@@ -129,7 +129,12 @@ function Person({ site, person, back }: { site: SiteState; person: PersonRow; ba
               {words.revoke}
             </Button>
           )}
-          {here && person.state === 'active' ? (
+          {person.state === 'waiting' && site.owner ? (
+            <Button kind="primary" onPress={() => ask({ what: 'confirm' })} testId="op-confirm">
+              {words.takeOver}
+            </Button>
+          ) : null}
+          {here && person.state !== 'invited' ? (
             <Button kind="quiet" onPress={() => ask({ what: 'forget' })} testId="op-forget">
               {words.forget}
             </Button>
@@ -152,6 +157,7 @@ function Ending(props: { site: SiteState; person: PersonRow; asked: Asked | null
     invite_withdraw: [words.withdrawInvite, words.withdrawInviteSure, words.withdrawn],
     revoke: [words.revoke, words.revokeSure, words.revoked],
     forget: [words.forget, words.forgetSure, words.forgotten],
+    confirm: [words.takeOver, words.takeOverSure, words.stages.succeeded ?? ''],
     withdraw_tag: [words.withdrawTag, words.withdrawTagSure, words.withdrawn],
   };
   const [title, sure, done] = asked ? texts[asked.what] : ['', '', ''];
@@ -177,7 +183,7 @@ function Ending(props: { site: SiteState; person: PersonRow; asked: Asked | null
     props.onClose();
   };
   return (
-    <Confirm open={asked !== null} title={title} confirm={title} busy={busy} onClose={props.onClose} onConfirm={() => void act()}>
+    <Confirm open={asked !== null} kind={asked?.what === 'confirm' ? 'primary' : 'danger'} title={title} confirm={title} busy={busy} onClose={props.onClose} onConfirm={() => void act()}>
       {sure}
     </Confirm>
   );
