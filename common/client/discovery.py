@@ -10,11 +10,12 @@ import asyncio
 import ipaddress
 import logging
 import re
-import socket
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from common.link.here import is_here
 
 if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
@@ -69,7 +70,7 @@ async def browse(
 
     edge: look for this box; its name is asked for at once, and only what claims to be it is told.
     """
-    if interfaces is not None and not (interfaces := tuple(filter(_is_here, interfaces))):
+    if interfaces is not None and not (interfaces := tuple(filter(is_here, interfaces))):
         return
     from zeroconf import Error, InterfaceChoice
     from zeroconf.asyncio import AsyncZeroconf
@@ -86,17 +87,6 @@ async def browse(
         log.info("mDNS failed: %s", failed)
     finally:
         await multicast.async_close()
-
-
-def _is_here(address: str) -> bool:
-    """Whether this machine has the address now; a laptop's interfaces come and go."""
-    try:
-        version = ipaddress.ip_address(address).version
-        with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncIterator[Found]:
