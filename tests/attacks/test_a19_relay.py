@@ -21,6 +21,7 @@ from tests.box.cloud import FakeCloud
 from tests.box.support import eventually
 from tests.box.test_uplink import connected, place
 from tests.e2e import chargers
+from tests.e2e.phone import Sealed
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -31,8 +32,10 @@ class Relay:
     def __init__(self, site: Any, cloud: FakeCloud) -> None:
         self.site, self.cloud = site, cloud
         self.key = generate_identity()
-        claims = Claims(site=site.authority.site, principal="p-1", role=Role.DRIVER, key=self.key.thumbprint)
-        self.grant = cloud.grant(claims, site.clock.now_ms())
+        self.claims = Claims(
+            site=site.authority.site, principal="p-1", role=Role.DRIVER, key=self.key.thumbprint
+        )
+        self.grant = cloud.grant(self.claims, site.clock.now_ms())
         self._refs = 0
 
     def sealed(self, command_id: str, *, life_ms: int = 20_000, site: str = "") -> wire.SendCommand:
@@ -45,6 +48,7 @@ class Relay:
             expires_at=iso(self.site.clock.now_ms() + life_ms),
         )
         envelope = trust.seal(commands.encode(command), self.key)
+        self.last = Sealed(command, envelope)
         return wire.SendCommand(id=command_id, site=command.site, envelope=envelope, grant=self.grant)
 
     async def brings(self, message: wire.SendCommand) -> list[Any]:

@@ -14,7 +14,6 @@ from common import wire
 from common.client.client import Client
 from common.client.discovery import SERVICE, _read, browse, instance_of
 from common.domain import Path
-from common.errors import Code
 from edge.discovery import service_info
 from tests.client.test_discovery import EDGE, LOOPBACK, announced
 from tests.client.test_paths import soon, until
@@ -46,17 +45,6 @@ async def test_when_both_answer_the_true_box_is_chosen() -> None:
             await until(client, lambda: client.status("s-home").path is Path.LAN)
             await soon(lambda: twin.heard)
         assert profile.get("s-home").last_good == here.box.address
-        assert not twin.was_told([profile.get("s-home").grant])
-
-
-async def test_a_cloud_that_names_a_twin_is_not_believed() -> None:
-    async with world() as here, Twin(here) as twin:
-        here.told_addresses = (twin.address,)
-        profile = here.device(addresses=(twin.address,))
-        async with here.client(profile) as client:
-            assert client.status("s-home").path is Path.CLOUD
-            failed = client.status("s-home").failures.get(Path.LAN)
-            assert failed is None or failed.code in (Code.UNTRUSTED_PEER, Code.NO_PATH)
         assert not twin.was_told([profile.get("s-home").grant])
 
 
