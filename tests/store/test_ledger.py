@@ -532,7 +532,7 @@ async def test_the_last_view_is_kept_with_a_batch_and_never_goes_back(store: Sto
     assert await store.last_view("nowhere") is None
 
 
-async def test_a_driver_who_joined_at_the_box_is_taken_over_and_an_operator_is_not(
+async def test_a_driver_who_joined_at_the_box_is_taken_over_and_an_operator_waits_for_the_owner(
     store: Store, box: Box
 ) -> None:
     for role, key in ((Role.DRIVER, "key-d"), (Role.OPERATOR, "key-o")):
@@ -542,13 +542,14 @@ async def test_a_driver_who_joined_at_the_box_is_taken_over_and_an_operator_is_n
             )
         )
     await box.drain(store)
-    (device,) = await store.devices(box.site)
-    assert (device.key, device.principal, device.source, device.chargers) == (
-        "key-d",
-        "p-driver",
-        "edge",
-        ("CP1",),
-    )
+    known = {device.key: device for device in await store.devices(box.site)}
+    driver, operator = known.pop("key-d"), known.pop("key-o")
+    assert known == {}
+    assert (driver.principal, driver.source, driver.chargers) == ("p-driver", "edge", ("CP1",))
+    assert (driver.pending, operator.pending) == (False, True)
+    assert await store.confirm(box.site, "p-operator") == 1
+    assert not any(device.pending for device in await store.devices(box.site))
+    assert await store.confirm(box.site, "p-operator") == 0
 
 
 async def test_a_fact_that_went_missing_breaks_the_chain(store: Store, box: Box, database: str) -> None:
