@@ -79,6 +79,9 @@ def test_up_to_1_a_password_then_the_profile_and_done_when_it_came_in_so() -> No
     assert outcome(site) == ("succeeded", "")
     assert taken(site) == {1}
     assert site.state.view.chargers["CP1"].profile == 1
+    told = len(site.all(ChargerSecured))
+    come_in(site, 1, "s-1")
+    assert len(site.all(ChargerSecured)) == told, "coming in as before is no news"
     site.check()
 
 
@@ -255,6 +258,12 @@ def test_what_is_refused_changes_nothing(role: Role, args: dict[str, Any], code:
     refused = secure(site, role=role, **args)
     assert refused.progress[0].code == code
     assert (taken(site), refused.requests) == ({1}, ())
+
+
+def test_who_is_at_the_box_is_told_how_to_go_down() -> None:
+    site = ready()
+    up_to_1(site)
+    assert "never told a lower profile" in secure(site, 0, role=Role.LOCAL).progress[0].detail
 
 
 def test_down_is_set_by_who_is_at_the_box_and_nothing_is_sent() -> None:
