@@ -246,10 +246,10 @@ def test_a_new_password_is_in_use_once_it_came_in_with_it() -> None:
         (Role.OPERATOR, {"profile": 2}, "not_permitted"),
         (Role.INSTALLER, {"profile": 0, "by_hand": True}, "not_permitted"),
         (Role.INSTALLER, {"profile": 0}, "not_permitted"),
-        (Role.LOCAL, {"profile": 0}, "bad_request"),
-        (Role.INSTALLER, {"profile": 3}, "bad_request"),
-        (Role.INSTALLER, {"profile": 1}, "bad_request"),
-        (Role.INSTALLER, {"profile": 2, "rotate": True}, "bad_request"),
+        (Role.LOCAL, {"profile": 0}, "security_profile"),
+        (Role.INSTALLER, {"profile": 3}, "security_profile"),
+        (Role.INSTALLER, {"profile": 1}, "security_profile"),
+        (Role.INSTALLER, {"profile": 2, "rotate": True}, "security_profile"),
     ],
 )
 def test_what_is_refused_changes_nothing(role: Role, args: dict[str, Any], code: str) -> None:
@@ -284,10 +284,10 @@ def test_down_is_set_by_who_is_at_the_box_and_nothing_is_sent() -> None:
 def test_no_configuration_writes_passwords_or_profiles(key: str) -> None:
     site = ready()
     configure = site.command(Name.CONFIGURE, Configure(key, "0"), claims=by(Role.OPERATOR))
-    assert configure.progress[0].code == "not_permitted"
+    assert configure.progress[0].code == "security_profile"
     adjust = Adjust(trait="settings", value={key: "0"})
     refused = site.command(Name.ADJUST, adjust, id="cmd-2", claims=by(Role.INSTALLER))
-    assert refused.progress[0].code == "not_permitted"
+    assert refused.progress[0].code == "security_profile"
 
 
 def test_a_charger_is_adopted_with_a_profile_and_renamed_without() -> None:
