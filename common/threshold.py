@@ -10,7 +10,7 @@ from which somebody was known lately has a share that strangers cannot use up, a
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from common.budget import SOURCES_MAX, Bucket, Budget, Rate, network
@@ -25,6 +25,8 @@ HANDSHAKES_EACH = Rate(per_s=5, burst=20)
 TCP_COST = 0.25
 #: Who is connected and has shown nothing yet; 5 s each, so hundreds of phones still find a place in a minute.
 STRANGERS_MAX = 64
+#: Of these, one source (an address, a /64) from which nobody was known lately.
+STRANGERS_EACH = 16
 #: Links of a box: more than the phones of one site, and with their queues still a bounded memory.
 LINKS_MAX = 256
 #: Failures that cost nothing: a person may be wrong, an app may be old.
@@ -93,14 +95,18 @@ class Threshold:
         self._failures = Failures(failures_free)
         self._free = failures_free
         self._friends: OrderedDict[str, None] = OrderedDict()
+        self._waiting: Counter[str] = Counter()  # strangers by source
         self.strangers = 0
         self.links = 0
         self.refused = 0  #: knocks that were not let in, for metrics
 
     @property
     def pressed(self) -> bool:
-        """Whether it is time to ask who knocks for a proof of their address, where a transport can."""
-        return self._budget.pressed(self._now_s())
+        """Whether it is time to ask who knocks for a proof of their address, where a transport can.
+
+        Half of the budget is gone, or a quarter of the strangers' places: forged addresses hold none then.
+        """
+        return self.strangers >= self._strangers_max // 4 or self._budget.pressed(self._now_s())
 
     def knock(self, address: str, cost: float = 1) -> Visit | None:
         """Somebody wants to begin what costs so much. None = not now: drop them before anything costs."""
@@ -110,14 +116,22 @@ class Threshold:
         if not friend and self._failures.waits(source, now_s):
             self.refused += 1
             return None
-        full = self.links >= self._links_max or self.strangers >= self._strangers_max
+        full = self.links >= self._links_max or self._crowded(source, friend=friend)
         if full or not self._budget.admit(address, now_s, cost=cost, friend=friend):
             self.refused += 1
             self._note("too_many_links" if full else "too_many_handshakes", "")
             return None
         self.strangers += 1
         self.links += 1
+        self._waiting[source] += 1
         return Visit(self, address)
+
+    def _crowded(self, source: str, *, friend: bool) -> bool:
+        """Whether there is no place for one more stranger. The last quarter is kept for friends."""
+        if friend:
+            return self.strangers >= self._strangers_max
+        room = self._strangers_max - self._strangers_max // 4
+        return self.strangers >= room or self._waiting[source] >= STRANGERS_EACH
 
     def waits(self, key: str) -> bool:
         """Whether the holder of this key has failed too often to be looked at now. key: its thumbprint."""
@@ -131,6 +145,13 @@ class Threshold:
             self._failures.count(key, now_s)
         if times == self._free + 1:
             self._note("failed_logins", address)
+
+    def no_stranger(self, address: str) -> None:
+        """A stranger from there is gone, or none any more."""
+        self.strangers -= 1
+        self._waiting[network(address)] -= 1
+        if not self._waiting[network(address)]:
+            del self._waiting[network(address)]
 
     def known(self, address: str) -> None:
         """Somebody from there is who they say."""
@@ -165,7 +186,7 @@ class Visit:
         """They have shown a grant that counts."""
         if self._stranger and self._here:
             self._stranger = False
-            self._threshold.strangers -= 1
+            self._threshold.no_stranger(self.address)
             self._threshold.known(self.address)
 
     def failed(self, key: str = "") -> None:
@@ -178,4 +199,5 @@ class Visit:
         if self._here:
             self._here = False
             self._threshold.links -= 1
-            self._threshold.strangers -= self._stranger
+            if self._stranger:
+                self._threshold.no_stranger(self.address)

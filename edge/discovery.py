@@ -10,7 +10,12 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+
+from common.errors import Code, error
+from common.link.here import is_here
 
 if TYPE_CHECKING:
     from zeroconf import IPVersion
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("plugside.discovery")
 
 SERVICE = "_plugside._tcp.local."
+#: How often the interfaces are looked at, in s: a cable that was pulled is back within seconds.
+LOOK_EVERY_S = 10.0
 
 
 def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceInfo:
@@ -41,7 +48,21 @@ def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceI
 
 
 async def announce(edge_id: str, port: int, interfaces: tuple[str, ...]) -> None:
-    """Announce until cancelled, on the given interface addresses only; takes the goodbye back at the end."""
+    """Announce until cancelled, on the given interface addresses only; takes the goodbye back at the end.
+
+    On those that are here: one that comes, goes or returns is noticed. Raises Unavailable when none is.
+    """
+    while True:
+        present = tuple(filter(is_here, interfaces))
+        if not present:
+            raise error(Code.NO_PATH, f"this box has none of the addresses {', '.join(interfaces)} now")
+        async with _announced(edge_id, port, present):
+            while tuple(filter(is_here, interfaces)) == present:  # noqa: ASYNC110 - the kernel tells nobody
+                await asyncio.sleep(LOOK_EVERY_S)
+
+
+@asynccontextmanager
+async def _announced(edge_id: str, port: int, interfaces: tuple[str, ...]) -> AsyncIterator[None]:
     # Loaded once the box serves already: that takes some 25 ms of a start.
     from zeroconf.asyncio import AsyncZeroconf
 
@@ -52,7 +73,7 @@ async def announce(edge_id: str, port: int, interfaces: tuple[str, ...]) -> None
         done = await announcer.async_register_service(info, cooperating_responders=True)
         await done
         log.info("announced %s on %s", info.name, ", ".join(interfaces))
-        await asyncio.Event().wait()
+        yield
     finally:
         await announcer.async_close()
 

@@ -5,7 +5,8 @@ Dialling includes the handshake: what comes back is proved on both sides, or an 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from urllib.parse import urlsplit
 
 import msgspec
@@ -69,7 +70,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         )
         return await authenticate(link, session, self.clock)
 
-    def search(self, box: str, addresses: Iterable[str]) -> AsyncIterator[str]:
+    def search(self, box: str, addresses: Iterable[str]) -> AsyncGenerator[str, None]:
         """Addresses of a box by mDNS, as they are found. addresses: where it was known to be."""
         return _addresses(discovery.interfaces_for(self.interfaces, addresses), box)
 
@@ -81,10 +82,11 @@ async def _connect(url: str, path: Path) -> Link:
         raise Unavailable(Code.NO_PATH, f"{url} is no address: {wrong}") from None
 
 
-async def _addresses(interfaces: tuple[str, ...] | None, box: str) -> AsyncIterator[str]:
-    async for found in discovery.browse(interfaces, edge=box):
-        for address in found.addresses:
-            yield address
+async def _addresses(interfaces: tuple[str, ...] | None, box: str) -> AsyncGenerator[str, None]:
+    async with aclosing(discovery.browse(interfaces, edge=box)) as announced:
+        async for found in announced:
+            for address in found.addresses:
+                yield address
 
 
 def link_url(url: str) -> str:

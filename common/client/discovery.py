@@ -10,11 +10,13 @@ import asyncio
 import ipaddress
 import logging
 import re
-import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from common.link.here import is_here
 
 if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
@@ -64,12 +66,12 @@ def _is_loopback(host: str) -> bool:
 
 async def browse(
     interfaces: tuple[str, ...] | None, seconds: float = SEARCH_S, *, edge: str = ""
-) -> AsyncIterator[Found]:
+) -> AsyncGenerator[Found, None]:
     """Announcements as they come, for `seconds`. interfaces: addresses to speak on; None = all.
 
     edge: look for this box; its name is asked for at once, and only what claims to be it is told.
     """
-    if interfaces is not None and not (interfaces := tuple(filter(_is_here, interfaces))):
+    if interfaces is not None and not (interfaces := tuple(filter(is_here, interfaces))):
         return
     from zeroconf import Error, InterfaceChoice
     from zeroconf.asyncio import AsyncZeroconf
@@ -80,26 +82,17 @@ async def browse(
         log.info("mDNS cannot be used here: %s", failed)
         return
     try:
-        async for found in _listen(multicast, seconds, edge):
-            yield found
+        async with aclosing(_listen(multicast, seconds, edge)) as heard:
+            async for found in heard:
+                yield found
     except (OSError, Error) as failed:
         log.info("mDNS failed: %s", failed)
     finally:
-        await multicast.async_close()
+        # Shielded: whoever gives a search up may do so twice, and the sockets are to be closed all the same.
+        await asyncio.shield(multicast.async_close())
 
 
-def _is_here(address: str) -> bool:
-    """Whether this machine has the address now; a laptop's interfaces come and go."""
-    try:
-        version = ipaddress.ip_address(address).version
-        with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncIterator[Found]:
+async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncGenerator[Found, None]:
     from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf
     from zeroconf.asyncio import AsyncServiceBrowser
 

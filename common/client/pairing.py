@@ -6,7 +6,7 @@ neither the secret nor anything else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from common import wire
 from common.client.device import Device, Shown
@@ -42,7 +42,7 @@ async def redeem(device: Device, text: str, device_name: str, *, lan: bool, clou
             return await device.dial_cloud(where, invite.server, shown)
         return await device.dial_lan(where, invite.server, shown)
 
-    def search() -> AsyncIterator[str]:
+    def search() -> AsyncGenerator[str, None]:
         return device.search(invite.server, addresses)
 
     # Only a box announces itself on the LAN.

@@ -7,7 +7,8 @@ answer, and joins the same race.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 
 from common.client.handshake import Opened
 from common.errors import Code, PlugsideError, Refused, Unavailable
@@ -16,7 +17,7 @@ from common.errors import Code, PlugsideError, Refused, Unavailable
 WAYS_MAX = 16
 
 Dial = Callable[[str], Awaitable[Opened]]
-Search = Callable[[], AsyncIterator[str]]
+Search = Callable[[], AsyncGenerator[str, None]]
 
 
 async def race(
@@ -104,8 +105,10 @@ class _Race:
             await asyncio.wait(known, timeout=self._search_after_s)
         if self.winner is not None:
             return
-        async for address in search():
-            self.enter(tasks, [address])
+        # Closed here and now: a search that is cancelled would leave its sockets to the garbage collector.
+        async with aclosing(search()) as found:
+            async for address in found:
+                self.enter(tasks, [address])
 
 
 def telling(errors: Sequence[PlugsideError]) -> PlugsideError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from common.budget import Rate
 from common.commands import Name
 from common.domain import Path as Way
 from common.domain import Role
+from common.errors import Unavailable
 from common.threshold import Threshold
+from edge.journal.journal import Journal
 from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.browsers.pages import APP
@@ -90,7 +92,9 @@ def _bytes(record: object) -> bytes:
 
 
 @asynccontextmanager
-async def stand(folder: Path, *, paced: bool = False, **settings: Any) -> AsyncIterator[Stand]:
+async def stand(
+    folder: Path, *, paced: bool = False, open_journal: Callable[..., Journal] = Journal.open, **settings: Any
+) -> AsyncIterator[Stand]:
     """A box that takes every charger, and pages from https://app.example.
 
     paced: with the limits that it has in the field. Else all attempts of a group are looked at for what they
@@ -103,7 +107,7 @@ async def stand(folder: Path, *, paced: bool = False, **settings: Any) -> AsyncI
         "adopt": "any",
         "app_origins": APP,
     }
-    site = Site(EdgeSettings.load(given | settings))
+    site = Site(EdgeSettings.load(given | settings), open_journal=open_journal)
     if not paced:
         plenty = Rate(10_000, 10_000)
         site.lan.threshold = Threshold(site.clock, everyone=plenty, each=plenty, failures_free=10**6)
@@ -111,7 +115,7 @@ async def stand(folder: Path, *, paced: bool = False, **settings: Any) -> AsyncI
     try:
         await site.open()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(site.run(stop))
+            tasks.create_task(_run(site, stop))
             while site.lan._browsers is None:  # noqa: ASYNC110 - the room that opens it makes no event
                 await asyncio.sleep(0.005)
             try:
@@ -120,6 +124,12 @@ async def stand(folder: Path, *, paced: bool = False, **settings: Any) -> AsyncI
                 stop.set()
     finally:
         await site.close()
+
+
+async def _run(site: Site, stop: asyncio.Event) -> None:
+    # A box whose disk failed ends; what an attempt at it found is not lost for that.
+    with suppress(Unavailable):
+        await site.run(stop)
 
 
 async def raw_https(port: int, request: bytes) -> bytes:

@@ -25,12 +25,22 @@ from tests.box.support import eventually
 
 
 @asynccontextmanager
-async def place(folder: Path, *, enrolled: bool = True) -> AsyncIterator[tuple[Site, FakeCloud]]:
+async def place(
+    folder: Path, *, enrolled: bool = True, adopt: str = "none"
+) -> AsyncIterator[tuple[Site, FakeCloud]]:
     """A box that runs, and its cloud."""
     cloud = FakeCloud()
     await cloud.start()
     site = Site(
-        EdgeSettings.load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder, "cloud": cloud.url})
+        EdgeSettings.load(
+            {
+                "ocpp": "127.0.0.1:0",
+                "lan": "127.0.0.1:0",
+                "data": folder,
+                "cloud": cloud.url,
+                "adopt": adopt,
+            }
+        )
     )
     stop = asyncio.Event()
     try:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.budget import Rate
-from common.threshold import FAILURES_FREE, FORGET_AFTER_S, WAIT_MAX_S, Failures, Threshold, wait_s
+from common.threshold import (
+    FAILURES_FREE,
+    FORGET_AFTER_S,
+    STRANGERS_EACH,
+    WAIT_MAX_S,
+    Failures,
+    Threshold,
+    wait_s,
+)
 
 PLENTY = Rate(10_000, 10_000)
 
@@ -41,7 +49,7 @@ def fail(threshold: Threshold, address: str, times: int, key: str = "") -> None:
 
 
 def test_strangers_have_few_places_and_the_known_have_theirs() -> None:
-    threshold = made(strangers_max=3, links_max=5)
+    threshold = made(strangers_max=4, links_max=5)
     first = [threshold.knock(f"192.0.2.{n}") for n in range(4)]
     assert [visit is not None for visit in first] == [True, True, True, False]
     for visit in filter(None, first):
@@ -71,6 +79,17 @@ def test_the_counts_are_true_whatever_happens_in_whatever_order(steps: list[tupl
                 known.add(number)
         assert threshold.links == len(here) <= 5
         assert threshold.strangers == len(here - known) <= 4
+
+
+def test_one_source_has_few_places_among_strangers_and_a_friend_finds_one_that_they_left() -> None:
+    threshold = made(strangers_max=64)
+    friend = threshold.knock("192.0.2.1")
+    assert friend is not None
+    friend.known()
+    assert sum(threshold.knock("192.0.2.66") is not None for _ in range(100)) == STRANGERS_EACH
+    assert threshold.pressed
+    assert sum(threshold.knock(f"198.51.100.{n}") is not None for n in range(100)) == 48 - STRANGERS_EACH
+    assert sum(threshold.knock("192.0.2.1") is not None for _ in range(100)) == 16
 
 
 def test_who_fails_again_and_again_waits_longer_and_never_for_good() -> None:

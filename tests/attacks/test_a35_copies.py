@@ -1,0 +1,40 @@
+"""Group 35: a copied disk that runs twice, a box whose key is not the site's, a tunnel that is relayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common import sync, trust
+from common.errors import Code
+from common.keystore import generate_identity
+from tests.cloud.parts import FakeBox, running
+from tests.cloud.test_tunnel import last_word
+
+
+async def test_a_copy_beside_the_box_is_refused_and_the_box_stays(tmp_path: Path) -> None:
+    async with running(tmp_path / "cloud") as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        async with box.connected():
+            copied = {"instance_id": "copied-disk", "boot_id": "another-boot"}
+            bye = await last_word(box, lambda challenge: box.hello(challenge.nonce, **copied))
+            assert bye.code == Code.UNTRUSTED_PEER
+            assert cloud.hub.link(box.site)
+
+
+async def test_a_key_that_is_not_the_sites_and_a_relayed_challenge_get_no_tunnel(tmp_path: Path) -> None:
+    async with running(tmp_path / "cloud") as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        stranger = generate_identity()
+        host = box.url.partition("://")[2]
+
+        def forged(challenge: sync.Challenge) -> sync.TunnelHello:
+            signature = trust.sign_tunnel(stranger, challenge.nonce, host)
+            return box.hello(challenge.nonce, key=stranger.public, signature=signature)
+
+        assert (await last_word(box, forged)).code == Code.UNTRUSTED_PEER
+        relayed = await last_word(box, lambda challenge: box.hello(challenge.nonce, host="other.example"))
+        assert relayed.code == Code.UNTRUSTED_PEER
+        async with box.connected():
+            assert cloud.hub.link(box.site)

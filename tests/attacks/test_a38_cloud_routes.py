@@ -1,0 +1,57 @@
+"""Group 38: the cloud's routes with another organisation's token, with none, with one in the URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cloud.parts import FakeBox, running
+from tests.cloud.test_api import read_token
+
+WRITES = ("post", "put", "patch", "delete")
+
+
+async def test_no_route_shows_a_site_to_anothers_token_or_to_none(tmp_path: Path) -> None:
+    async with running(tmp_path / "cloud") as cloud:
+        ours, theirs = FakeBox(cloud.url), FakeBox(cloud.url)
+        await ours.join(cloud, "Ours")
+        await theirs.join(cloud, "Theirs")
+        token = (await read_token(cloud, "Ours"))["authorization"].removeprefix("Bearer ")
+        async with httpx.AsyncClient(base_url=cloud.url, trust_env=False) as web:
+            described = (await web.get("/v1/schema/openapi.json")).json()["paths"]
+            routes = [path for path, how in described.items() if "get" in how and "{site" in path]
+            assert routes, "no route of a site was found"
+            for route in routes:
+                for site in ("Theirs", theirs.site):
+                    path = route.replace(next(part for part in route.split("/") if "{site" in part), site)
+                    path = path.partition("{")[0]
+                    tried = {
+                        "another's": await web.get(path, headers={"Authorization": f"Bearer {token}"}),
+                        "none": await web.get(path),
+                        "in the URL": await web.get(path, params={"token": token, "access_token": token}),
+                        "a cookie": await web.get(
+                            path, headers={"Cookie": f"token={token}; session={token}"}
+                        ),
+                        "no bearer": await web.get(path, headers={"Authorization": f"Basic {token}"}),
+                    }
+                    for how, answer in tried.items():
+                        assert answer.status_code in (400, 401, 403, 404), (route, how)
+                        assert theirs.site not in answer.text.replace(path, "")
+                        assert "set-cookie" not in answer.headers
+            for route, how in described.items():
+                for method in set(WRITES) & how.keys():
+                    answer = await web.request(method, route, headers={"Authorization": f"Bearer {token}"})
+                    assert answer.status_code >= 400, "a token only reads"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/sites/../sites", "/v1/sites/%2e%2e/", "/v1/sites/Ours%00Theirs/sessions"]
+)
+async def test_odd_paths_lead_nowhere(tmp_path: Path, path: str) -> None:
+    async with (
+        running(tmp_path / "cloud") as cloud,
+        httpx.AsyncClient(base_url=cloud.url, trust_env=False) as web,
+    ):
+        assert (await web.get(path)).status_code in (400, 401, 403, 404)
