@@ -65,6 +65,7 @@ class Code(StrEnum):
     UNKNOWN_ORPHAN = "unknown_orphan"
     NO_TRANSACTION = "no_transaction"
     WOULD_END_CHARGE = "would_end_charge"
+    SECURITY_PROFILE = "security_profile"
     # RemoteFault
     PROTOCOL = "protocol"
     UNTRUSTED_PEER = "untrusted_peer"
@@ -213,6 +214,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.NO_TRANSACTION: (
         "The charger never told the box that this charge began, so it cannot be told to end it.",
         "End it at the car; or restart the charger (a soft reset).",
+    ),
+    Code.SECURITY_PROFILE: (
+        "That is not how a charger's security changes.",
+        "See `plugside-edge chargers security ID`: up one profile at a time, down only with --by-hand.",
     ),
     Code.WOULD_END_CHARGE: (
         "A car is charging there, and this would end its charge.",

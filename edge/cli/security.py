@@ -51,9 +51,11 @@ async def security(args: argparse.Namespace) -> int:
                 "rotate": args.rotate,
                 "by_hand": args.by_hand,
             }
+            stages = box.command(Name.SECURE, Target(charger=args.charger), wanted)
+            await stages.accepted()
             if not args.by_hand and not args.json:
-                print("The charger is told; it is done once it has come in so. Ctrl-C leaves it at that.")
-            end = await box.command(Name.SECURE, Target(charger=args.charger), wanted).settled()
+                print("It is being told, and has done it once it comes in so. Ctrl-C leaves it at that.")
+            end = await stages.settled()
             about = await box.manage("charger_security", {"charger": args.charger})
     failed = end is not None and end.outcome != "succeeded"
     if args.json:

@@ -21,7 +21,7 @@ import msgspec
 
 from common import commands, facts
 from common.commands import Name
-from common.errors import Code, Refused
+from common.errors import Code, Refused, error
 from edge.core import inputs, outcomes
 from edge.core.state import Draft, Order, SiteState, Station
 
@@ -44,7 +44,6 @@ _UNKNOWN: Final = frozenset({"timeout", "lost"})
 #: What no command writes, and no fact ever shows: only what is here may lead to it.
 _PROTECTED: Final = frozenset({"authorizationkey", "basicauthpassword", "securityprofile"})
 READABLE_BEFORE: Final = "its password was readable before: plugside-edge chargers security ID --rotate"
-_BY_HAND: Final = "Set it at the charger, then: plugside-edge chargers security ID --profile N --by-hand."
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -67,11 +66,7 @@ def protected(key: str) -> bool:
 def judge_key(key: str) -> None:
     """Raises Refused where a setting of a charger is none for `configure`."""
     if protected(key):
-        raise Refused(
-            Code.NOT_PERMITTED,
-            "passwords and security profiles are not set as configuration",
-            hint="Use: plugside-edge chargers security ID.",
-        )
+        raise Refused(Code.SECURITY_PROFILE, "passwords and security profiles are not set as configuration")
 
 
 def judge(state: SiteState, given: inputs.CommandReceived, args: commands.Secure) -> None:
@@ -82,15 +77,15 @@ def judge(state: SiteState, given: inputs.CommandReceived, args: commands.Secure
     if args.by_hand:
         return
     if args.profile < present:
-        raise Refused(Code.BAD_REQUEST, "a charger is never told a lower profile", hint=_BY_HAND)
+        raise Refused(Code.SECURITY_PROFILE, "a charger is never told a lower profile")
     if args.rotate and (args.profile != present or present not in BY_PASSWORD):
-        raise Refused(Code.BAD_REQUEST, f"there is no password to change under profile {present}")
+        raise Refused(Code.SECURITY_PROFILE, f"there is no password to change under profile {present}")
     if not args.rotate and args.profile != present + 1:
-        raise Refused(Code.BAD_REQUEST, f"it is at profile {present}; go up one at a time")
+        raise Refused(Code.SECURITY_PROFILE, f"it is at profile {present}; go up one at a time")
     if not station.online:
-        raise Refused(Code.BAD_REQUEST, "it is not connected, and has to be told", hint=_BY_HAND)
+        raise error(Code.CHARGER_OFFLINE, "it has to be told; or set it there, and use --by-hand")
     if any(state.orders[order].name == Name.SECURE for order in station.orders):
-        raise Refused(Code.BAD_REQUEST, "it is being moved already; wait until that has ended")
+        raise error(Code.BUSY, "it is being moved already; wait until that has ended")
 
 
 def adoption(state: SiteState, charger: str, args: commands.Adopt) -> tuple[facts.Body, ...]:

@@ -79,6 +79,9 @@ def test_up_to_1_a_password_then_the_profile_and_done_when_it_came_in_so() -> No
     assert outcome(site) == ("succeeded", "")
     assert taken(site) == {1}
     assert site.state.view.chargers["CP1"].profile == 1
+    told = len(site.all(ChargerSecured))
+    come_in(site, 1, "s-1")
+    assert len(site.all(ChargerSecured)) == told, "coming in as before is no news"
     site.check()
 
 
@@ -243,10 +246,10 @@ def test_a_new_password_is_in_use_once_it_came_in_with_it() -> None:
         (Role.OPERATOR, {"profile": 2}, "not_permitted"),
         (Role.INSTALLER, {"profile": 0, "by_hand": True}, "not_permitted"),
         (Role.INSTALLER, {"profile": 0}, "not_permitted"),
-        (Role.LOCAL, {"profile": 0}, "bad_request"),
-        (Role.INSTALLER, {"profile": 3}, "bad_request"),
-        (Role.INSTALLER, {"profile": 1}, "bad_request"),
-        (Role.INSTALLER, {"profile": 2, "rotate": True}, "bad_request"),
+        (Role.LOCAL, {"profile": 0}, "security_profile"),
+        (Role.INSTALLER, {"profile": 3}, "security_profile"),
+        (Role.INSTALLER, {"profile": 1}, "security_profile"),
+        (Role.INSTALLER, {"profile": 2, "rotate": True}, "security_profile"),
     ],
 )
 def test_what_is_refused_changes_nothing(role: Role, args: dict[str, Any], code: str) -> None:
@@ -255,6 +258,12 @@ def test_what_is_refused_changes_nothing(role: Role, args: dict[str, Any], code:
     refused = secure(site, role=role, **args)
     assert refused.progress[0].code == code
     assert (taken(site), refused.requests) == ({1}, ())
+
+
+def test_who_is_at_the_box_is_told_how_to_go_down() -> None:
+    site = ready()
+    up_to_1(site)
+    assert "never told a lower profile" in secure(site, 0, role=Role.LOCAL).progress[0].detail
 
 
 def test_down_is_set_by_who_is_at_the_box_and_nothing_is_sent() -> None:
@@ -275,10 +284,10 @@ def test_down_is_set_by_who_is_at_the_box_and_nothing_is_sent() -> None:
 def test_no_configuration_writes_passwords_or_profiles(key: str) -> None:
     site = ready()
     configure = site.command(Name.CONFIGURE, Configure(key, "0"), claims=by(Role.OPERATOR))
-    assert configure.progress[0].code == "not_permitted"
+    assert configure.progress[0].code == "security_profile"
     adjust = Adjust(trait="settings", value={key: "0"})
     refused = site.command(Name.ADJUST, adjust, id="cmd-2", claims=by(Role.INSTALLER))
-    assert refused.progress[0].code == "not_permitted"
+    assert refused.progress[0].code == "security_profile"
 
 
 def test_a_charger_is_adopted_with_a_profile_and_renamed_without() -> None:

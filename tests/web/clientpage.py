@@ -47,9 +47,10 @@ async def chromium(folder: Path, *switches: str) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def phone_of(browser: Browser) -> AsyncIterator[BrowserContext]:
+async def phone_of(browser: Browser, *, warned: bool = False) -> AsyncIterator[BrowserContext]:
+    """A phone. warned: its person has gone past the browser's warning of a certificate."""
     # The script is put into the page by the test; what the app may do is tested with the app.
-    context = await browser.new_context(bypass_csp=True)
+    context = await browser.new_context(bypass_csp=True, ignore_https_errors=warned)
     try:
         yield context
     finally:

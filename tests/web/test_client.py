@@ -250,3 +250,21 @@ async def test_a_drivers_queries_and_acts_end_where_their_rights_do(
         "site => test.client.query(site, 'sessions', {}, { via: 'cloud', limit: 1 })", site
     )
     assert len(page_of["rows"]) <= 1
+
+
+async def test_a_box_with_no_cloud_serves_a_page_that_reaches_it(
+    browser: Browser, script: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with place(tmp_path_factory.mktemp("p")) as alone, phone_of(browser, warned=True) as phone:
+        await alone.adopt("CP1")
+        page = await client_page(phone, f"https://127.0.0.1:{alone.lan_port}", script)
+        assert await page.evaluate("isSecureContext")
+        site = await page.evaluate("text => test.join(text)", await alone.invite("CP1"))
+        await until(page, ON_LAN, site)
+        plugged = PackageCharger(alone.url, "CP1")
+        plugged.plugged = True
+        async with plugged:
+            await until(page, READY, site)
+            started = await charge(page, site)
+            assert (started["outcome"], started["path"]) == ("succeeded", "lan"), started
+            assert (await ends(page, site, started["session"]))["outcome"] == "succeeded"

@@ -30,6 +30,7 @@ export const errorsDe: Record<Code, readonly [what: string, next: string]> = {
   grant_expired: ['Deine Berechtigung ist abgelaufen.', 'Geh einmal online, dann wird sie erneuert, oder tritt neu bei.'],
   revoked: ['Deine Berechtigung für diesen Standort wurde entzogen.', 'Frag den Betreiber des Standorts.'],
   clock_unproven: ['Die Box weiß nicht, wie spät es ist, und nimmt nur Fahrende an.', 'Bring die Box ins Internet, oder stell ihre Uhr.'],
+  security_profile: ['So lässt sich die Sicherung einer Ladestation nicht ändern.', 'Geh ein Profil nach dem anderen hinauf; hinab nur an der Box.'],
   bad_invite: ['Diese Einladung ist ungültig, schon benutzt oder abgelaufen.', 'Bitte den Betreiber um eine neue.'],
   bad_bundle: ['Diese Exportdatei wurde nicht angenommen; die Box hat nichts verloren.', 'Exportiere an der Box neu, und kopiere die Datei ganz.'],
   limit_reached: ['Was für dich vereinbart ist, hast du verbraucht.', 'Bitte den Betreiber des Standorts um mehr.'],

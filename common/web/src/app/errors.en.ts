@@ -30,6 +30,7 @@ export const errorsEn: Record<Code, readonly [what: string, next: string]> = {
   grant_expired: ['Your permission has run out.', 'Go online once so that it is renewed, or join again.'],
   revoked: ['Your permission for this site was withdrawn.', 'Ask the operator of the site.'],
   clock_unproven: ['The box does not know what time it is, so it takes drivers only.', 'Connect the box to the internet, or set its clock.'],
+  security_profile: ['A charger’s security does not change like that.', 'Go up one profile at a time; down only at the box.'],
   bad_invite: ['This invite is not valid, was used already, or has run out.', 'Ask the operator for a new one.'],
   bad_bundle: ['This export file was not taken; the box has lost nothing.', 'Export again at the box, and copy the file whole.'],
   limit_reached: ['You have used what was agreed for you.', 'Ask the operator of this site for more.'],

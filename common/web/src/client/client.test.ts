@@ -243,6 +243,23 @@ test('a pin that the cloud has slipped in is found out by the box’s own list',
   expect(kept?.hinted).not.toContain(slipped);
 });
 
+test('lists of withdrawn rights are carried from the cloud to the box', async () => {
+  box.down = true;
+  cloud.sites = [{ ...access, key: box.id, addresses: ['192.0.2.7:9443'], certificates: [pin], revocations: ['signed'] }];
+  await open();
+  await until(() => state()?.path === 'cloud');
+  box.down = false;
+  client.retry();
+  await until(onLan);
+  expect(box.told('auth')[0]?.revocations).toEqual(['signed']);
+  // What does not fit into the first frame is left to others.
+  client.close();
+  box.heard.length = 0;
+  await open({ cloudLists: ['x'.repeat(20_000), 'small'] });
+  await until(onLan);
+  expect(box.told('auth')[0]?.revocations).toEqual(['small']);
+});
+
 test('another box is believed on the pinned cloud’s word only', async () => {
   const other = await FakeServer.make('lan');
   cloud.sites = [{ ...access, key: other.id, addresses: ['192.0.2.9:9443'], certificates: [pin] }];

@@ -2064,6 +2064,11 @@ export const ERRORS = {
     "hint": "End it at the car; or restart the charger (a soft reset).",
     "branch": "Refused"
   },
+  "security_profile": {
+    "message": "That is not how a charger's security changes.",
+    "hint": "See `plugside-edge chargers security ID`: up one profile at a time, down only with --by-hand.",
+    "branch": "Refused"
+  },
   "would_end_charge": {
     "message": "A car is charging there, and this would end its charge.",
     "hint": "Wait, stop the charge first, or ask again and say that it may end.",

@@ -33,7 +33,12 @@ export interface Shown {
   readonly device?: string;
   /** Certificates that this very server has proved before to be its own. */
   readonly proven?: readonly string[];
+  /** Lists of withdrawn rights to bring along, signed in themselves; those that fit into the first frame. */
+  readonly carried?: readonly string[];
 }
+
+/** What a server reads in one frame before it knows us, with room for the rest of it. */
+const FIRST_FRAME_CHARS = 16 * 1024 - 64;
 
 /** A link on which both sides are proved. `rest` came after the welcome. */
 export interface Opened {
@@ -162,7 +167,7 @@ class Handshake {
     if (proof.kind !== 'proof') throw new PlugsideError('protocol', 'the server did not prove itself first');
     const transcript = await checkProof(proof, this.nonce, this.link, this.server, this.shown.proven ?? []);
     if (this.shown.invite) this.say(await redeem(transcript, this.shown));
-    else this.say(await show(transcript, this.shown.key, this.shown.grants));
+    else this.say(withLists(await show(transcript, this.shown.key, this.shown.grants), this.shown.carried ?? []));
     for (;;) {
       const message = await this.inbox.next();
       switch (message.kind) {
@@ -211,6 +216,18 @@ export async function show(
 ): Promise<ClientMessage> {
   const message = await authMessage(transcript, key.thumbprint, grants);
   return { kind: 'auth', grants, key: key.public, signature: await sign(key, 'plugside-client-auth-v1', message) };
+}
+
+/** The message with as many lists as fit beside it. */
+function withLists(message: ClientMessage, lists: readonly string[]): ClientMessage {
+  if (message.kind !== 'auth') return message;
+  let room = FIRST_FRAME_CHARS - encode(message).length;
+  const revocations = [...new Set(lists)].filter((list) => {
+    const fits = list.length + 3 <= room;
+    if (fits) room -= list.length + 3;
+    return fits;
+  });
+  return revocations.length > 0 ? { ...message, revocations } : message;
 }
 
 async function redeem(transcript: Transcript, shown: Shown): Promise<ClientMessage> {

@@ -16,6 +16,7 @@ import { linkUrl } from './link';
 import { Alarm, retryDelayMs } from './pace';
 import type { Positions } from './positions';
 import type { Path, Site } from './site';
+import { lists } from './store';
 
 /** Grants in the first frame: the server reads 16 KiB before it knows us, and base64 and a key are in it too. */
 const FIRST_GRANTS_CHARS = 12 * 1024;
@@ -150,7 +151,7 @@ export class LanPath extends Keeper {
   private attempts() {
     const { entry } = this.site;
     const addresses = [...new Set([entry.lastGood, ...entry.addresses])].filter(Boolean);
-    const shown = { key: this.shared.key, grants: [entry.grant] };
+    const shown = { key: this.shared.key, grants: [entry.grant], carried: lists(entry) };
     const own = entry.cloudUrl !== '' && originOf(entry.cloudUrl) === this.shared.origin;
     // The page of a cloud is not the box's: nothing is asked of it as if it were.
     const shared = own ? { ...this.shared, origin: '' } : this.shared;
@@ -277,8 +278,10 @@ export class CloudPath extends Keeper {
 
   protected async find(): Promise<Opened> {
     const grants = this.sites().map((site) => site.entry.grant);
+    const carried = this.sites().flatMap((site) => lists(site.entry));
+    const shown = { key: this.shared.key, grants: first(grants), carried };
     const link = await this.shared.dial.socket(linkUrl(this.url), 'cloud');
-    return authenticate(link, this.cloud, { key: this.shared.key, grants: first(grants) }, this.shared.pace.handshakeMs);
+    return authenticate(link, this.cloud, shown, this.shared.pace.handshakeMs);
   }
 
   protected failed(why: PlugsideError): void {

@@ -297,8 +297,8 @@ export class Site {
       zone: access.zone || entry.zone || '',
       owner: access.owner,
       ...(from === 'lan'
-        ? { proven: certificates.slice(0, CERTIFICATES_MAX), hinted: [] }
-        : { hinted: access.certificates.slice(0, CERTIFICATES_MAX) }),
+        ? { proven: certificates.slice(0, CERTIFICATES_MAX), hinted: [], boxLists: access.revocations }
+        : { hinted: access.certificates.slice(0, CERTIFICATES_MAX), cloudLists: access.revocations }),
     });
     this.lan.known = this.entry.box !== '';
     if (from === 'cloud') this.online = access.online;

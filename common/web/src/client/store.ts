@@ -28,6 +28,9 @@ export interface SiteEntry {
   readonly cloudKey: string;
   /** Of the cloud's word by which `box` took another one's place. */
   readonly boxAtMs: number;
+  /** Lists of withdrawn rights, as the box and as the cloud told them last: to be carried on to whoever serves. */
+  readonly boxLists?: readonly string[];
+  readonly cloudLists?: readonly string[];
   /** Certificates of the box that the box itself has signed for. */
   readonly proven: readonly string[];
   /** Certificates that somebody else said are the box's. */
@@ -72,6 +75,11 @@ export interface Store {
   kept(): Promise<readonly Kept[]>;
   keep(kept: Kept): Promise<void>;
   close(): void;
+}
+
+/** What is brought along to whoever serves this site. */
+export function lists(entry: SiteEntry): readonly string[] {
+  return [...(entry.cloudLists ?? []), ...(entry.boxLists ?? [])];
 }
 
 const NAME = 'plugside';
