@@ -767,7 +767,6 @@ export interface SiteAccess {
   readonly succession: string;
   readonly addresses: readonly string[];
   readonly certificates: readonly string[];
-  readonly rotations: readonly string[];
   readonly owner: boolean;
   readonly grace: boolean;
   readonly caps: Caps | null;
@@ -860,7 +859,6 @@ export interface Proof {
   readonly path: string;
   readonly time: string;
   readonly clock: string;
-  readonly rotations: readonly string[];
   readonly signature: string;
 }
 
@@ -1453,7 +1451,6 @@ export const DEFAULTS = {
     "succession": "",
     "addresses": [],
     "certificates": [],
-    "rotations": [],
     "owner": false,
     "grace": false,
     "caps": null,
@@ -1462,8 +1459,7 @@ export const DEFAULTS = {
   },
   "Proof": {
     "certificates": [],
-    "clock": "synced",
-    "rotations": []
+    "clock": "synced"
   },
   "Welcome": {},
   "Granted": {
@@ -2062,6 +2058,11 @@ export const ERRORS = {
   "no_transaction": {
     "message": "The charger never told the box that this charge began, so it cannot be told to end it.",
     "hint": "End it at the car; or restart the charger (a soft reset).",
+    "branch": "Refused"
+  },
+  "security_profile": {
+    "message": "That is not how a charger's security changes.",
+    "hint": "See `plugside-edge chargers security ID`: up one profile at a time, down only with --by-hand.",
     "branch": "Refused"
   },
   "would_end_charge": {
