@@ -29,7 +29,6 @@ def access(site: SiteRow, claims: Claims, lists: tuple[str, ...], *, online: boo
         certificates=site.hello.certificates,
         # What every site has at first says nothing of where it is.
         zone="" if site.zone == "UTC" else site.zone,
-        rotations=site.rotations,
         owner=claims.owner,
         caps=claims.caps,
         revocations=lists,

@@ -252,11 +252,11 @@ class Accounts:
             "expires_at": iso(invite.expires_ms),
         }
 
-    async def redeem(self, secret: str, key: str) -> wire.Granted:
+    async def redeem(self, secret: str, key: str, label: str = "") -> wire.Granted:
         """Turn an invite into a grant for the proved key `key`. Raises Refused(bad_invite)."""
         now_ms = self._clock.now_ms()
         record = await self._store.redeem(
-            trust.invite_hash(secret), lambda known: trust.redeem(known, secret, key, now_ms), now_ms
+            trust.invite_hash(secret), lambda known: trust.redeem(known, secret, key, now_ms), now_ms, label
         )
         await self.note("redeemed", site=record.site, actor=record.principal, detail=f"key {key}")
         return await self._grant(record.site, record.principal, record, key)

@@ -110,7 +110,7 @@ class Apps:
                 self._begin("welcome", peer, "", self._welcome(tuple(peer.claims.values())))
 
     def redeem(self, peer: Peer, message: wire.Redeem, key: str) -> None:
-        self._begin("redeem", peer, "", self._accounts.redeem(message.secret, key))
+        self._begin("redeem", peer, "", self._accounts.redeem(message.secret, key, message.device[:64]))
 
     def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
         self._begin("renew", peer, "", self._accounts.renew(claims))

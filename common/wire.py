@@ -139,7 +139,6 @@ class Proof(Message, tag="proof", frozen=True, kw_only=True):
     path: str  #: lan | cloud | local
     time: str
     clock: str = "synced"
-    rotations: tuple[str, ...] = ()  #: how it came by this key: the old key's word for the next, oldest first
     signature: str
 
 
@@ -157,7 +156,6 @@ class SiteAccess(Message, tag="site", frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  #: where the edge can be reached on its LAN, host:port
     #: What a page pins: SHA-256 (hex) of what the edge serves now and next.
     certificates: tuple[str, ...] = ()
-    rotations: tuple[str, ...] = ()  #: how the edge came by `key`, as in its proof
     owner: bool = False  #: an operator who may also release the box
     grace: bool = False  #: the grant has run out; it counts until `expires_at`, while no cloud can be reached
     caps: Caps | None = None  #: how much the right is for; the query `allowance` says what is left

@@ -79,7 +79,7 @@ class AccountPart:
 
     @whole
     async def redeem(
-        self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int
+        self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int, label: str = ""
     ) -> InviteRecord:
         table = schema.invite
         async with self._db.write() as tx:
@@ -98,6 +98,9 @@ class AccountPart:
                 role=record.role,
                 chargers=record.chargers,
                 added_ms=now_ms,
+                caps=record.caps,
+                owner=record.owner,
+                label=label,
             )
             await tx.execute(self._db.upsert(schema.device), codec.device_values(device))
         return record

@@ -122,7 +122,6 @@ def site_values(row: SiteRow) -> dict[str, Any]:
     return {
         **msgspec.structs.asdict(row),
         "hello": to_json(row.hello),
-        "rotations": to_json(row.rotations),
     }
 
 
@@ -134,7 +133,6 @@ def hello_in(text: str) -> HelloNote:
 def site_row(row: Row[Any]) -> SiteRow:
     values = dict(row._mapping)
     values["hello"] = hello_in(values["hello"])
-    values["rotations"] = _names.decode(values["rotations"])
     return SiteRow(**values)
 
 

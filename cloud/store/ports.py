@@ -168,9 +168,12 @@ class AccountStore(Protocol):
     async def add_invite(self, record: InviteRecord, name: str) -> None: ...
 
     async def redeem(
-        self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int
+        self, hash_: str, change: Callable[[InviteRecord], InviteRecord], now_ms: int, label: str = ""
     ) -> InviteRecord:
-        """Change an invite and enter its device, as one. Raises Refused(bad_invite), and as `change` does."""
+        """Change an invite and enter its device, as one; label: what that calls itself.
+
+        Raises Refused(bad_invite), and as `change` does.
+        """
 
     async def spend_invites(self, site: str, key: str) -> None:
         """The key has used its grant: invites that brought it in are spent."""

@@ -45,7 +45,6 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     added_ms: int = 0
     zone: str = "UTC"  #: IANA time zone in which its months begin and end
     succession: str = ""  #: our signed word that `box` took another one's place; empty = it is the first
-    rotations: tuple[str, ...] = ()  #: how the box came by its key: each old one's word for the next
 
 
 class PairingRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,9 +58,6 @@ site = Table(
     Column("added_ms", BigInteger, nullable=False),
     Column("zone", Text, nullable=False, default="UTC", server_default="UTC"),  # what a month is here (IANA)
     Column("succession", Text, nullable=False, default="", server_default=""),  # signed, for phones
-    Column(
-        "rotations", Text, nullable=False, default="[]", server_default="[]"
-    ),  # the box's word for its keys
 )
 
 # What a box has sealed for the one after it; the newest of each recovery key. Nobody here can open it.

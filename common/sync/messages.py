@@ -78,7 +78,6 @@ class TunnelHello(TunnelMessage, tag="hello", frozen=True, kw_only=True):
     last_link: int = 0  #: the highest `link_epoch` that this box was ever welcomed with
     #: The epoch's first record is the one behind this number: what is older had left the journal before.
     begins_after: Annotated[int, msgspec.Meta(ge=0)] = 0
-    rotations: tuple[str, ...] = ()  #: how it came by `key`: the old key's word for the next, oldest first
     signature: str = ""
 
 

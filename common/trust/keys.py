@@ -43,7 +43,6 @@ class Purpose(StrEnum):
     ISSUER = "plugside-issuer-v1"
     KEY_SET = "plugside-key-set-v1"
     REVOCATIONS = "plugside-revocations-v1"
-    ROTATION = "plugside-rotation-v1"
     BUNDLE = "plugside-bundle-v1"
     HEAD = "plugside-head-v1"
     RECEIPT = "plugside-receipt-v1"

@@ -172,6 +172,8 @@ async def test_an_owner_is_made_at_the_cloud_alone_and_keeps_it_on_every_device(
     granted = await tablet.join(made["invite"])
     assert granted.site.owner
     assert principal(tablet) == principal(owner)
+    async with tablet.link() as link:
+        assert (await link.renew(tablet.grants[0])).site.owner, "and at every renewal"
 
 
 async def test_caps_come_with_the_invite_by_the_sites_own_clock(cloud: Cloud, box: FakeBox) -> None:
@@ -182,6 +184,8 @@ async def test_caps_come_with_the_invite_by_the_sites_own_clock(cloud: Cloud, bo
     caps = driver.granted.site.caps
     assert caps is not None
     assert (caps.energy_wh, caps.hours, caps.offset_min) == (5000, ("22:00-06:00",), 330)
+    async with driver.link() as link:
+        assert (await link.renew(driver.grants[0])).site.caps == caps
     with pytest.raises(PlugsideError) as no:
         await join(cloud, "Home", Role.OPERATOR, caps={"sessions": 1})
     assert no.value.code is Code.BAD_REQUEST

@@ -36,7 +36,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site"], ["site.id"], name=op.f("fk_withdrawal_site")),
         sa.PrimaryKeyConstraint("site", "issuer", name=op.f("pk_withdrawal")),
     )
-    op.add_column("site", sa.Column("rotations", sa.Text(), server_default="[]", nullable=False))
     for table in ("invite", "device"):
         op.add_column(table, sa.Column("caps", sa.Text(), nullable=True))
         op.add_column(table, sa.Column("owner", sa.Boolean(), server_default=sa.false(), nullable=False))

@@ -767,7 +767,6 @@ export interface SiteAccess {
   readonly succession: string;
   readonly addresses: readonly string[];
   readonly certificates: readonly string[];
-  readonly rotations: readonly string[];
   readonly owner: boolean;
   readonly grace: boolean;
   readonly caps: Caps | null;
@@ -860,7 +859,6 @@ export interface Proof {
   readonly path: string;
   readonly time: string;
   readonly clock: string;
-  readonly rotations: readonly string[];
   readonly signature: string;
 }
 
@@ -1453,7 +1451,6 @@ export const DEFAULTS = {
     "succession": "",
     "addresses": [],
     "certificates": [],
-    "rotations": [],
     "owner": false,
     "grace": false,
     "caps": null,
@@ -1462,8 +1459,7 @@ export const DEFAULTS = {
   },
   "Proof": {
     "certificates": [],
-    "clock": "synced",
-    "rotations": []
+    "clock": "synced"
   },
   "Welcome": {},
   "Granted": {
