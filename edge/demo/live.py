@@ -106,7 +106,7 @@ async def _people(stage: Stage) -> Profile:
 
 
 async def _links(stage: Stage) -> dict[Role, str]:
-    """The app's address for a driver and for an operator: who follows one has joined. Each is good once."""
+    """The app's address for a driver and for an operator, with the invite in it. Each is good once."""
     found = {}
     async with local(stage.cloud.control) as cloud:
         for role, name in ((Role.DRIVER, "You, charging"), (Role.OPERATOR, "You, running the site")):
@@ -181,7 +181,7 @@ def _hints(stage: Stage, profile: Profile, links: Mapping[Role, str]) -> Text:
     box = f"{tool}-edge --socket {stage.edge.control}"
     cloud = f"{tool}-cloud --socket {stage.cloud.control}"
     app = [
-        "\nThe app, in a browser on this machine; a link joins whoever follows it first:",
+        "\nThe app, in a browser on this machine; each link is good once:",
         f"  a driver:    {links[Role.DRIVER]}",
         f"  an operator: {links[Role.OPERATOR]}",
     ]
