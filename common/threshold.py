@@ -21,7 +21,7 @@ HANDSHAKES = Rate(per_s=20, burst=40)
 #: One phone comes back at once when the Wi-Fi does, and tries every way that it knows; a terminal dials anew
 #: for each line that is typed.
 HANDSHAKES_EACH = Rate(per_s=5, burst=20)
-#: What a handshake over TCP costs of one over QUIC: OpenSSL is quicker than Python.
+#: What a handshake over TCP costs of one over QUIC (`python -m tests.bench webtransport` measures both).
 TCP_COST = 0.25
 #: Who is connected and has shown nothing yet; 5 s each, so hundreds of phones still find a place in a minute.
 STRANGERS_MAX = 64

@@ -145,8 +145,10 @@ class Lan:
 
     def _allowed(self, origin: str | None) -> bool:
         """Whether a page of this origin may connect: a listed one, or the app as cloud or box serve it."""
-        if origin is None or origin in (*self._origins, *self.origins, self._cloud):
-            return origin is not None
+        if not origin:  # an empty one is no page of anybody's, and no cloud's either where there is none
+            return False
+        if origin in (*self._origins, *self.origins, self._cloud):
+            return True
         parts = urlsplit(origin)
         vouched = self._named is not None and self._named.covers(parts.hostname or "")
         return vouched and origin == f"https://{parts.hostname}:{self.port}"

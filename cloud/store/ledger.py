@@ -33,8 +33,6 @@ from common.sought import ALL, Sought
 
 #: Rows of one answer that has no pages.
 _STEP = 2000
-#: Processes of a box that are remembered: a copy that keeps dialling is one of the last few.
-PAST_BOOTS_MAX = 8
 #: Between the parts of a page's cursor; no time, uid or session uid holds one.
 _BAR = "|"
 
@@ -205,21 +203,8 @@ class LedgerPart:
 
 
 def _after(before: HelloNote, note: HelloNote) -> HelloNote:
-    """What a hello says, with the processes that came before this one. Raises RemoteFault(untrusted_peer).
-
-    A process of the box that returns after another one has spoken is no restart: there are two of them, and
-    one is a copy, down to its keys.
-    """
-    if note.boot_id and note.boot_id in before.past_boots:
-        raise RemoteFault(
-            Code.UNTRUSTED_PEER,
-            "another box with the same keys has connected meanwhile: one of the two is a copy",
-            hint="Switch the copy off. If you cannot tell which it is, run `plugside-edge pair` on the right"
-            " one with an empty data folder and add it with --replace.",
-        )
-    past = before.past_boots
-    if before.boot_id not in ("", note.boot_id):
-        past = (before.boot_id, *past)[:PAST_BOOTS_MAX]
+    """What a hello says, with the processes that came before this one. Raises RemoteFault(untrusted_peer)."""
+    past = sync.boots_after(before.past_boots, before.boot_id, note.boot_id)
     return msgspec.structs.replace(note, past_boots=past)
 
 

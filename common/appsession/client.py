@@ -62,9 +62,8 @@ class Positions:
         return True
 
     def _superseded(self, message: wire.Snapshot, epoch: str) -> bool:
-        shown, offered = _counter(epoch), _counter(message.epoch)
-        if shown is not None and offered is not None and shown != offered:
-            return offered < shown
+        if _is_earlier(message.epoch, epoch) or _is_earlier(epoch, message.epoch):
+            return _is_earlier(message.epoch, epoch)
         return message.source != "edge" and message.site in self._from_box
 
     def forget(self, site: str) -> None:
@@ -74,6 +73,12 @@ class Positions:
     def since(self, sites: Iterable[str]) -> dict[str, tuple[str, int]]:
         """What to put into `follow`, so that only what is missing is sent."""
         return {site: self._at[site] for site in sites if site in self._at}
+
+
+def _is_earlier(epoch: str, other: str) -> bool:
+    """Whether the names say that this epoch came before the other one."""
+    mine, others = _counter(epoch), _counter(other)
+    return mine is not None and others is not None and mine < others
 
 
 def _counter(epoch: str) -> int | None:
@@ -219,10 +224,11 @@ class ClientSession:
         """A box that answers from before what was shown already has lost that: its card was put back.
 
         What is shown comes from its disk, so it cannot merely be behind; and no fact of it will come that
-        fits what was shown.
+        fits what was shown. It may even be back in an earlier epoch, when its cloud lost the later one, too.
         """
         epoch, seq = self._followed.pop(snapshot.site, ("", 0))
-        if self._path is Path.LAN and snapshot.epoch == epoch and snapshot.seq < seq:
+        lost = snapshot.seq < seq if snapshot.epoch == epoch else _is_earlier(snapshot.epoch, epoch)
+        if self._path is Path.LAN and lost:
             self.positions.forget(snapshot.site)
 
     def _advance(self, message: wire.ServerMessage) -> None:

@@ -29,6 +29,26 @@ def first_mark(epoch: str, begins_after: int = 0) -> Mark:
     return Mark(epoch, begins_after, chain.seed(epoch))
 
 
+#: Processes of a box that are remembered: a copy that keeps dialling is one of the last few.
+PAST_BOOTS_MAX = 8
+
+
+def boots_after(past: tuple[str, ...], last: str, now: str) -> tuple[str, ...]:
+    """The processes of a box that came before the one that says hello. Raises RemoteFault(untrusted_peer).
+
+    A process that returns after another one has spoken is no restart: there are two of them, and one is a
+    copy, down to its keys. past: as this gave it for `last`, who spoke before.
+    """
+    if now and now in past:
+        raise RemoteFault(
+            Code.UNTRUSTED_PEER,
+            "another box with the same keys has connected meanwhile: one of the two is a copy",
+            hint="Switch the copy off. If you cannot tell which it is, run `plugside-edge pair` on the right"
+            " one with an empty data folder and add it with --replace.",
+        )
+    return past if last in ("", now) else (last, *past)[:PAST_BOOTS_MAX]
+
+
 class Apply(msgspec.Struct, frozen=True):
     """Write these (all after the old mark), then the new mark, in one transaction; then ack."""
 

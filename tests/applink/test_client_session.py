@@ -327,3 +327,31 @@ def test_a_snapshot_that_was_overtaken_on_its_way_is_still_old() -> None:
     assert talk.heard[before:] == []
     talk.tell(snapshot("1-a", 7))  # not the answer to the follow any more
     assert talk.heard[before:] == []
+
+
+def test_a_box_that_is_back_in_an_earlier_epoch_has_lost_the_later_one() -> None:
+    """Its card and its cloud were both put back: nobody but the phone knows of that epoch."""
+    positions = Positions()
+    first = Talk(client(positions=positions), server()).open()
+    first.client.follow(SITE)
+    first.tell(snapshot("2-b", 23))
+    again = Talk(client(positions=positions), server()).open()
+    again.client.follow(SITE)
+    before = len(again.heard)
+    again.tell(snapshot("1-a", 9))
+    again.tell(fact("1-a", 10))
+    assert len(again.heard[before:]) == 2, "what the box shows is shown"
+
+
+def test_a_copy_of_an_earlier_epoch_in_the_cloud_is_old() -> None:
+    positions = Positions()
+    lan = Talk(client(positions=positions), server()).open()
+    lan.tell(snapshot("2-b", 23))
+    cloud = Talk(
+        client(path=Path.CLOUD, binding="", positions=positions),
+        server(serving=serving(Path.CLOUD, site=None), binding="", certificates=()),
+    ).open()
+    cloud.client.follow(SITE)
+    before = len(cloud.heard)
+    cloud.tell(snapshot("1-a", 900))
+    assert cloud.heard[before:] == []

@@ -35,6 +35,7 @@ BENCHES = {
     "startup": "imports, memory with 20 chargers",
     "backlog": "a month of a site that was offline drains into the cloud",
     "ingest": "samples into the cloud's ledger, on both databases",
+    "webtransport": "a tap from a page in Chromium, its cold start, and a flood beside it",
     "discovery": "how soon a phone finds the box by mDNS",
 }
 

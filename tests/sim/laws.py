@@ -150,7 +150,7 @@ def _cloud(world: World) -> list[str]:
         found.append(f"{len(missing)} facts at the box never reached the cloud")
     if world.destroyed:
         return found  # the cloud may know what the box has lost, and reconcile says so
-    if len(world.cloud_facts) != len(world.disk.facts):
+    if len(world.cloud_facts.keys() - world.copied) != len(world.disk.facts):
         found.append(f"{len(world.disk.facts)} facts at the box, {len(world.cloud_facts)} in the cloud")
     if report.lost or report.doubled or report.differing:
         found.append(f"reconciliation: {report}")
@@ -173,7 +173,8 @@ def _order(world: World) -> list[str]:
 
 def _times(world: World) -> list[str]:
     """Whatever was done to the clock of a boot that ended with a right one: corrected, each fact's time is
-    when it was made."""
+    when it was made. Not where the clock was set a moment before: whether that was noticed by then shows only
+    if it was set by more than the box was then away."""
     if world.destroyed:
         return []  # an old card knows nothing of the steps since
     steps = [
@@ -185,7 +186,7 @@ def _times(world: World) -> list[str]:
     for fact in world.disk.facts:
         at_ms = from_iso(fact.at)
         true_ms, boot = world.disk.made[fact.uid]
-        if boot != world.boots:
+        if boot != world.boots or any(0 <= true_ms - set_ms < NOTICED_MS for set_ms in world.clock_set):
             continue
         if any(step.seq <= fact.seq and at_ms < step.before_ms - step.shift_ms for step in steps):
             continue  # a clock that was set back is waited for at half the pace, and says so

@@ -11,12 +11,14 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from common import chain, facts, reconcile, sync
+from common import facts, reconcile, sync
 from common.commands import CLASSES, Args, Limit, Name, Start, Stop
 from common.domain import Target
+from common.errors import RemoteFault
 from edge.core.identity import minted_tag
 from tests.sim.box import Box
 from tests.sim.charger import T0, Charge, SimCharger
+from tests.sim.clone import Clone
 from tests.sim.disk import Disk
 from tests.sim.loop import SimLoop
 from tests.sim.phone import Ordered, Phone
@@ -50,19 +52,30 @@ class World:
         self.loop = SimLoop()
         self.disk = Disk()
         self.card = (0, self.disk.image())
-        self.backup: tuple[dict[str, sync.Mark], dict[str, facts.Fact]] = ({}, {})
+        self.backup: tuple[dict[str, sync.Mark], dict[str, facts.Fact], str, tuple[str, tuple[str, ...]]] = (
+            {},
+            {},
+            "",
+            ("", ()),
+        )
         #: From when to when a card's facts are gone, in virtual ms. What lies within was told to a charger
         #: and may be known to nobody but the cloud: the laws say less about it.
         self.destroyed: list[tuple[int, int]] = []
         self.faults: Counter[str] = Counter()
         self.healing = False
         self.wall_off_ms = 0  #: by how much the box's machine is wrong about the time
+        self.clock_set: list[int] = []  #: when, in virtual ms
         self.boots = 0  #: of the box's machine; its process has more lives than that
         self.kept_boot: bytes | None = None  #: what the box remembers of its boot
         self.phone = Phone(self)
         self.marks: dict[str, sync.Mark] = {}
         self.cloud_facts: dict[str, facts.Fact] = {}
         self.cloud_link = 0
+        self.cloud_epoch = ""
+        #: The process of the box that spoke last, and those before it.
+        self.boots_heard: tuple[str, tuple[str, ...]] = ("", ())
+        self.clone: Clone | None = None
+        self.copied: set[str] = set()  #: uids of facts that only a copy of the card has made
         self.box = Box(self)
         self.chargers = [
             SimCharger(f"CP{n}", self.loop, self.chance, self._dial, self.strikes)
@@ -160,39 +173,69 @@ class World:
         # A healed world has nothing to lose by looking less often.
         self.loop.call_later((10 if self.healing else 0.2) + self.chance.random(), self._sync)
 
-    def _hello(self, cursor: sync.EdgeCursor) -> None:
+    def welcome(self, cursor: sync.EdgeCursor, boot: str) -> sync.TunnelWelcome:
+        """The cloud's answer to a hello. Raises RemoteFault: one of two boxes is a copy."""
+        last, past = self.boots_heard
+        self.boots_heard = boot, sync.boots_after(past, last, boot)
         self.cloud_link += 1
+        superseded = cursor.epoch in self.marks and cursor.epoch != self.cloud_epoch
         mark = self.marks.setdefault(cursor.epoch, sync.first_mark(cursor.epoch))
-        welcome = sync.TunnelWelcome(
+        if not superseded:
+            self.cloud_epoch = cursor.epoch
+        return sync.TunnelWelcome(
             version=1,
             link_epoch=self.cloud_link,
             epoch=cursor.epoch,
             hwm=mark.hwm,
             chain_at_hwm=mark.chain,
+            superseded=superseded,
         )
-        own = chain.seed(cursor.epoch) if mark.hwm == 0 else self.box.journal.chain_at(mark.hwm)
+
+    def _hello(self, cursor: sync.EdgeCursor) -> None:
+        try:
+            welcome = self.welcome(cursor, f"life-{self.box.life}")
+        except RemoteFault:
+            self._told_of_a_copy()
+            return
+        own = self.box.journal.chain_at(welcome.hwm)
         step = cursor.on_welcome(welcome, own)
         if isinstance(step, sync.Rotate):
-            assert self.destroyed, f"an epoch was given up without a reason: {step}"
+            assert self.destroyed or self.copied, f"an epoch was given up without a reason: {step}"
             self._rotate()
 
     def _batch(self, cursor: sync.EdgeCursor, batch: sync.Batch) -> None:
         if self.strikes("batch lost", 0.1):
             cursor.disconnected()
             return
+        answer = self.taken(batch)
+        if answer is None or self.strikes("ack lost", 0.1):
+            cursor.disconnected()
+            return
+        cursor.on_ack(answer, self.loop.now_ms)
+
+    def taken(self, batch: sync.Batch) -> sync.Ack | None:
+        """The cloud takes a batch; None: another box, or another link, has said hello since."""
+        if batch.link != self.cloud_link:
+            return None
         mark = self.marks[batch.epoch]
         verdict = sync.check(mark, batch)
+        assert not isinstance(verdict, sync.Decline), "a batch that follows was declined"
         if isinstance(verdict, sync.Apply):
             for record in verdict.records:
                 fact = sync.open_record(batch.epoch, record)
                 assert isinstance(fact, facts.Fact), "the box sent poison"
                 self.cloud_facts.setdefault(fact.uid, fact)
             mark = self.marks[batch.epoch] = verdict.mark
-        if self.strikes("ack lost", 0.1):
-            cursor.disconnected()
-            return
-        assert not isinstance(verdict, sync.Decline), "a batch that follows was declined"
-        cursor.on_ack(sync.ack(batch.link, mark), self.loop.now_ms)
+        return sync.ack(batch.link, mark)
+
+    def _told_of_a_copy(self) -> None:
+        """The box's owner is told that there are two: the copy is switched off, the box started again."""
+        self.faults["box taken for a copy"] += 1
+        if self.clone is not None:
+            self.clone.alive = False
+            self.clone = None
+        self.box.crash()
+        self.loop.call_later(1 + 20 * self.chance.random(), self.boot)
 
     def _rotate(self) -> None:
         """The box begins a new epoch with what it has; here by a restart, which is the same to everybody."""
@@ -224,20 +267,24 @@ class World:
     def _clock_trouble(self) -> None:
         """The box's machine is wrong about the time, for a while."""
         if self.strikes("clock set wrong", 0.05):
-            self.wall_off_ms = self.chance.choice((-3_600_000, 3_600_000, -20_000, 120_000))
+            self._set_clock(self.chance.choice((-3_600_000, 3_600_000, -20_000, 120_000)))
         elif self.wall_off_ms and self.strikes("clock set right", 0.3):
-            self.wall_off_ms = 0
+            self._set_clock(0)
 
     def _keep_or_restore(self) -> None:
         """Images of the box's card and of the cloud's database are kept, and now and then put back."""
         if self.chance.random() < 0.3:
             self.card = (self.loop.now_ms, self.disk.image())
         if self.chance.random() < 0.3:
-            self.backup = (dict(self.marks), dict(self.cloud_facts))
+            self.backup = (dict(self.marks), dict(self.cloud_facts), self.cloud_epoch, self.boots_heard)
         if self.strikes("cloud restored", 0.03):
             # Links are gone with it; their numbers go on from above all that were ever given.
             self.marks, self.cloud_facts = dict(self.backup[0]), dict(self.backup[1])
+            self.cloud_epoch, self.boots_heard = self.backup[2:]
+            self.cloud_link += 1
             self.box.cursor.disconnected()
+        if self.clone is None and self.strikes("card copied", 0.02):
+            self.clone = Clone(self)
         if self.restores and self.strikes("box restored", 0.05):
             self.box.crash()
             since_ms, image = self.card
@@ -255,7 +302,11 @@ class World:
             self.box = Box(self)
 
     def _told_the_time(self) -> None:
-        self.wall_off_ms = 0
+        self._set_clock(0)
+
+    def _set_clock(self, off_ms: int) -> None:
+        self.wall_off_ms = off_ms
+        self.clock_set.append(self.loop.now_ms)
 
     # --- the end -------------------------------------------------------------------------------------------
 

@@ -129,3 +129,18 @@ test('another box, another nonce, another time, another path are refused', async
 test('hex is read as it is written', () => {
   expect(Buffer.from(unhex(own)).toString('hex')).toBe(own);
 });
+
+test('every published proof is judged as it says, and a page is told no more than a native client', async () => {
+  const file = new URL('../../../../tests/vectors/proofs.json', import.meta.url);
+  for (const published of JSON.parse(readFileSync(file, 'utf8')).cases) {
+    // The defaults are left out on the wire; a decoded message has them.
+    const proof = decode(JSON.stringify({ clock: 'synced', ...published.proof })) as Proof;
+    const pins = published.pins.length === 0 ? null : published.pins;
+    const judged = checkProof(proof, published.client_nonce, { path: 'lan', pins }, published.pinned, []);
+    const result = await judged.then(
+      () => 'ok',
+      (refused) => refused.code,
+    );
+    expect([published.name, result]).toEqual([published.name, published.result]);
+  }
+});
