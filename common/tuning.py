@@ -107,7 +107,7 @@ class TagsListed(Body, frozen=True, kw_only=True):
     """The local list was brought to a charger: `entries` tags `of` those that are good there.
 
     `answer`: verified (it tells this version) | unproven (it said yes and tells another) | refused |
-    not_supported | unanswered. Names no tag.
+    not_supported | unanswered | overtaken (the tags changed meanwhile; the next list follows). Names no tag.
     """
 
     KIND: ClassVar[str] = "tags_listed"

@@ -6,8 +6,9 @@
 
 Only under the policy `listed`. A list's version follows from what is in it, so the same number means the
 same list, also after the box was replaced. One call is out at a time and carries its procedure with it. It
-ends by itself: whatever came of a version is not tried again before the next boot. 0 and −1 are no versions
-(quirk 94). Tags leave by their reference; the dialect alone puts the raw tag in its place.
+ends by itself: whatever came of a version is not tried again before the next boot. One that the tags changed
+under is left off at its next answer, or its last piece would bring back what was withdrawn. 0 and −1 are no
+versions (quirk 94). Tags leave by their reference; the dialect alone puts the raw tag in its place.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ SEND_MAX: Final = 50
 LIST_MAX: Final = 5_000
 
 STRICT, LISTED = "strict", "listed"
+#: What came of a list that was on its way when other tags became the good ones.
+OVERTAKEN: Final = "overtaken"
 #: What each policy means to a charger. Under neither a tag is accepted because nobody has said otherwise.
 POLICIES: Final = {
     STRICT: OfflinePolicy(
@@ -142,6 +145,9 @@ def answered(
     station, draft = state.look(given.charger), Draft()
     if given.answer in ("not_sent", "lost") or delivery.boots != state.boots(given.charger):
         return inputs.NOTHING  # a car came, or the link went: whatever comes next begins it anew
+    good = listed(state, given.charger)
+    if (delivery.refs, delivery.of) != (good[: len(delivery.refs)], len(good)):
+        return _over(draft, given.charger, delivery, OVERTAKEN)  # no piece of it may come behind the new list
     if given.answer == "timeout":
         return _over(draft, given.charger, delivery, "unanswered")
     if delivery.step == "send":
@@ -200,6 +206,10 @@ def delivered(state: SiteState, body: TagsListed, at_ms: int) -> None:
     known.tried, known.boots, known.answer = body.version, state.boots(body.charger), body.answer
     if body.answer in ("verified", "unproven"):
         known.entries = body.entries
+    elif body.answer == OVERTAKEN:
+        # Any of it may be there. What is good now may be what was tried before, so it is looked at once more.
+        known.entries = max(known.entries, body.entries)
+        arm(state, state.station(body.charger), at_ms + AFTER_BOOT_MS)
 
 
 def policy_changed(state: SiteState, body: OfflinePolicyChanged, at_ms: int) -> None:

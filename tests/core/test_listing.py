@@ -11,7 +11,7 @@ from common.commands import AssignTag, Name, OfflinePolicy, WithdrawTag
 from common.errors import Code
 from common.facts import AuthorizationChanged
 from common.policy import local_presence
-from common.tuning import TagsListed
+from common.tuning import ModelLearned, TagsListed
 from edge.core import inputs, listing
 from edge.core.inputs import Decision
 from tests.core.tunable import Charger
@@ -48,6 +48,24 @@ def policy(site: Site, name: str, **more: Any) -> Decision:
 
 def outcomes(charger: Charger) -> list[str]:
     return [fact.answer for fact in charger.site.all(TagsListed)]
+
+
+def begun(decisions: list[Decision]) -> inputs.Request:
+    """The one call that begins to bring a list."""
+    requests = [request for one in decisions for request in one.requests]
+    (first,) = [request for request in requests if isinstance(request.action, inputs.ReadTagVersion)]
+    return first
+
+
+def reply(site: Site, request: inputs.Request, **result: int) -> Decision:
+    return site.answer(Decision(requests=(request,)), result=result)
+
+
+def withdraw(site: Site, ref: str) -> None:
+    args = WithdrawTag(tag_ref=ref)
+    name = f"withdraw-{len(site.journal)}"
+    told = site.command(Name.WITHDRAW_TAG, args=args, claims=local_presence(SITE), id=name)
+    assert stages(told) == ["accepted", "settled"]
 
 
 def ready(charger: Charger, *refs: str) -> Charger:
@@ -141,6 +159,45 @@ def test_nothing_is_sent_while_a_car_charges() -> None:
     charger.take(charger.site.status(AVAILABLE))
     charger.wait(5 * MINUTE)
     assert charger.refs == ("ref-a", "ref-b")
+
+
+def halfway() -> tuple[Site, Decision]:
+    """A list of three is on its way in pieces of one; the first piece is out."""
+    site = Site().ready()
+    site.feed(inputs.Note(body=ModelLearned(charger="CP1", what="list_send_max", value="1")))
+    for ref in ("ref-a", "ref-b", "ref-c"):
+        site.feed(tagged(ref, f"p-{ref}"))
+    policy(site, "listed")
+    piece = reply(site, begun(site.wait(MINUTE)), version=0)
+    version = listing.version_of(("ref-a", "ref-b", "ref-c"))
+    assert piece.requests[0].action == inputs.SendTags(version - 2, ("ref-a",), whole=True)
+    return site, piece
+
+
+def test_a_list_that_is_on_its_way_ends_where_a_tag_is_withdrawn() -> None:
+    site, piece = halfway()
+    withdraw(site, "ref-b")
+    assert site.answer(piece).requests == (), "what was withdrawn does not come behind the new list"
+    assert site.last(TagsListed).answer == "overtaken"
+    piece = reply(site, begun(site.wait(MINUTE)), version=0)
+    version = listing.version_of(("ref-a", "ref-c"))
+    assert piece.requests[0].action == inputs.SendTags(version - 1, ("ref-a",), whole=True)
+    site.check()
+
+
+def test_tags_that_are_again_as_they_were_are_brought_though_they_were_tried() -> None:
+    charger = Listed()
+    ready(charger, "ref-a")
+    charger.take(charger.site.feed(tagged("ref-b", "p")))
+    asked = begun(charger.site.wait(MINUTE))
+    withdraw(charger.site, "ref-b")
+    charger.wait(MINUTE)
+    reply(charger.site, asked, version=charger.version)
+    charger.version = 5  # of the other list, as far as it came
+    charger.wait(5 * MINUTE)
+    assert charger.refs == ("ref-a",)
+    assert charger.version == listing.version_of(("ref-a",))
+    charger.site.check()
 
 
 def test_without_a_decision_chargers_are_left_as_they_are() -> None:
