@@ -77,7 +77,7 @@ __all__ = [
 def decide(state: SiteState, given: Input, now_ms: int, ids: Ids) -> Decision:
     """What follows from an input at site time `now_ms`. Never changes `state`; refusals are decisions too."""
     decision = _DECIDERS[type(given)](state, given, now_ms, ids)
-    ended = reserving.follows(state, decision.facts) if decision.facts else ()
+    ended = reserving.follows(state, decision.facts, now_ms) if decision.facts else ()
     if ended:
         decision = msgspec.structs.replace(decision, facts=(*decision.facts, *ended))
     if now_ms >= state.agenda.next_ms:

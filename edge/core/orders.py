@@ -218,6 +218,8 @@ def _resend_ms(order: Order, ready_ms: int) -> int:
 def _give_up(state: SiteState, draft: Draft, order: Order) -> None:
     if order.name == Name.SECURE and securing.given_up(state, draft, order):
         return
+    if reserving.unanswered(state, draft, order):
+        return
     if order.name in limit_orders.NAMES:
         limit_orders.expired(draft, order)
         return
@@ -299,7 +301,8 @@ def settled(state: SiteState, body: facts.CommandSettled, at_ms: int) -> None:
     order.session = body.session or order.session
     order.detail = body.detail or order.detail
     order.result = body.result or order.result
-    order.args = {}
+    if order.name != Name.RESERVE or body.outcome != "unknown":
+        order.args = {}  # (what came of that one may show yet)
     transfers.calm(state, order.charger, at_ms)
     if len(msgspec.json.encode(order.result)) > SETTLED_RESULT_MAX_BYTES:
         del state.orders[order.id]

@@ -18,7 +18,7 @@ from common.commands import Name
 from common.domain import ConnectorState, Role, from_iso, iso
 from common.errors import Code, Refused
 from common.tuning import ReservationChanged
-from edge.core import inputs
+from edge.core import inputs, outcomes
 from edge.core.identity import minted_tag
 from edge.core.state import Draft, Order, Reservation, SiteState, Station
 
@@ -85,12 +85,16 @@ def judge_cancel(station: Station, given: inputs.CommandReceived, evse: int) -> 
 # --- what the charger answers ------------------------------------------------------------------------------
 
 
+def _until_ms(order: Order) -> int:
+    minutes = order.args.get("minutes")
+    assert isinstance(minutes, int), "it was judged"
+    return order.accepted_ms + minutes * MINUTE_MS
+
+
 def answered(state: SiteState, draft: Draft, order: Order, answer: str) -> None:
     """The charger's answer to `reserve` or `cancel_reservation`."""
     evse = order.evse or 0
     if order.name == Name.RESERVE and answer == "accepted":
-        minutes = order.args.get("minutes")
-        assert isinstance(minutes, int), "it was judged"
         draft.facts.append(
             ReservationChanged(
                 charger=order.charger,
@@ -98,13 +102,34 @@ def answered(state: SiteState, draft: Draft, order: Order, answer: str) -> None:
                 connector=order.connector or 1,
                 reservation=number_of(order.id),
                 command=order.id,
-                until=iso(order.accepted_ms + minutes * MINUTE_MS),
+                until=iso(_until_ms(order)),
             )
         )
     elif order.name == Name.CANCEL_RESERVATION:
         known = state.look(order.charger).reservations.get(evse)
         if known is not None:  # one that it does not know is none either
             _end(draft, order.charger, evse, known, "cancelled" if answer == "accepted" else "refused")
+
+
+def unanswered(state: SiteState, draft: Draft, order: Order) -> bool:
+    """The time of a `reserve` is over without an answer. What the connector shows tells if it is kept."""
+    place = state.look(order.charger).places.get(order.evse or 0)
+    if order.name != Name.RESERVE or not order.attempt or place is None or place.state is not _S.RESERVED:
+        return False
+    answered(state, draft, order, "accepted")
+    outcomes.settle(draft, order, "succeeded")
+    return True
+
+
+def _without_answer(state: SiteState, body: facts.ConnectorChanged) -> Order | None:
+    """The `reserve` of which nobody knew what had come, if this connector can be kept by it."""
+    known = (
+        order
+        for order in state.orders.values()
+        if (order.name, order.charger, order.evse) == (Name.RESERVE, body.charger, body.evse)
+        and order.outcome == "unknown"
+    )
+    return max(known, key=lambda order: order.accepted_ms, default=None)
 
 
 def due(state: SiteState, draft: Draft, now_ms: int) -> None:
@@ -121,14 +146,19 @@ def timers(station: Station) -> Iterator[int]:
         yield known.until_ms
 
 
-def follows(state: SiteState, told: Iterable[facts.Body]) -> list[facts.Body]:
-    """What these facts end: a session began on a kept connector, or it shows that it keeps nothing."""
+def follows(state: SiteState, told: Iterable[facts.Body], now_ms: int) -> list[facts.Body]:
+    """What these facts end: a session began on a kept connector, or it shows that it keeps nothing. And one
+    that shows to be kept tells what came of a `reserve` without an answer."""
     draft = Draft()
     for body in told:
         if not isinstance(body, facts.ConnectorChanged | facts.SessionStarted):
             continue
         known = state.look(body.charger).reservations.get(body.evse)
         if known is None:
+            if isinstance(body, facts.ConnectorChanged) and body.state is _S.RESERVED:
+                order = _without_answer(state, body)
+                if order is not None and now_ms < _until_ms(order):
+                    answered(state, draft, order, "accepted")
             continue
         why = "used" if isinstance(body, facts.SessionStarted) else _OVER.get(body.state, "")
         # It was seen to be reserved and is free again: given up at the charger, or run out by its clock.
@@ -163,12 +193,14 @@ def changed(state: SiteState, body: ReservationChanged, at_ms: int) -> None:
         return
     order = state.orders.get(body.command)
     until_ms = from_iso(body.until)
+    place = station.places.get(body.evse)
     station.reservations[body.evse] = Reservation(
         number=body.reservation,
         command=body.command,
         principal=order.principal if order is not None else None,
         connector=body.connector,
         until_ms=until_ms,
+        seen=place is not None and place.state is _S.RESERVED,
     )
     state.arm(until_ms)
 

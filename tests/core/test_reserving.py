@@ -6,6 +6,7 @@ import pytest
 
 from common.commands import CancelReservation, Name, Reserve
 from common.errors import Code
+from common.facts import CommandSettled
 from common.tuning import ReservationChanged
 from edge.core import inputs, reserving
 from tests.core.world import (
@@ -106,6 +107,57 @@ def test_a_charger_that_refuses_keeps_nothing() -> None:
     asked = site.command(Name.RESERVE, Reserve(), id="r-1", claims=ANN, evse=1)
     assert stages(site.answer(asked, "rejected")) == ["confirmed", "settled"]
     assert site.all(ReservationChanged) == []
+
+
+def gives_up(site: Site) -> None:
+    asked = site.command(Name.CANCEL_RESERVATION, CancelReservation(), id="c-1", claims=ANN, evse=1)
+    assert stages(site.answer(asked)) == ["confirmed", "settled"]
+    assert ends(site) == ["cancelled"]
+    site.check()
+
+
+def unanswered(answer: str) -> Site:
+    site = Site().ready()
+    site.status(AVAILABLE)
+    asked = site.command(Name.RESERVE, Reserve(30), id="r-1", claims=ANN, evse=1)
+    site.answer(asked, answer)
+    return site
+
+
+@pytest.mark.parametrize("answer", ["timeout", "lost"])
+def test_one_whose_answer_was_lost_is_known_by_what_the_connector_shows(answer: str) -> None:
+    site = unanswered(answer)
+    site.status(RESERVED)
+    site.wait(2 * MINUTE)
+    assert site.last(CommandSettled).outcome == "succeeded"
+    assert refusal(site.command(id="s-bob", claims=BOB, evse=1)) == Code.CONNECTOR_RESERVED
+    gives_up(site)
+
+
+def test_one_whose_answer_was_lost_may_show_later() -> None:
+    site = unanswered("lost")
+    site.wait(2 * MINUTE)
+    assert site.last(CommandSettled).outcome == "unknown"
+    site.status(RESERVED)
+    gives_up(site)
+
+
+def test_one_that_shows_when_its_time_is_over_is_somebody_elses() -> None:
+    site = unanswered("lost")
+    site.wait(31 * MINUTE)
+    site.status(RESERVED)
+    assert site.all(ReservationChanged) == []
+
+
+def test_a_connector_that_shows_it_before_the_answer_ends_it_too() -> None:
+    site = Site().ready()
+    site.status(AVAILABLE)
+    asked = site.command(Name.RESERVE, Reserve(30), id="r-1", claims=ANN, evse=1)
+    site.status(RESERVED)
+    site.answer(asked)
+    site.status(AVAILABLE)
+    assert ends(site) == ["expired"]
+    site.check()
 
 
 def test_drivers_keep_one_connector_for_an_hour_at_most() -> None:
