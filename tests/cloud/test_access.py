@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from cloud.accounts import access
+from cloud.access import access
 from cloud.store.rows import SiteRow
 from common.domain import Role
 from common.policy import Claims
@@ -15,4 +15,4 @@ ANN = Claims(site="s", principal="ann", role=Role.DRIVER)
 @pytest.mark.parametrize(("set_to", "told"), [("UTC", ""), ("Europe/Berlin", "Europe/Berlin")])
 def test_an_app_hears_the_zone_that_was_set(set_to: str, told: str) -> None:
     site = msgspec.structs.replace(SITE, zone=set_to)
-    assert access(site, ANN, online=True).zone == told
+    assert access(site, ANN, (), online=True).zone == told
