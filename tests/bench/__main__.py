@@ -37,6 +37,7 @@ BENCHES = {
     "ingest": "samples into the cloud's ledger, on both databases",
     "webtransport": "a tap from a page in Chromium, its cold start, and a flood beside it",
     "discovery": "how soon a phone finds the box by mDNS",
+    "web": "the app in Chromium, its processor slowed six times",
 }
 
 

@@ -272,6 +272,24 @@ async def test_many_sites_are_one_list_and_each_is_fetched_when_it_is_opened(
             await expect(page.get_by_test_id("op-need-faulted-E1")).to_contain_text("Far away")
 
 
+async def test_on_the_sites_own_network_the_cloud_is_asked_who_is_who(home: Place, tmp_path: Path) -> None:
+    """The box is near and is followed; its cloud has the names, the invites and the rights."""
+    async with Air(BOX, home.lan_port), device(tmp_path, "phone", "light") as context:
+        page = context.pages[0]
+        async with local(home.cloud.control) as root:
+            await root.manage("invite", {"site": "Home", "role": "driver", "name": "Bea Berg"})
+        invite = await home.invite(role="operator", by_cloud=True)
+        await page.goto(f"{home.stage.cloud_url}/#join={invite}")
+        await page.get_by_test_id("join").click()
+        await expect(page.get_by_text("You have joined")).to_be_visible()
+        # A start of its own: what joining needed of the cloud is over.
+        await page.reload()
+        await expect(page.get_by_text("On site").first).to_be_visible()
+        await page.get_by_role("link", name="Operate").click()
+        await section(page, "people")
+        await expect(page.get_by_text("Bea Berg")).to_be_visible()
+
+
 async def test_the_same_screens_serve_a_box_without_a_cloud(alone: Place, tmp_path: Path) -> None:
     """Over the LAN alone: what is asked of it the box answers itself."""
     async with Air(BOX, alone.lan_port), device(tmp_path, "phone", "dark") as context:

@@ -126,6 +126,22 @@ def test_what_people_and_chargers_are_called_is_text(browser: Browser, address: 
             assert shown.title() != "owned"
 
 
+def test_only_what_is_wrong_with_a_charger_is_a_warning(browser: Browser, address: str) -> None:
+    with stage.page(browser, place(address, "garage", "/home/chargers/CP1")) as shown:
+        expect(shown.get_by_test_id("op-why-clock_wrong")).to_be_visible()
+        expect(shown.get_by_test_id("op-why-connected")).to_have_count(0)
+
+
+def test_a_charge_that_goes_on_is_said_to_once(browser: Browser, address: str) -> None:
+    with stage.page(browser, place(address, "garage", "/home")) as shown:
+        shown.evaluate(
+            """() => { stage.pages.sessions = () => ({ next: '', rows: [{ session: 's-live', charger: 'CP1',
+                principal: 'p-ann', started_at: '2026-11-30T10:00:00Z', state: 'open' }] }); }"""
+        )
+        shown.get_by_test_id("op-section-sessions").click()
+        expect(shown.get_by_test_id("op-session-s-live").locator("span.number")).to_have_text("Going on")
+
+
 def test_a_command_whose_outcome_is_unknown_says_so(browser: Browser, address: str) -> None:
     with stage.page(browser, place(address, "garage", "/home/chargers/CP2")) as shown:
         shown.get_by_test_id("op-do-reset").click()

@@ -270,6 +270,8 @@ export class Client implements AppClient {
     return manage<T>(this.known(site), name, args, options.via);
   }
 
+  wantCloud = (site: string): (() => void) => this.members.value.get(site)?.wantCloud() ?? (() => {});
+
   private known(site: string): Site {
     const known = this.members.value.get(site);
     if (!known) throw new PlugsideError('unknown_site', site);

@@ -225,6 +225,10 @@ export class FakeClient implements AppClient {
     });
   }
 
+  wantCloud(): () => void {
+    return () => {};
+  }
+
   manage<T>(site: string, name: string, args = {}): Promise<T> {
     return this.promise(() => {
       const answer = this.desk[name];

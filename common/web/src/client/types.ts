@@ -163,6 +163,12 @@ export interface AppClient {
     options?: Pick<AskOptions, 'via'>,
   ): Promise<T>;
 
+  /**
+   * Have the site's cloud at hand beside the LAN, until the returned function is called: people and their rights,
+   * months and reconciliation are asked there. Does nothing for a site that is not on this device, or has no cloud.
+   */
+  wantCloud(site: string): () => void;
+
   /** Have the browser ask for the local network now; call it from a tap. Resolves to what it is then. */
   allowLocalNetwork(): Promise<LocalNetwork>;
   /** Try every closed way now: the person has asked, the page has come back, the network has changed. */

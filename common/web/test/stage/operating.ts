@@ -225,6 +225,13 @@ function garage(client: FakeClient, more: object = {}): string {
   client.pages.chargers = () => ({
     rows: [
       {
+        id: 'CP1',
+        why: [
+          { reason: 'connected', sentence: 'It is connected.', advice: 'Nothing to do.' },
+          { reason: 'clock_wrong', sentence: 'Its clock is wrong.', advice: 'Set it at the charger.' },
+        ],
+      },
+      {
         id: 'CP4',
         why: [
           {

@@ -33,6 +33,8 @@ export function SiteFrame(props: { site: string; section: string; one: string | 
 function Framed({ site, section, one }: { site: SiteState; section: Section; one: string | undefined }): JSX.Element {
   const words = operatorWords();
   const desk = useDesk(site.id);
+  // Also where the box is near: who has which right is known to the cloud, and the box has what was made at it.
+  useEffect(() => desk.client.wantCloud(site.id), [desk.client, site.id]);
   const row = useAnswer(() => ownRow(desk.query, site), [site.id, desk.way]);
   const people = useAnswer(() => desk.query<PersonRow>('people', {}, '', 500), [site.id, desk.way]);
   useEffect(() => {

@@ -123,7 +123,7 @@ function SessionLine(props: { site: SiteState; row: SessionRow; current: boolean
       trailing={
         <span class="number">
           {energy || wordFor(words.sessionStates, row.state ?? '')}
-          {row.state === 'open' ? <small class="op-block">{words.sessionStates.open}</small> : null}
+          {row.state === 'open' && energy ? <small class="op-block">{words.sessionStates.open}</small> : null}
         </span>
       }
     />

@@ -22,7 +22,8 @@ export function Why({ site, charger }: { site: SiteState; charger: ChargerView }
   const desk = useDesk(site.id);
   // One page: a site has tens of chargers. A box that is away cannot say, and the page says that already.
   const told = useAnswer(() => desk.query<Told>('chargers', {}, '', 500), [charger.id, charger.online, desk.way]);
-  const why = told.value?.rows.find((row) => row.id === charger.id)?.why ?? [];
+  // That it is connected is among the findings, and is no trouble.
+  const why = (told.value?.rows.find((row) => row.id === charger.id)?.why ?? []).filter((one) => one.reason !== 'connected');
   return (
     <>
       {why.slice(0, SHOWN_MAX).map((finding) => (
