@@ -40,7 +40,7 @@ from tests.web.test_driver import BOX, charger, device, join
 #: Times slower than this machine: a phone of some years ago (what Chromium's own tools call mid to low end).
 SLOWED = 6
 #: Samples a round.
-STARTS, TAPS, PUSHES = 10, 10, 40
+STARTS, TAPS, PUSHES = 6, 6, 30
 #: The app's targets: bytes, ms, frames.
 SHELL_BYTES, START_MS, FRAMES, PUSHED_MS = 120_000, 1000, 1, 50
 
