@@ -17,13 +17,15 @@ from websockets.exceptions import InvalidHandshake
 
 
 class Doubler:
-    """Relay to 127.0.0.1:`port`; dial it at 127.0.0.1:`here`, 0 = any. Every `every`th goes twice."""
+    """Relay to 127.0.0.1:`port`; dial it at 127.0.0.1:`here`, 0 = any. Every `every`th goes twice.
 
-    def __init__(self, port: int, *, every: int = 1, here: int = 0) -> None:
+    spared: the first messages each way of a connection: a handshake told twice ends it before anything moves.
+    """
+
+    def __init__(self, port: int, *, every: int = 1, here: int = 0, spared: int = 0) -> None:
         self.here = here
         self.doubled = 0
-        self._to, self._every = port, every
-        self._carried = 0
+        self._to, self._every, self._spared = port, every, spared
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,11 +69,12 @@ class Doubler:
     async def _pump(
         self, reader: ServerConnection | ClientConnection, writer: ServerConnection | ClientConnection
     ) -> None:
+        carried = -self._spared
         with contextlib.suppress(ConnectionClosed):
             async for message in reader:
                 await writer.send(message)
-                self._carried += 1
-                if self._carried % self._every == 0:
+                carried += 1
+                if carried > 0 and carried % self._every == 0:
                     self.doubled += 1
                     await writer.send(message)
         await writer.close()
