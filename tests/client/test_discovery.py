@@ -40,8 +40,9 @@ async def announced(edge: str, port: int, *, name: str = "", claims: str = "") -
 async def test_a_box_is_found_by_browsing() -> None:
     async with announced(EDGE, 9443):
         async for found in browse(LOOPBACK, 10):
-            assert found == Found(edge=EDGE, addresses=("127.0.0.1:9443",))
-            break
+            if found.edge == EDGE:  # boxes of other tests may be on this machine
+                assert found == Found(edge=EDGE, addresses=("127.0.0.1:9443",))
+                break
         else:
             pytest.fail("nothing was found")
 
