@@ -281,6 +281,6 @@ async def until(client: Client, holds: object) -> None:
 async def soon(holds: object) -> None:
     """Wait for something of the servers', which tell nobody."""
     assert callable(holds)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - the servers' side has no event for this
             await asyncio.sleep(0.002)
