@@ -50,11 +50,18 @@ def asked(state: SiteState, given: inputs.AuthorizeAsked, now_ms: int) -> inputs
     """A tag was shown. One that nobody knows is told to operators, so that they can assign it."""
     verdict = judge(state, given.charger, given.tag_ref, given.minted)
     reply = inputs.AuthorizeReply(verdict.status)
-    told_ms = state.unknown_tags.get(given.tag_ref, 0)
-    if verdict.status == "accepted" or not given.tag_ref or now_ms < told_ms + TELL_AGAIN_MS:
-        return inputs.Decision(reply=reply)
-    noted = facts.AuthorizationChanged(change="unknown_tag", tag_ref=given.tag_ref, charger=given.charger)
-    return inputs.Decision(facts=(noted,), reply=reply)
+    return inputs.Decision(facts=told(state, given.charger, given.tag_ref, verdict, now_ms), reply=reply)
+
+
+def told(
+    state: SiteState, charger: str, tag_ref: str | None, verdict: Verdict, now_ms: int
+) -> tuple[facts.AuthorizationChanged, ...]:
+    """What operators should know of a tag that was shown, before a start or by one: that it is nobody's."""
+    if verdict.status == "accepted" or not tag_ref:
+        return ()
+    if now_ms < state.unknown_tags.get(tag_ref, 0) + TELL_AGAIN_MS:
+        return ()
+    return (facts.AuthorizationChanged(change="unknown_tag", tag_ref=tag_ref, charger=charger),)
 
 
 def judge_tag(state: SiteState, args: commands.AssignTag | commands.WithdrawTag) -> None:

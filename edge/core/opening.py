@@ -83,6 +83,8 @@ def began(
         flags=tuple(dict.fromkeys(flags)),
     )
     draft.facts.append(body)
+    if "imported" not in flags:  # many chargers start without having asked
+        draft.facts += authorization.told(state, charger, claim.tag_ref, verdict, now_ms)
     orders.session_began(state, draft, verdict.command, session)
     return body
 

@@ -278,7 +278,11 @@ def _failed(state: SiteState, draft: Draft, order: Order, given: inputs.CallEnde
 def _refused(station: Station, order: Order, given: inputs.CallEnded) -> facts.ChargerSecured:
     """A password that it said no to is gone; one that it took before it refused the rest is kept beside."""
     offered = order.id if given.request.endswith(".password") else ""
-    return _secured(order, "refused", station.security.profile, credential=offered, detail=given.detail[:200])
+    # What is set at the charger by hand meanwhile is not what it said no to.
+    to = station.security.to if order.args.get("rotate") else None
+    return _secured(
+        order, "refused", station.security.profile, to=to, credential=offered, detail=given.detail[:200]
+    )
 
 
 # --- what is observed --------------------------------------------------------------------------------------
@@ -321,7 +325,7 @@ def secured(state: SiteState, body: facts.ChargerSecured, at_ms: int) -> None:
         case "offered":
             security.offered = body.credential
         case "refused":
-            security.to = None
+            security.to = body.to
             if body.credential and security.offered == body.credential:
                 security.offered = ""
         case "moved" | "rotated":

@@ -39,6 +39,20 @@ def test_an_unknown_tag_is_told_once_a_minute() -> None:
     site.check()
 
 
+def test_a_start_without_a_question_tells_of_its_tag_too() -> None:
+    site = Site().ready()
+    site.begin(tag_ref="tag-a", minted="")
+    assert site.last(facts.SessionStarted).authorization == "invalid"
+    (told,) = site.all(facts.AuthorizationChanged)
+    assert told == facts.AuthorizationChanged(change="unknown_tag", tag_ref="tag-a", charger="CP1")
+    site.begin(tag_ref="tag-a", minted="")
+    assert site.feed(asked()).facts == ()
+    site.feed(tagged("tag-b", "anna"))
+    site.begin(tag_ref="tag-b", minted="")
+    assert len(site.all(facts.AuthorizationChanged)) == 2, "and of none that is somebody's"
+    site.check()
+
+
 def test_an_empty_tag_is_nobodys_and_not_worth_a_word() -> None:
     site = Site().ready()
     assert site.feed(asked("")).facts == ()

@@ -205,7 +205,7 @@ def test_a_boot_or_a_second_connection_says_that_the_state_is_only_the_last_one(
 def test_a_start_confirms_charging() -> None:
     site = held_at(FINISHING)
     site.status(CHARGING)
-    assert kinds(site.begin()) == ["session_started", "connector_changed"]
+    assert kinds(site.begin()) == ["session_started", "authorization_changed", "connector_changed"]
     assert (site.held(), changes(site)[-1].via) == (CHARGING, "resync")
 
 
@@ -238,7 +238,7 @@ def test_power_in_a_named_transaction_confirms_charging_and_nothing_less_does() 
 def test_a_start_does_not_confirm_what_it_does_not_speak_for() -> None:
     site = held_at(CHARGING)
     site.status(RESERVED)
-    assert kinds(site.begin()) == ["session_started"]
+    assert kinds(site.begin()) == ["session_started", "authorization_changed"]
     assert site.held() is CHARGING
 
 

@@ -95,6 +95,18 @@ def test_a_refused_password_changes_nothing() -> None:
     site.check()
 
 
+def test_a_refused_rotation_does_not_end_a_move_by_hand() -> None:
+    site = ready()
+    up_to_1(site)
+    secure(site, 2, id="hand", by_hand=True)
+    site.answer(secure(site, 1, id="other", rotate=True), "rejected")
+    assert outcome(site) == ("failed", "charger_rejected")
+    assert taken(site) == {1, 2}
+    come_in(site, 2, "up-1")
+    assert taken(site) == {2}
+    site.check()
+
+
 def test_a_refused_profile_leaves_the_charger_where_it_was_and_its_password_taken() -> None:
     site = ready()
     site.answer(site.answer(secure(site, 1)), "not_supported")

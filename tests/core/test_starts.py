@@ -385,7 +385,7 @@ def test_the_same_start_with_another_time_supersedes_the_first() -> None:
     first = site.begun(started=UNSET)
     site.now += MINUTE
     decision = site.begin()
-    assert kinds(decision) == ["session_ended", "session_started"]
+    assert kinds(decision)[:2] == ["session_ended", "session_started"]
     before, after = site.all(facts.SessionStarted)
     ended = site.last(facts.SessionEnded)
     assert (ended.session, ended.energy_wh, ended.reason) == (before.session, 0.0, "superseded")
@@ -417,7 +417,7 @@ def test_a_start_that_cannot_be_the_same_closes_the_first_provisionally(evidence
     else:
         change = {"meter_start_wh": 1200.0}
     decision = site.begin(**change)  # type: ignore[arg-type]
-    assert kinds(decision) == ["session_ended", "session_started"]
+    assert kinds(decision)[:2] == ["session_ended", "session_started"]
     ended = site.last(facts.SessionEnded)
     assert (ended.provisional, ended.reason) == (True, "missing_stop")
     assert site.last(facts.SessionStarted).supersedes is None
