@@ -125,6 +125,20 @@ def _visit(shown: Page, address: str, scene: str, place: str, taps: tuple[str, .
         shown.get_by_test_id(tap).click()
 
 
+#: Words of buttons that go on in a second line.
+BROKEN = """() => [...document.querySelectorAll('button, a.button')].flatMap((button) => {
+    const texts = document.createTreeWalker(button, NodeFilter.SHOW_TEXT), broken = [], range = new Range();
+    for (let text; (text = texts.nextNode());) {
+        for (const { 0: word, index } of text.data.matchAll(/[^\\s-]+/g)) {
+            range.setStart(text, index);
+            range.setEnd(text, index + word.length);
+            if (new Set([...range.getClientRects()].map(({ top }) => top)).size > 1) broken.push(word);
+        }
+    }
+    return broken;
+})"""
+
+
 def _overflow(shown: Page) -> int:
     wider: int = shown.evaluate("document.documentElement.scrollWidth - innerWidth")
     return wider
@@ -152,6 +166,7 @@ def test_german_fits_too(browser: Browser, address: str, size: str, look: stage.
                 expect(shown.locator("html")).to_have_attribute("lang", "de")
                 stage.shoot(shown, f"{_name(scene, place, taps, size, look)}-de")
                 assert _overflow(shown) <= 0, f"{scene} can be scrolled sideways"
+                assert shown.evaluate(BROKEN) == [], f"{scene} {taps} breaks a button's word"
 
 
 def test_markup_in_names_is_text(browser: Browser, address: str) -> None:
@@ -213,6 +228,14 @@ def test_what_is_no_invite_opens_nothing(browser: Browser, address: str) -> None
             expect(shown.get_by_role("alert").get_by_text(says)).to_be_visible()
             stage.shoot(shown, "no-invite")
             assert shown.evaluate("stage.sites.value.length") == 0
+
+
+def test_an_invite_that_is_spent_is_not_tried_again(browser: Browser, address: str) -> None:
+    with stage.page(browser, f"{address}?scene=welcome#join=plugside1_abc") as shown:
+        shown.evaluate("stage.onJoin = () => null")
+        shown.get_by_test_id("join").click()
+        expect(shown.get_by_test_id("failure")).to_contain_text("Ask the operator for a new one.")
+        expect(shown.get_by_test_id("failure").get_by_role("button")).to_have_count(0)
 
 
 def test_an_invite_in_the_address_is_taken_out_of_it(browser: Browser, address: str) -> None:

@@ -2,7 +2,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import * as format from '../format';
-import type { Series } from './series';
+import { type Series, once } from './series';
 
 const HEIGHT_PX = 180;
 
@@ -54,7 +54,7 @@ export class Chart {
           size: 28,
           space: 72,
           grid: { show: false },
-          values: (_, splits) => splits.map((at) => format.clock(at * 1000, undefined, zone)),
+          values: (_, splits) => once(splits.map((at) => format.clock(at * 1000, undefined, zone))),
         },
         {
           ...axis,

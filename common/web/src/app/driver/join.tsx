@@ -204,7 +204,7 @@ function Accept({ invite, onBack }: { invite: Read; onBack: () => void }): JSX.E
           {words.maybeOver}
         </Notice>
       ) : null}
-      {trouble ? <Failure trouble={trouble} onRetry={() => void join()} /> : null}
+      {trouble ? <Failure trouble={trouble} onRetry={trouble.code === 'bad_invite' ? undefined : () => void join()} /> : null}
       <Field
         label={words.device}
         hint={words.deviceHint}

@@ -6,7 +6,7 @@ import { allowanceSaid } from './allowance';
 import { linked } from './found';
 import { en } from './words.en';
 import { beganMs, endedMs, receiptText, tookMs } from './rows';
-import { NO_SERIES, POINTS_MAX, carriedOn, seriesOf } from './series';
+import { NO_SERIES, POINTS_MAX, carriedOn, once, seriesOf } from './series';
 import { read } from './ticket';
 
 beforeAll(() => void vi.stubGlobal('navigator', { languages: ['en-GB'] }));
@@ -30,6 +30,13 @@ describe('a QR, a link or a pasted text', () => {
     expect(read('WIFI:S:guest;P:secret;;', origin)).toEqual({ is: 'other', text: 'WIFI:S:guest;P:secret;;' });
     expect(read('x'.repeat(5000), origin)).toEqual({ is: 'other', text: `${'x'.repeat(60)} …` });
     expect(read('', origin).is).toBe('other');
+  });
+});
+
+describe('times below a curve', () => {
+  it('are each written once, at the first place', () => {
+    expect(once(['15:31', '15:31', '15:31', '15:32'])).toEqual(['15:31', '', '', '15:32']);
+    expect(once([])).toEqual([]);
   });
 });
 

@@ -15,6 +15,11 @@ export interface MeterRow {
   readonly sample?: Partial<MeterSample>;
 }
 
+/** Labels along an axis, where a short charge would have the same minute again and again: each at its first place. */
+export function once(labels: readonly string[]): string[] {
+  return labels.map((label, index) => (label === labels[index - 1] ? '' : label));
+}
+
 export const NO_SERIES: Series = { times: [], power_w: [] };
 
 /** Points that a phone's screen can tell apart; of more, every other one is left out. */
