@@ -90,7 +90,10 @@ def _action(state: SiteState, order: Order, now_ms: int, step: str) -> inputs.Ac
     evse, connector = order.evse or 0, order.connector or 1
     match args:
         case commands.Start():
-            tag = start_tag(state, order)
+            # One that waited goes with the tag that it was accepted with: its reservation may have run out.
+            minted = state.look(order.charger).minted.items()
+            kept = (tag for tag, intent in minted if intent.command == order.id)
+            tag = next(kept, "") or start_tag(state, order)
             return inputs.StartCharge(evse, connector, tag, remote_start_id(tag))
         case commands.Stop():
             session = state.look(order.charger).sessions.get(args.session)

@@ -74,6 +74,9 @@ def judge(state: SiteState, given: inputs.CommandReceived, args: commands.Secure
     box is `policy`'s to say."""
     station = state.look(given.target.charger)
     present = station.security.profile
+    if args.by_hand and args.rotate:
+        hint = "Use: plugside-edge chargers password ID."
+        raise Refused(Code.BAD_REQUEST, "a password that is typed in by hand is made at the box", hint=hint)
     if args.by_hand:
         return
     if args.profile < present:

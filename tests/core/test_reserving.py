@@ -8,7 +8,8 @@ from common.commands import CancelReservation, Name, Reserve
 from common.errors import Code
 from common.facts import CommandSettled
 from common.tuning import ReservationChanged
-from edge.core import inputs, reserving
+from edge.core import calls, inputs, reserving
+from edge.core.state import Draft
 from tests.core.world import (
     AVAILABLE,
     FAULTED,
@@ -60,6 +61,18 @@ def test_it_is_kept_for_who_asked_and_nobody_else() -> None:
     assert (session.principal, session.command) == ("p-ann", "s-ann")
     assert not place.reserved_by
     site.check()
+
+
+def test_a_start_that_waited_carries_the_tag_it_was_accepted_with() -> None:
+    site = reserved(minutes=1)
+    site.command(id="s-ann", claims=ANN, evse=1)
+    site.wait(MINUTE + 1)
+    assert ends(site) == ["expired"]
+    draft = Draft()
+    calls.send(site.state, draft, site.state.orders["s-ann"], site.now)
+    (request,) = draft.requests
+    assert isinstance(request.action, inputs.StartCharge)
+    assert request.action.tag in site.state.look("CP1").minted, "or the charge that it begins is nobody's"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from common.facts import ChargerSecured
 from common.policy import Claims
 from edge.core import certificates, inputs
 from edge.core.inputs import Decision
-from tests.core.world import SITE, Site
+from tests.core.world import SITE, Site, refusal
 
 MINUTE = 60_000
 
@@ -105,6 +105,14 @@ def test_a_refused_rotation_does_not_end_a_move_by_hand() -> None:
     come_in(site, 2, "up-1")
     assert taken(site) == {2}
     site.check()
+
+
+def test_a_rotation_is_not_by_hand() -> None:
+    site = ready()
+    up_to_1(site)
+    secure(site, 2, id="hand", by_hand=True)
+    assert refusal(secure(site, 1, id="both", rotate=True, by_hand=True)) == "bad_request"
+    assert taken(site) == {1, 2}, "what was open stays so"
 
 
 def test_a_refused_profile_leaves_the_charger_where_it_was_and_its_password_taken() -> None:
