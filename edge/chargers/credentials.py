@@ -2,6 +2,7 @@
 
     made ─▶ offered (beside the one in use; both are good) ─▶ used ─▶ the one in use; the old one is over
 
+One that was sent and got no answer stays good beside a later one: the charger may have taken it (quirk 107).
 A password is 16 random bytes. What is on disk is a salted hash of it, so that whoever has the folder has no
 charger's password; because chance made it, a fast hash is as good as a slow one, which a flood would turn
 against the box. It leaves once: for the charger, or for the person who types it there.
@@ -21,6 +22,8 @@ from common.ports import Clock, Ids
 #: OCPP 1.6 security, A00.FR.205: 16 to 20 bytes, sent as hex.
 PASSWORD_BYTES: Final = 16
 _SALT_BYTES: Final = 16
+#: Passwords that a charger was told and nobody knows whether it took, besides the latest.
+EARLIER_MAX: Final = 3
 _DOCUMENT: Final = "chargers"
 
 
@@ -38,6 +41,9 @@ class Passwords(msgspec.Struct, kw_only=True):
 
     used: Credential | None = None
     offered: Credential | None = None
+    earlier: list[
+        Credential
+    ] = []  #: told to the charger before that one, without an answer; the oldest first
     certificate: str = ""  #: serial number of the certificate that it came in with last
     signed: str = ""  #: and of the one that was signed for it since
 
@@ -53,14 +59,18 @@ class Credentials:
         self._store, self._clock, self._ids = store, clock, ids
         self._kept: dict[str, Passwords] = store.load(_DOCUMENT, dict[str, Passwords]) or {}
 
-    def offer(self, charger: str, name: str) -> str:
+    def offer(self, charger: str, name: str, *, sent: bool = False) -> str:
         """Make a password under this name and return it, in hex; on disk it can be checked from now on.
 
-        One that was offered before and never used is over.
+        One that was offered before and never used is over. `sent`: it goes to the charger itself, which may
+        have taken that one and refuse this: then it stays good until the charger has come in with either.
         """
         password, salt = self._ids.token(PASSWORD_BYTES), self._ids.token(_SALT_BYTES).hex()
         made = Credential(name=name, salt=salt, digest=_digest(salt, password), made_ms=self._clock.now_ms())
-        self._kept.setdefault(charger, Passwords()).offered = made
+        known = self._kept.setdefault(charger, Passwords())
+        before = [*known.earlier, *([known.offered] if known.offered is not None else [])]
+        known.earlier = before[-EARLIER_MAX:] if sent else []
+        known.offered = made
         self._save()
         return password.hex()
 
@@ -69,6 +79,9 @@ class Credentials:
         known = self._kept.get(charger)
         if known is not None and known.offered is not None and known.offered.name == name:
             known.offered = None
+            self._save()
+        elif known is not None and any(one.name == name for one in known.earlier):
+            known.earlier = [one for one in known.earlier if one.name != name]
             self._save()
 
     def forget(self, charger: str) -> None:
@@ -79,7 +92,7 @@ class Credentials:
     def has(self, charger: str) -> bool:
         """Whether any password of this charger is known."""
         known = self._kept.get(charger)
-        return known is not None and (known.used or known.offered) is not None
+        return known is not None and bool(known.used or known.offered or known.earlier)
 
     # --- certificates --------------------------------------------------------------------------------------
 
@@ -105,18 +118,26 @@ class Credentials:
     def fitting(self, charger: str, presented: Sequence[bytes]) -> str:
         """Return the name of the password that one of these is, "" if none. Looks at each, in any case."""
         known, found = self._kept.get(charger, Passwords()), ""
-        for kept in (known.used, known.offered):
+        for kept in (known.used, known.offered, *known.earlier):
             for password in presented:
                 if kept and hmac.compare_digest(_digest(kept.salt, password), kept.digest):
                     found = kept.name
         return found
 
     def came_in(self, charger: str, name: str) -> None:
-        """The charger has come in with this password: if it was offered, the one before it is over."""
+        """The charger has come in with this password: if it was offered, those before it are over."""
         known = self._kept.get(charger)
-        if known is not None and known.offered is not None and known.offered.name == name:
-            known.used, known.offered = known.offered, None
+        if known is None:
+            return
+        if known.offered is not None and known.offered.name == name:
+            known.used, known.offered, known.earlier = known.offered, None, []
             self._save()
+            return
+        for number, one in enumerate(known.earlier):
+            if one.name == name:  # what it was told after that it may yet take
+                known.used, known.earlier = one, known.earlier[number + 1 :]
+                self._save()
+                return
 
     def about(self, charger: str) -> dict[str, int]:
         """When what is known was made (UTC, ms), for people: `used_ms`, `offered_ms`."""
@@ -138,7 +159,7 @@ class Credentials:
 
     @staticmethod
     def _knows(kept: Passwords) -> bool:
-        return bool(kept.used or kept.offered or kept.certificate or kept.signed)
+        return bool(kept.used or kept.offered or kept.earlier or kept.certificate or kept.signed)
 
     def _save(self) -> None:
         self._store.save(_DOCUMENT, self._kept)

@@ -89,7 +89,7 @@ class SecurityDesk:
         action = request.action
         if isinstance(action, SetPassword):
             try:
-                password = self._credentials.offer(request.charger, action.credential)
+                password = self._credentials.offer(request.charger, action.credential, sent=True)
             except PlugsideError as failed:
                 self._end(request, "error", failed.message)
                 return

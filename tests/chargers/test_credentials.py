@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from common.clock import SystemClock, SystemIds
-from edge.chargers.credentials import Credentials, Passwords
+from edge.chargers.credentials import EARLIER_MAX, Credentials, Passwords
 from tests.dialects.quirks.box import Vault
 
 
@@ -19,8 +19,8 @@ def credentials(vault: Vault) -> Credentials:
 class Law(RuleBasedStateMachine):
     """One charger: offers, refusals, logins, starts of the box, in any order.
 
-    The law: what it came in with last is good, and what was offered since then and not refused, and nothing
-    else; so after a login with the new one exactly one of old and new is.
+    The law: what it came in with last is good, and what was offered since then and not refused, and what it
+    was sent before that without a word from it, and nothing else; so after a login with the newest one alone.
     """
 
     def __init__(self) -> None:
@@ -28,15 +28,18 @@ class Law(RuleBasedStateMachine):
         self.vault = Vault()
         self.made: dict[str, str] = {}  #: name → password, of all that ever were
         self.used = self.offered = ""
+        self.earlier: list[str] = []
 
     @initialize()
     def begins(self) -> None:
         self.kept = credentials(self.vault)
 
-    @rule()
-    def offer(self) -> None:
+    @rule(sent=st.booleans())
+    def offer(self, sent: bool) -> None:
+        before = [*self.earlier, *([self.offered] if self.offered else [])]
+        self.earlier = before[-EARLIER_MAX:] if sent else []
         self.offered = f"name-{len(self.made)}"
-        self.made[self.offered] = self.kept.offer("CP1", self.offered)
+        self.made[self.offered] = self.kept.offer("CP1", self.offered, sent=sent)
 
     @precondition(lambda self: self.made)
     @rule(chance=st.randoms(use_true_random=False))
@@ -45,6 +48,15 @@ class Law(RuleBasedStateMachine):
         self.kept.withdraw("CP1", name)
         if name == self.offered:
             self.offered = ""
+        self.earlier = [one for one in self.earlier if one != name]
+
+    @precondition(lambda self: self.earlier)
+    @rule(chance=st.randoms(use_true_random=False))
+    def comes_in_with_an_earlier_one(self, chance: object) -> None:
+        name = chance.choice(self.earlier)  # type: ignore[attr-defined]
+        assert self.kept.fitting("CP1", (bytes.fromhex(self.made[name]),)) == name
+        self.kept.came_in("CP1", name)
+        self.used, self.earlier = name, self.earlier[self.earlier.index(name) + 1 :]
 
     @precondition(lambda self: self.used or self.offered)
     @rule(with_new=st.booleans(), as_hex=st.booleans())
@@ -56,7 +68,7 @@ class Law(RuleBasedStateMachine):
         assert self.kept.fitting("CP1", both) == name
         self.kept.came_in("CP1", name)
         if name == self.offered:
-            self.used, self.offered = name, ""
+            self.used, self.offered, self.earlier = name, "", []
 
     @rule()
     def the_box_starts_anew(self) -> None:
@@ -68,7 +80,7 @@ class Law(RuleBasedStateMachine):
 
     @invariant()
     def exactly_these_are_good(self) -> None:
-        good = {name for name in (self.used, self.offered) if name}
+        good = {name for name in (self.used, self.offered, *self.earlier) if name}
         found = {
             name
             for name, password in self.made.items()
@@ -106,6 +118,20 @@ def test_a_charger_that_left_has_no_password_any_more() -> None:
     kept.forget("CP1")
     assert not credentials(vault).has("CP1")
     assert kept.fitting("CP1", (bytes.fromhex(password),)) == ""
+
+
+def test_one_that_it_took_without_a_word_is_good_though_it_refuses_the_next() -> None:
+    vault = Vault()
+    kept = credentials(vault)
+    used = kept.offer("CP1", "one", sent=True)
+    kept.came_in("CP1", "one")
+    taken = kept.offer("CP1", "two", sent=True)  # its answer is lost, and it is told another one
+    kept.offer("CP1", "three", sent=True)
+    kept.withdraw("CP1", "three")
+    again = credentials(vault)
+    assert again.fitting("CP1", (bytes.fromhex(taken),)) == "two", "or somebody has to go there"
+    again.came_in("CP1", "two")
+    assert again.fitting("CP1", (bytes.fromhex(used),)) == ""
 
 
 def test_nothing_presented_and_nothing_known_fit_nothing() -> None:
