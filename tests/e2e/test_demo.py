@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.webapp import WebApp
 from tests.e2e.place import ROOT
 
 #: Both forms start two daemons and live through a charge; on a busy machine that takes a while.
@@ -77,6 +78,8 @@ async def test_ctrl_c_ends_the_demo_and_leaves_nothing(short: Path) -> None:
                 said.append((await process.stdout.readline()).decode())
                 assert said[-1], "".join(said)
             assert len(running_on(data)) == 3  # itself, the cloud, the box
+            # The app's two links, a driver's and an operator's, where the app is built.
+            assert "".join(said).count("/#join=plugside1_") == (2 if WebApp().built else 0)
             process.send_signal(signal.SIGINT)
             rest, err = await process.communicate()
     finally:
