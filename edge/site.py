@@ -18,7 +18,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from common import applink
-from common.clock import SystemClock, SystemIds
+from common.clock import BUILT_MS, SystemClock, SystemIds
 from common.config import split_endpoint
 from common.domain import Path
 from common.errors import Code, LocalFault, Unavailable
@@ -83,7 +83,7 @@ class Site:
         Raises LocalFault: folder_in_use, folder_unusable.
         """
         self._settings = settings
-        self.clock = SystemClock()
+        self.clock = SystemClock(BUILT_MS)
         self.ids = SystemIds()
         self.boot_id = self.ids.uid()
         self.started_ms = self.clock.now_ms()
@@ -108,7 +108,7 @@ class Site:
         state = self._recover()
         # What was written down has happened: time never goes back behind it (design §4).
         boot = timekeeping.boot_id(os.environ, self.boot_id)
-        known, missed = timekeeping.begun(self.journal, boot, clock, state.view.at)
+        known, missed = timekeeping.begun(self.journal, boot, clock, state)
         self.bus = Bus(self.authority.site)
         self.gateway = Gateway(state, self.journal, self.bus, clock, ids)
         keep = timekeeping.kept_in(self.journal)

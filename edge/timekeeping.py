@@ -24,6 +24,7 @@ from common.domain import from_iso, iso
 from common.errors import Code, Refused, Unavailable
 from common.facts import ClockStepped
 from common.policy import Claims
+from edge.core.state import ClockTold, SiteState
 from edge.gateway import Gateway
 from edge.journal.journal import Journal
 from edge.journal.recall import set_meta
@@ -61,24 +62,31 @@ def boot_id(environ: Mapping[str, str], otherwise: str) -> str:
     return named.replace("-", "")[:64] or otherwise
 
 
-def begun(journal: Journal, boot: str, clock: SystemClock, last_at: str) -> tuple[Boot, Step | None]:
+def begun(journal: Journal, boot: str, clock: SystemClock, state: SiteState) -> tuple[Boot, Step | None]:
     """`resumed` from what the journal keeps; a new boot is kept before any fact is. Raises LocalFault."""
     kept = journal.get(KEPT)
-    known, missed = resumed(kept, boot, clock, last_at)
+    known, missed = resumed(kept, boot, clock, state.view.at, state.clock_told)
     if missed is None:
         journal.write_now(lambda db: set_meta(db, KEPT, msgspec.json.encode(known)))
     return known, missed
 
 
-def resumed(kept: bytes | None, boot: str, clock: SystemClock, last_at: str) -> tuple[Boot, Step | None]:
+def resumed(
+    kept: bytes | None, boot: str, clock: SystemClock, last_at: str, told: ClockTold | None = None
+) -> tuple[Boot, Step | None]:
     """The boot that this process is of; and the step of the clock that happened while none ran.
 
     kept: the last `Boot` that was kept. last_at: when the last fact was written; empty = there is none. The
-    clock goes on behind that, and from `kept`, if it is this boot's.
+    clock goes on behind that, and from `kept`, if it is this boot's. told: what the last fact of a step says:
+    of a process that ended between the two, `kept` is older, and readers correct by what was told.
     """
     before: Boot | None = None
     with contextlib.suppress(msgspec.DecodeError):
         before = msgspec.json.decode(kept, type=Boot) if kept else None
+    if told is not None and told.boot == boot:
+        if before is None or before.id != boot:
+            before = Boot(id=boot, since=told.since, offset_ms=told.offset_ms)
+        before = msgspec.structs.replace(before, offset_ms=told.offset_ms)
     if last_at:
         clock.raise_floor(from_iso(last_at) + 1)  # what is written from here on is later than what was
     if before is None or before.id != boot:

@@ -13,7 +13,7 @@ import msgspec
 from common import facts
 from common.domain import from_iso, iso
 from edge.core.registers import Registers
-from edge.core.state import NEVER, SiteState
+from edge.core.state import NEVER, ClockTold, SiteState
 
 #: These reasons of `clock_stepped` let times go back.
 PROVEN: Final = frozenset({"proven_by_tunnel", "proven_by_hand"})
@@ -22,7 +22,9 @@ _LIFE_MS: Final = 24 * 3600 * 1000
 
 
 def stepped(state: SiteState, body: facts.ClockStepped, at_ms: int) -> None:
-    """Apply: nothing that was remembered is from later than now."""
+    """Apply: how the clock was told to go; and nothing that was remembered is from later than now."""
+    offset_ms = from_iso(body.after) - body.mono_ms
+    state.clock_told = ClockTold(boot=body.boot, since=body.since, offset_ms=offset_ms)
     if body.reason not in PROVEN or from_iso(body.after) >= from_iso(body.before):
         return
     now_ms = from_iso(body.after)

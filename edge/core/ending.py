@@ -45,7 +45,7 @@ def ended(
     """
     meter_stop_wh = scale.value(meter.finite(end.meter_stop_wh), session.scale)
     energy = meter.energy(session.meter_start_wh, meter_stop_wh, registers)
-    flags = (*energy.flags, *end.flags, *_time_flags(session, end.at_ms, now_ms))
+    flags = (*energy.flags, *end.flags, *_time_flags(session, end.at_ms, now_ms, unsure=state.unsure))
     proposal = scale.proposal(charger, state.look(charger), session, registers)
     if proposal is not None:
         draft.facts.append(proposal)
@@ -83,10 +83,10 @@ def ended(
     orders.session_over(state, draft, charger, session.id, superseded=False)
 
 
-def _time_flags(session: Session, ended_ms: int | None, now_ms: int) -> tuple[str, ...]:
+def _time_flags(session: Session, ended_ms: int | None, now_ms: int, *, unsure: bool) -> tuple[str, ...]:
     flags = []
     started_ms = identity.instant(session.started_at)
-    if not identity.believable(ended_ms, now_ms):
+    if not identity.believable(ended_ms, now_ms, unsure=unsure):
         flags.append("clock_invalid")
     # Starts are floored to the second.
     if ended_ms is not None and started_ms is not None and ended_ms < started_ms:

@@ -195,6 +195,7 @@ def recall_key(state: SiteState, given: Input) -> str:
 def apply(state: SiteState, fact: facts.Fact) -> SiteState:
     """Bring the state up to a fact, in place. Depends on the fact alone; unknown kinds move the view only."""
     view.apply(state.view, fact)
+    state.unsure = fact.clock == "floor"
     applier = _APPLIERS.get(type(fact.body))
     if applier is not None:
         applier(state, fact.body, from_iso(fact.at))

@@ -19,6 +19,8 @@ from edge.core.inputs import Stamp
 BELIEVED_FROM_MS = 1_577_836_800_000  # 2020-01-01
 #: How far ahead of ours a charger's clock may be: a wrong time zone is at most 14 h.
 AHEAD_MS = 24 * 3600 * 1000
+#: The same while ours is only a floor: as long as a build may be in use without ever being told the time.
+AHEAD_UNSURE_MS = 20 * 366 * 24 * 3600 * 1000
 #: A time without zone is kept as it was sent; the longest real form has 35 characters.
 STAMP_CHARS_MAX = 64
 #: Transaction ids: 36 characters in 2.x, the longest integer in 1.6 below 20.
@@ -51,9 +53,13 @@ def moment(stamp: Stamp) -> int | None:
     return stamp.at_ms if stamp.at_ms is not None else instant(stamp.text)
 
 
-def believable(at_ms: int | None, now_ms: int) -> bool:
-    """Whether a charger's time can be one: set at all, and not far in the future."""
-    return at_ms is not None and BELIEVED_FROM_MS <= at_ms <= now_ms + AHEAD_MS
+def believable(at_ms: int | None, now_ms: int, *, unsure: bool = False) -> bool:
+    """Whether a charger's time can be one: set at all, and not far in the future.
+
+    unsure: our own clock is a floor, so what is far ahead of it may well be the truth.
+    """
+    ahead_ms = AHEAD_UNSURE_MS if unsure else AHEAD_MS
+    return at_ms is not None and BELIEVED_FROM_MS <= at_ms <= now_ms + ahead_ms
 
 
 def bounded(text: str, limit: int) -> str:

@@ -36,7 +36,7 @@ def begun(state: SiteState, given: inputs.TransactionStarted, now_ms: int, ids: 
     """A transaction began, or is reported again."""
     station = state.look(given.charger)
     evse = _evse(station, given.evse)
-    claim = _claim(station, given, evse or 0, now_ms)
+    claim = _claim(state, given, evse or 0, now_ms)
     if evse is None:
         return _unplaced(station, given, claim, ids)
     earlier = _same_key(station, given, claim)
@@ -68,7 +68,7 @@ def remembers(state: SiteState, given: inputs.TransactionStarted) -> bool:
 def start_key(state: SiteState, given: inputs.TransactionStarted) -> str:
     """The deduplication key of a start: what the journal is asked for."""
     station = state.look(given.charger)
-    return _claim(station, given, _evse(station, given.evse) or 0, 0).key
+    return _claim(state, given, _evse(station, given.evse) or 0, 0).key
 
 
 def _evse(station: Station, told: int) -> int | None:
@@ -80,7 +80,8 @@ def _evse(station: Station, told: int) -> int | None:
     return (known or [1])[0] if told == 0 and len(known) <= 1 else None
 
 
-def _claim(station: Station, given: inputs.TransactionStarted, evse: int, now_ms: int) -> Claim:
+def _claim(state: SiteState, given: inputs.TransactionStarted, evse: int, now_ms: int) -> Claim:
+    station = state.look(given.charger)
     started = identity.canonical(given.started)
     at_ms = identity.moment(given.started)
     meter_start_wh = meter.finite(given.meter_start_wh)
@@ -91,7 +92,7 @@ def _claim(station: Station, given: inputs.TransactionStarted, evse: int, now_ms
         started=started,
         at_ms=at_ms,
         meter_start_wh=meter_start_wh,
-        weak=station.frozen or not identity.believable(at_ms, now_ms),
+        weak=station.frozen or not identity.believable(at_ms, now_ms, unsure=state.unsure),
         tag_ref=given.tag_ref,
         minted=given.minted,
         offline=given.offline,

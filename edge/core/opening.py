@@ -58,7 +58,7 @@ def began(
     claim = msgspec.structs.replace(claim, meter_start_wh=scale.value(claim.meter_start_wh, factor))
     superseded, more = _make_room(state, draft, station, charger, claim, now_ms)
     verdict = authorization.judge(state, charger, claim.tag_ref, claim.minted)
-    flags = (*more, *flags, *_flags(station, claim, verdict, superseded, now_ms))
+    flags = (*more, *flags, *_flags(state, station, claim, verdict, superseded, now_ms))
     pending = claim.own and claim.tag_ref is None and verdict.command is None
     body = facts.SessionStarted(
         session=session,
@@ -144,6 +144,7 @@ def _restamped(previous: Session, claim: Claim) -> bool:
 
 
 def _flags(
+    state: SiteState,
     station: Station,
     claim: Claim,
     verdict: authorization.Verdict,
@@ -151,7 +152,7 @@ def _flags(
     now_ms: int,
 ) -> tuple[str, ...]:
     flags = []
-    if not identity.believable(claim.at_ms, now_ms):
+    if not identity.believable(claim.at_ms, now_ms, unsure=state.unsure):
         flags.append("clock_invalid")
     elif (
         claim.at_ms is not None and claim.at_ms - clocks.offset_ms(station) < station.adopted_ms - IMPORTED_MS

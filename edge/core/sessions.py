@@ -130,10 +130,10 @@ def close_provisionally(
     station = state.look(charger)
     # A session's times are its charger's own, so what we saw is told by its clock.
     ended_ms = (session.heard_ms or now_ms) + clocks.offset_ms(station)
-    if before_ms is not None and identity.believable(before_ms, now_ms):
+    if before_ms is not None and identity.believable(before_ms, now_ms, unsure=state.unsure):
         ended_ms = min(ended_ms, before_ms)
     started_ms = identity.instant(session.started_at)
-    if started_ms is not None and identity.believable(started_ms, now_ms):
+    if started_ms is not None and identity.believable(started_ms, now_ms, unsure=state.unsure):
         ended_ms = max(ended_ms, started_ms)
     energy = meter.energy(session.meter_start_wh, None, session.registers)
     draft.facts.append(

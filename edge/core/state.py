@@ -250,6 +250,14 @@ class Taken(msgspec.Struct, omit_defaults=True, kw_only=True):
     ended: bool = False
 
 
+class ClockTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last `clock_stepped` fact says of its boot. `offset_ms`: time minus monotonic clock."""
+
+    boot: str
+    since: str
+    offset_ms: int
+
+
 class SiteState(msgspec.Struct):
     """A whole site. Made with `SiteState(view=View(site=...))`, changed by `engine.apply` only."""
 
@@ -266,6 +274,8 @@ class SiteState(msgspec.Struct):
     offline_policy: str = ""  #: its name; empty = nobody has decided, and chargers are left as they are
     offline_revision: int = 0
     seen_ms: int = 0
+    clock_told: ClockTold | None = None
+    unsure: bool = False  #: the box's own clock was a floor when the last fact was written
     armed_ms: int = NEVER  #: while a fact is applied: the earliest that `arm` was told
     agenda: Agenda = msgspec.field(default_factory=Agenda)
 

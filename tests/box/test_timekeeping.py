@@ -6,6 +6,7 @@ import msgspec
 
 from common.clock import SystemClock
 from common.domain import iso
+from edge.core.state import ClockTold
 from edge.timekeeping import Boot, boot_id, resumed
 
 S = 1_000_000_000
@@ -24,9 +25,9 @@ class Machine:
         self.wall += seconds * S
         self.mono += seconds * S
 
-    def process(self, boot: str = "b1", last_at: str = LAST_AT):
+    def process(self, boot: str = "b1", last_at: str = LAST_AT, told: ClockTold | None = None):
         clock = SystemClock(wall_ns=lambda: self.wall, mono_ns=lambda: self.mono)
-        known, missed = resumed(self.kept, boot, clock, last_at)
+        known, missed = resumed(self.kept, boot, clock, last_at, told)
         self.kept = msgspec.json.encode(known)
         return clock, known, missed
 
@@ -55,6 +56,21 @@ def test_a_clock_that_was_set_while_no_process_ran_has_stepped():
     assert (missed.before_ms, missed.after_ms) == (told + 60_000, NOW // 10**6 + 3_600_000)
     assert again.now_ms() == NOW // 10**6 + 3_600_000
     assert (second.id, second.since) == (first.id, first.since), "of the same boot as before"
+
+
+def test_a_process_that_ended_between_the_fact_of_a_step_and_keeping_it_goes_on_from_the_fact():
+    machine = Machine(wall=NOW)
+    machine.process()
+    right_ms = machine.wall // 10**6 - machine.mono // 10**6
+    told = ClockTold(boot="b1", since=LAST_AT, offset_ms=right_ms + 120_000)  # set ahead, told, not kept
+    machine.run(10)  # and set right again before the next process
+    _, known, missed = machine.process(told=told)
+    assert missed is not None
+    assert missed.after_ms - missed.before_ms == -120_000
+    assert (known.id, known.since) == ("b1", LAST_AT)
+    machine.kept = None
+    assert machine.process(told=told)[2] is not None
+    assert machine.process(boot="b2", told=told)[2] is None, "of another boot"
 
 
 def test_a_clock_that_nobody_set_has_not():

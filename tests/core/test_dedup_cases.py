@@ -124,3 +124,32 @@ def test_another_message_id_is_no_matter() -> None:
     site.now += 90 * 24 * HOUR
     assert site.begun(started=at) == transaction
     assert len(site.all(facts.SessionStarted)) == 1
+
+
+def test_our_own_clock_is_a_floor_and_the_chargers_right_time_is_believed() -> None:
+    """A box without battery or internet tells the day it was built; the charger's clock is weeks ahead."""
+    site = Site()
+    site.clock = "floor"
+    site.ready()
+    truth = Stamp(iso(site.now + 30 * 24 * HOUR), site.now + 30 * 24 * HOUR)
+    first = site.begun(started=truth)
+    assert site.last(facts.SessionStarted).flags == ()
+    site.now += MINUTE
+    site.boot()
+    assert site.begun(started=truth) == first  # sent again after a reboot
+    site.clock = "synced"
+    site.now = truth.at_ms + MINUTE
+    site.boot()
+    assert site.begun(started=truth) == first  # and once more when ours has been set
+    assert len(site.all(facts.SessionStarted)) == 1
+    site.end(first, 4000.0, ended=Stamp(iso(site.now), site.now))
+    assert energies(site) == [3000.0]
+    site.check()
+
+
+def test_a_sure_clock_does_not_believe_a_time_far_ahead() -> None:
+    site = Site().ready()
+    ahead = Stamp(iso(site.now + 30 * 24 * HOUR), site.now + 30 * 24 * HOUR)
+    site.begin(started=ahead)
+    assert "clock_invalid" in site.last(facts.SessionStarted).flags
+    site.check()

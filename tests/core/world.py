@@ -66,6 +66,7 @@ class Site:
         self.state = SiteState(view=View(site=SITE))
         self.ids = ids or CountingIds()
         self.now = T0
+        self.clock = "synced"  #: what the box says of its own clock
         self.journal: list[facts.Fact] = []
 
     # --- feeding ---------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Site:
                 seq=self.state.view.seq + 1,
                 uid=self.ids.uid(),
                 at=iso(self.now),
-                clock="synced",
+                clock=self.clock,
                 body=body,
             )
             assert len(fact.record) <= facts.RECORD_BYTES_MAX, f"{fact.kind} has {len(fact.record)} bytes"

@@ -33,9 +33,14 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_S = 30.0
 
 
+#: How long before its histories the box's program was built: a clock that was never set begins there.
+BUILT_AGO_MS = 30 * 24 * 3600 * 1000
+
+
 def sim_clock(world: World) -> SystemClock:
     """The real clock over virtual time; `world.wall_off_ms` is by how much the machine's own is wrong."""
     return SystemClock(
+        T0 - BUILT_AGO_MS,
         wall_ns=lambda: (T0 + world.loop.now_ms + world.wall_off_ms) * 1_000_000,
         mono_ns=lambda: world.loop.now_ms * 1_000_000,
     )
@@ -167,7 +172,9 @@ class Box:
         self.commander = Commander(
             self.gateway, lambda grant, now_ms: verifier.claims(grant, now_ms, SITE), clock
         )
-        known, missed = resumed(world.kept_boot, f"boot-{world.boots}", clock, state.view.at)
+        known, missed = resumed(
+            world.kept_boot, f"boot-{world.boots}", clock, state.view.at, state.clock_told
+        )
         if missed is None:
             world.keep_boot(msgspec.json.encode(known))
         self._watch = ClockWatch(clock, self.gateway, known, missed, keep=self._keep_boot)
