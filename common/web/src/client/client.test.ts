@@ -191,6 +191,18 @@ test('an older state is never shown after a newer one', async () => {
   expect(state()?.view.chargers['CP1']?.online).toBe(false);
 });
 
+test('a box whose card was put back to an earlier epoch is shown as it is', async () => {
+  await open();
+  await until(onLan);
+  box.snapshot = () => ({ ...snapshotOf(7), epoch: '2-b' });
+  box.cut();
+  await until(() => state()?.view.epoch === '2-b');
+  box.snapshot = () => snapshotOf(3);
+  box.cut();
+  await until(() => state()?.view.seq === 3);
+  expect(state()?.view.epoch).toBe('1-a');
+});
+
 test('a copy in the cloud is not the present, and says of when it is', async () => {
   box.down = true;
   cloud.sites = [{ ...access, key: box.id, online: false }];

@@ -124,6 +124,17 @@ test('an older snapshot is dropped, by number, by epoch, and by who says it', ()
   expect(at.admitsSnapshot('s', { epoch: '4-c', seq: 1 }, false)).toBe(true);
 });
 
+test('a box that is back before what was shown, in its epoch or an earlier one, has lost it', () => {
+  const at = new Positions();
+  expect(at.hasLost('s', { epoch: '1-a', seq: 1 })).toBe(false);
+  at.admitsSnapshot('s', { epoch: '2-b', seq: 5 }, true);
+  expect(at.hasLost('s', { epoch: '2-b', seq: 5 })).toBe(false);
+  expect(at.hasLost('s', { epoch: '2-b', seq: 4 })).toBe(true);
+  expect(at.hasLost('s', { epoch: '1-a', seq: 900 })).toBe(true);
+  expect(at.hasLost('s', { epoch: '3-c', seq: 1 })).toBe(false);
+  expect(at.hasLost('s', { epoch: 'odd', seq: 1 })).toBe(false);
+});
+
 test('what was shown before this page is a floor, and not where it follows from', () => {
   const at = new Positions();
   at.seed('s', { epoch: '1-a', seq: 9 }, true);

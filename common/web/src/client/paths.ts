@@ -201,9 +201,7 @@ export class LanPath extends Keeper {
   protected pushed(push: Push): void {
     if (push.kind === 'refused') throw fromWire(push.code, push.message, push.hint);
     if (push.kind === 'welcome' || push.site !== this.site.id) return;
-    // What a box tells comes from its disk, so it cannot merely be behind: it has lost what was shown.
-    const shown = this.shared.positions.of(this.site.id);
-    if (push.kind === 'snapshot' && shown?.epoch === push.epoch && push.seq < shown.seq) this.site.startOver();
+    if (push.kind === 'snapshot' && this.shared.positions.hasLost(this.site.id, push)) this.site.startOver();
     this.site.take(push);
   }
 }

@@ -50,14 +50,23 @@ export class Positions {
     return !fromBox && this.fromBox.has(site);
   }
 
+  /**
+   * Whether a box that says this of itself has lost what was shown. It tells what is on its disk, so it cannot merely be
+   * behind: its card was put back, maybe to an earlier epoch that its cloud has lost the later one of, too.
+   */
+  hasLost(site: string, place: Place): boolean {
+    const known = this.at.get(site);
+    if (!known) return false;
+    if (known.epoch === place.epoch) return place.seq < known.seq;
+    const shown = counter(known.epoch);
+    const offered = counter(place.epoch);
+    return shown !== null && offered !== null && offered < shown;
+  }
+
   /** What was shown before this page was opened: nothing older is shown after it. */
   seed(site: string, place: Place, fromBox: boolean): void {
     this.at.set(site, place);
     if (fromBox) this.fromBox.add(site);
-  }
-
-  of(site: string): Place | undefined {
-    return this.at.get(site);
   }
 
   /** Where to follow from, so that only what is missing is sent; undefined = the whole is wanted. */
