@@ -54,6 +54,11 @@ async def test_a_decision_goes_either_way_and_counts_once(home: Place) -> None:
         refused = await near.ended(late.command.id)
         assert isinstance(refused, wire.Refusal)
         assert refused.code == Code.CHANGED_MEANWHILE
+
+        async def told() -> bool:
+            return any(row["charger"] == "D1" for row in await far.query("orphans"))
+
+        await home.until(told, "the orphan in the cloud")
         (orphan,) = [row for row in await far.query("orphans") if row["charger"] == "D1"]
         assert (orphan["what"], orphan["meter_wh"]) == ("stop", 4000.0)
 
