@@ -203,6 +203,18 @@ test('a box whose card was put back to an earlier epoch is shown as it is', asyn
   expect(state()?.view.epoch).toBe('1-a');
 });
 
+test('what was known is shown at once by the next page, before anybody has answered', async () => {
+  await open();
+  await until(onLan);
+  client.close();
+  expect((await store.kept()).map((one) => one.site)).toEqual(['s']);
+  box.down = cloud.down = true;
+  await open();
+  expect(state()).toMatchObject({ shown: true, live: false, path: null });
+  expect(state()?.view.seq).toBe(5);
+  expect(state()?.asOf).toBeGreaterThan(0);
+});
+
 test('a copy in the cloud is not the present, and says of when it is', async () => {
   box.down = true;
   cloud.sites = [{ ...access, key: box.id, online: false }];
