@@ -3,7 +3,7 @@
     python -m tests.bench [NAME …] [--quick] [--folder DIR] [--json FILE]
 
 Prints the machine, then one table. Nothing here is a test: a budget that is not met is said, and is no
-failure. Everything stays on this machine's loopback and ends by itself within about nine minutes.
+failure. Everything stays on this machine's loopback and ends by itself.
 """
 
 from __future__ import annotations
