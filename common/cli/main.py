@@ -71,7 +71,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     discover = commands.add_parser("discover", parents=[shared], help="look for boxes on this network")
-    discover.add_argument("--seconds", type=float, default=3.0, help="how long to look (default 3)")
+    discover.add_argument(
+        "--seconds", type=float, default=3.0, help="how long to look (default 3; an answer may take 1.5)"
+    )
 
     pair = commands.add_parser("pair", parents=[shared], help="join a site by an invite")
     pair.add_argument("invite", metavar="INVITE", help="as the operator showed it: plugside1_…")

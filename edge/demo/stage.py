@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -21,17 +22,21 @@ STOP_TIMEOUT_S = 10.0
 
 
 #: Ports to choose from: below those that the kernel gives to connections (32768 and up, ip(7)), so that
-#: nothing sits on a port while the daemon that it belongs to is started again.
-_PORTS = range(15_000, 30_000)
+#: nothing sits on a port while the daemon that it belongs to is started again. Every second one: a box serves
+#: files one above the port of its chargers unless it is told otherwise.
+_PORTS = range(15_000, 30_000, 2)
+#: Where this process goes on in them: in turn, so that a port that was told to somebody is not told to
+#: another before it is listened on, and from a place of chance, so that two processes seldom meet.
+_places = itertools.count(SystemIds().transaction())
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    ids = SystemIds()
+    """A TCP port on loopback that nobody listens on at this moment, nor on the one above it."""
     while True:
-        port = _PORTS[ids.transaction() % len(_PORTS)]
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        port = _PORTS[next(_places) % len(_PORTS)]
+        with socket.socket() as probe, socket.socket() as above, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            above.bind(("127.0.0.1", port + 1))
             return port
 
 
