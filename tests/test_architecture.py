@@ -177,9 +177,11 @@ def test_the_import_contracts_hold(
     monkeypatch.chdir(ROOT)
     loggers = [one for one in logging.Logger.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     enabled = [one for one in loggers if not one.disabled]
-    exit_code = lint_imports(config_filename="pyproject.toml", no_cache=True)
-    for one in enabled:  # its logging configuration silences everybody else's, for the tests after this one
-        one.disabled = False
+    try:
+        exit_code = lint_imports(config_filename="pyproject.toml", no_cache=True)
+    finally:  # its logging configuration silences everybody else's, for the tests after this one
+        for one in enabled:
+            one.disabled = False
     assert exit_code == os.EX_OK, capsys.readouterr().out
 
 

@@ -23,7 +23,7 @@ from common.errors import Code, Unavailable
 from common.link.websocket import LINK_PATH
 
 ORIGIN = "https://app.example"
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 #: What a page takes before it has read it: one largest frame.
 UNREAD_BYTES = wire.SERVER_BYTES_MAX
 

@@ -49,7 +49,7 @@ async def dialled(box: SecureBox, path: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", box.site.listener.port)
     try:
         writer.write(HANDSHAKE % path)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await reader.readline()
     finally:
         writer.close()

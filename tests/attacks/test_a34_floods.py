@@ -144,6 +144,6 @@ async def test_a34_frames_that_are_none_end_no_connection(tmp_path: Path) -> Non
                 "[3,null,1]",
             ):
                 await charger.send(frame)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while "currentTime" not in str(frame := await charger.call("Heartbeat", {}, "alive")):
                     assert frame is not None

@@ -33,7 +33,7 @@ async def test_after_each_charge_another_car_comes_and_can_be_started() -> None:
             charger.tap("tag")
             charger.tap("tag")
             await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await twice.wait()
         await eventually(lambda: len(lines) == 6, "the last line")
         going.cancel()

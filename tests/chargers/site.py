@@ -24,7 +24,7 @@ from edge.core.reports import AvailabilityReported
 Kind = TypeVar("Kind", bound=core.Input)
 
 #: Nothing on loopback takes this long; a test that waits for it has failed.
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 def tag_ref(tag: str) -> str:

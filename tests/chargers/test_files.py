@@ -27,7 +27,7 @@ from tests.core.world import MINUTE, Site, operator
 
 IMAGE = os.urandom(300_000)
 DIGEST = hashlib.sha256(IMAGE).hexdigest()
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class Yard:

@@ -35,7 +35,7 @@ from tests.store.box import Box
 
 CLOCK, IDS = SystemClock(), SystemIds()
 #: A deadline for what takes milliseconds; a test that needs it has failed.
-SOON_S = 20.0
+SOON_S = 40.0
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:

@@ -15,7 +15,7 @@ from common import facts, trust
 from common.client.local import local
 from common.domain import Role, iso
 from common.errors import Code, PlugsideError, Refused
-from tests.cloud.parts import CLOCK, IDS, Device, FakeBox, invite, join, until
+from tests.cloud.parts import CLOCK, IDS, SOON_S, Device, FakeBox, invite, join, until
 
 
 @contextlib.contextmanager
@@ -270,7 +270,7 @@ async def test_a_link_that_shows_nothing_is_cut(cloud: Cloud) -> None:
     from websockets.asyncio.client import connect
 
     url = cloud.url.replace("http", "ws", 1) + "/v1/link"
-    async with connect(url) as socket, asyncio.timeout(10):
+    async with connect(url) as socket, asyncio.timeout(SOON_S):
         await socket.send('{"kind":"follow","sites":["Home"]}')
         assert '"kind":"bye"' in str(await socket.recv())
         await socket.wait_closed()

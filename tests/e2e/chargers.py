@@ -40,7 +40,7 @@ from common.domain import iso
 
 CLIENTS = Path(__file__).parent / "clients"
 #: Nothing on loopback takes this long even on a busy machine; who waits for it has failed.
-PATIENCE_S = 20.0
+PATIENCE_S = 50.0
 
 logging.getLogger("ocpp").setLevel(logging.WARNING)
 

@@ -21,7 +21,7 @@ from common import wire
 from common.commands import Name
 from common.domain import Path
 from tests.e2e.cable import Cable
-from tests.e2e.chargers import Event, NpmCharger, PackageCharger, rpc, ts
+from tests.e2e.chargers import PATIENCE_S, Event, NpmCharger, PackageCharger, rpc, ts
 from tests.e2e.phone import Phone, Talk
 from tests.e2e.place import Place
 from tests.needs import needs
@@ -226,10 +226,10 @@ async def test_the_ocpp_package_charges_through_an_outage_and_boots_again(home: 
 
 async def test_test_ocpp_is_refused_until_it_is_adopted_then_boots(home: Place) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await check_connection(home.url, "TO1", timeout=10)
+        await check_connection(home.url, "TO1", timeout=PATIENCE_S)
     assert refused.value.response.status_code == 404
     await home.adopt("TO1")
-    result = await check_connection(home.url, "TO1", vendor="Probe", model="P1", timeout=10)
+    result = await check_connection(home.url, "TO1", vendor="Probe", model="P1", timeout=PATIENCE_S)
     assert result.subprotocol == "ocpp1.6"
     assert result.boot_notification["status"] == "Accepted"
     assert result.heartbeat["currentTime"].endswith("Z")

@@ -18,7 +18,7 @@ from common import wire
 from common.commands import Name
 from common.domain import Path
 from tests.e2e.cable import Cable
-from tests.e2e.chargers import Event, NpmCharger
+from tests.e2e.chargers import PATIENCE_S, Event, NpmCharger
 from tests.e2e.phone import Phone
 from tests.e2e.place import Place
 from tests.e2e.stations import PackageStation, station
@@ -212,7 +212,9 @@ async def test_an_event_that_is_lost_leaves_the_session_provisional(home: Place,
 
 async def test_test_ocpp_boots_with_2_0_1(home: Place) -> None:
     await home.adopt("TO3")
-    result = await check_connection(home.url, "TO3", ocpp="2.0.1", vendor="Probe", model="P2", timeout=10)
+    result = await check_connection(
+        home.url, "TO3", ocpp="2.0.1", vendor="Probe", model="P2", timeout=PATIENCE_S
+    )
     assert result.subprotocol == "ocpp2.0.1"
     assert result.boot_notification["status"] == "Accepted"
     assert result.heartbeat["currentTime"].endswith("Z")

@@ -10,7 +10,7 @@ from test_ocpp import check_connection
 from websockets.exceptions import InvalidStatus
 
 from tests.chargers.secured import SecureBox, key_pem, new_key, request, secure_box
-from tests.e2e.chargers import NpmCharger
+from tests.e2e.chargers import PATIENCE_S, NpmCharger
 from tests.e2e.place import Ran, typed
 from tests.needs import needs
 
@@ -91,10 +91,10 @@ async def test_test_ocpp_comes_in_by_each_profile_and_by_no_other(tmp_path: Path
         for profile in (1, 2, 3):
             await box.secure("CP1", profile, by_hand=True)
             url, proof = proofs[profile]
-            result = await check_connection(url, "CP1", timeout=10, **proof)
+            result = await check_connection(url, "CP1", timeout=PATIENCE_S, **proof)
             assert result.boot_notification["status"] == "Accepted"
             for other in {1, 2, 3} - {profile}:
                 url, proof = proofs[other]
                 with pytest.raises(InvalidStatus) as refused:
-                    await check_connection(url, "CP1", timeout=10, **proof)
+                    await check_connection(url, "CP1", timeout=PATIENCE_S, **proof)
                 assert refused.value.response.status_code in (401, 403)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cable import Cable
-from tests.e2e.chargers import now, wire
+from tests.e2e.chargers import PATIENCE_S, now, wire
 from tests.e2e.place import Place
 from tests.faults.doubler import Doubler
 
@@ -89,7 +89,7 @@ async def test_a_chargers_line_breaks_within_its_frames(tmp_path_factory: pytest
                 async with wire(f"ws://127.0.0.1:{cable.here}", "LINE2") as charger:
                     cable.break_after(count)
                     try:
-                        async with asyncio.timeout(5):
+                        async with asyncio.timeout(PATIENCE_S):
                             unsure = await charger.post("StartTransaction", start)
                             # What breaks off behind it must break all the same.
                             await charger.post("Heartbeat", {"padding": "x" * 12_000})

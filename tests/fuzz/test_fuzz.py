@@ -21,6 +21,8 @@ DIALS = seeds.dials()
 FRAMES = {protocol: seeds.frames(protocol) for protocol in NEVER_REFUSED}
 #: Cuts of one frame: enough to meet every token's middle.
 _CUTS = 150
+#: One rig serves all examples; and how long it takes to make them says nothing (`tests/conftest.py`).
+CHECKED_NOT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @pytest.fixture(scope="module", params=NEVER_REFUSED)
@@ -60,7 +62,7 @@ mutated = st.builds(
 )
 
 
-@settings(max_examples=200, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, derandomize=True, suppress_health_check=CHECKED_NOT)
 @given(mutated)
 def test_a_mutated_frame_breaks_no_law(rig: Rig, frame: bytes) -> None:
     decodes(frame)
@@ -79,14 +81,14 @@ jsons = st.recursive(
 )
 
 
-@settings(max_examples=150, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, derandomize=True, suppress_health_check=CHECKED_NOT)
 @given(st.integers(0, 9), jsons)
 def test_a_transaction_message_is_never_refused(rig: Rig, number: int, payload: object) -> None:
     actions = NEVER_REFUSED[rig.protocol]
     rig.frame(json.dumps([2, f"h{number}", actions[number % len(actions)], payload]).encode())
 
 
-@settings(max_examples=150, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, derandomize=True, suppress_health_check=CHECKED_NOT)
 @given(
     st.one_of(
         st.binary(max_size=700), st.builds(lambda d, at: d[:at], st.sampled_from(DIALS), st.integers(0, 300))

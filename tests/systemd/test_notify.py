@@ -16,7 +16,7 @@ from common.notify import notify, watchdog_interval_s
 def manager() -> Iterator[socket.socket]:
     """What systemd holds: an unbound datagram socket, to be bound by the test."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-        bound.settimeout(5)
+        bound.settimeout(30)
         yield bound
 
 

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.browsers.pages import QUIET
 from tests.needs import find_tool, npm
 from tests.tools.webapp import WEB
+from tests.web import PATIENCE_MS
 
 #: A page of the cloud that does nothing by itself.
 PLACE = "/healthz"
@@ -72,4 +73,4 @@ async def client_page(context: BrowserContext, origin: str, script: str, *, open
 
 async def until(page: Page, condition: str, argument: Any = None) -> None:
     """Wait for a condition in the page; it is called with `argument`."""
-    await page.wait_for_function(condition, arg=argument, timeout=30_000)
+    await page.wait_for_function(condition, arg=argument, timeout=PATIENCE_MS)

@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from tests.browsers.pages import QUIET
 from tests.needs import find_tool, npm
 from tests.tools.webapp import WEB
+from tests.web import PATIENCE_MS
 
 SHOTS = Path(__file__).parent / "shots"
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
@@ -106,7 +107,7 @@ def page(
     complaints: list[str] = []
     try:
         shown = context.new_page()
-        shown.set_default_timeout(10_000)
+        shown.set_default_timeout(PATIENCE_MS)
         shown.on("pageerror", lambda failed: complaints.append(str(failed)))
         shown.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         shown.goto(url)

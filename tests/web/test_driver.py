@@ -31,13 +31,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), needs("chromium"), needs
 
 #: The box listens here; pages find it at 127.0.0.1, through the air.
 BOX = "127.0.0.2"
-#: What another process does may take so long on a busy machine (ms).
-PATIENCE_MS = 30_000
 #: Simulated seconds for each real one: a minute of charge a second.
 PACE = 60.0
 WEEK_MS = 7 * 24 * 3_600_000
-
-expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -11,6 +11,7 @@ import logging
 import re
 import shlex
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -32,8 +33,10 @@ from tests.dialects.quirks.match import Names, differs
 from tests.dialects.quirks.trace import Step, Trace
 from tests.sim.disk import Disk
 
-#: How long a step waits for what it expects, in s: virtual in memory, real on a socket.
+#: How long a step waits for what it expects, in virtual s.
 PATIENCE_S = 5.0
+#: The same on a socket, in real s, on a machine that may be busy.
+REAL_PATIENCE_S = 30.0
 #: After this long (s) with nothing more to come, what was said is all.
 QUIET_S = 1.0
 #: How long a command may live if its class lets it, in ms.
@@ -80,6 +83,7 @@ class Player:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self._patience_s = PATIENCE_S if trace.on == "memory" else REAL_PATIENCE_S
         self.names = Names()
         self.links: dict[str, Link] = {}
         self.answers = {**ANSWERS, **{key: _json(value) for key, value in trace.answers.items()}}
@@ -194,7 +198,7 @@ class Player:
         """hangup CODE: the charger closes."""
         link = self._link(step)
         link.client.hang_up(int(step.rest or 1000))
-        await link.client.until(lambda: link.client.lost, PATIENCE_S)
+        await link.client.until(lambda: link.client.lost, self._patience_s)
 
     async def _do_mute(self, step: Step) -> None:
         """mute: the charger's network is gone, and nothing says so: it neither hears nor speaks."""
@@ -340,7 +344,7 @@ class Player:
             self._awaited = ""
 
     async def _until(self, link: Link, condition: Any, otherwise: str) -> None:
-        if not await link.client.until(condition, PATIENCE_S):
+        if not await link.client.until(condition, self._patience_s):
             raise Departs(otherwise)
 
     async def _do_answer(self, step: Step) -> None:
@@ -433,7 +437,7 @@ class Player:
         if words.startswith("id="):
             which, _, words = words.removeprefix("id=").partition(" ")
             self.told = self.stages[which]
-        for _ in range(int(PATIENCE_S * 100)):
+        for _ in range(int(self._patience_s * 100)):
             if self.told:
                 break
             await asyncio.sleep(0.01)
@@ -549,8 +553,7 @@ class Player:
 
     async def _do_why(self, step: Step) -> None:
         """why [ID] {pattern}: one of the findings about a charger, or about any dial"""
-        await asyncio.sleep(0.1)
-        if not self._whys(step.rest):
+        if not await self._turns_up(lambda: self._whys(step.rest)):
             which = step.rest.partition("{")[0]
             raise Departs(f"it says: {self._whys(which + '{}')}")
 
@@ -561,9 +564,19 @@ class Player:
 
     async def _do_log(self, step: Step) -> None:
         """log WORDS: some line of the log says so (a regular expression)"""
-        await asyncio.sleep(0.1)
-        if not any(re.search(step.rest, line) for line in self.log.lines):
+        said = re.compile(step.rest)
+        if not await self._turns_up(lambda: list(filter(said.search, self.log.lines))):
             raise Departs(f"the log says: {self.log.lines}")
+
+    async def _turns_up(self, look: Callable[[], list[Any]]) -> list[Any]:
+        """What is there after a moment: in memory all has happened by then; on a socket it takes longer."""
+        await asyncio.sleep(0.1)
+        looks = 1 if self.trace.on == "memory" else int(REAL_PATIENCE_S * 10)
+        for _ in range(looks):
+            if found := look():
+                return found
+            await asyncio.sleep(0.1)
+        return []
 
     def _hold(self, pattern: Any, value: Any) -> None:
         why = differs(pattern, value, self.names)
