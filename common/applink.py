@@ -218,7 +218,7 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_write(link, peer))
             tasks.create_task(_read(link, session, backend, peer, clock))
-            tasks.create_task(_watch(session, peer, clock))
+            tasks.create_task(_watch(session, backend, peer, clock))
     except* _Over:
         pass
     finally:
@@ -268,7 +268,7 @@ async def _read(link: Link, session: ServerSession, backend: Backend, peer: Peer
     raise _Over
 
 
-async def _watch(session: ServerSession, peer: Peer, clock: Clock) -> None:
+async def _watch(session: ServerSession, backend: Backend, peer: Peer, clock: Clock) -> None:
     """Cut who does not authenticate in time, whose grants end, and who does not read a last word."""
     limits = peer._limits
     try:
@@ -282,8 +282,7 @@ async def _watch(session: ServerSession, peer: Peer, clock: Clock) -> None:
                 await peer._ending.wait()
         except TimeoutError:
             for event in session.tick(clock.now_ms()):
-                assert isinstance(event, Closed), "a tick only ends"
-                peer._end(event.code)
+                _act(event, backend, peer)
     await asyncio.sleep(limits.goodbye_s)
     raise _Over
 

@@ -147,6 +147,7 @@ class SessionStarted(Body, frozen=True, kw_only=True):
     scale: float = 1.0  #: what its registers are multiplied by, for the whole session (quirk 71)
     history: bool = False  #: told late: another session has its connector by now
     supersedes: str | None = None  #: the session that this one was reported as before, with another time
+    cap_wh: int | None = None  #: how much energy it may take, by its principal's caps
     flags: tuple[str, ...] = ()
 
 
@@ -224,7 +225,7 @@ class CommandAccepted(Body, frozen=True, kw_only=True):
     expires_at: str
     args: dict[str, Any] = {}
     cap_wh: int | None = None  #: of a start: how much energy its charge may take
-    because: str = ""  #: of one that the box itself has made: energy_cap
+    because: str = ""  #: of one that the box itself has made: energy_cap, or refused_tag
 
 
 class CommandSent(Body, frozen=True, kw_only=True):
@@ -270,13 +271,16 @@ class AuthorizationChanged(Body, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "authorization_changed"
     principal: str | None = None
-    change: str  #: granted | revoked | tag_assigned | tag_removed | forgotten | unknown_tag
+    #: granted | capped | revoked | tag_assigned | tag_removed | tag_refused | forgotten | unknown_tag
+    change: str
     role: Role | None = None
     chargers: tuple[str, ...] | None = None
     key: str = ""  #: thumbprint of the device's key
     caps: Caps | None = None
     tag_ref: str = ""
-    charger: str = ""  #: where an unknown tag was tapped
+    charger: str = ""  #: where a tag was tapped that is unknown, or refused
+    since: str = ""  #: of caps: when the grant that says so was signed
+    because: str = ""  #: why a tag was refused, for people
 
 
 class SecurityNoted(Body, frozen=True, kw_only=True):

@@ -90,6 +90,11 @@ def view_for(claims: Claims, view: View) -> View:
             if everything or c.principal == claims.principal
         },
         taps=dict(view.taps) if everything else {},
+        refused_tags={
+            who: refused
+            for who, refused in view.refused_tags.items()
+            if everything or who == claims.principal
+        },
     )
 
 

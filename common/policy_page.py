@@ -27,6 +27,17 @@ _MORE = {
     Name.SECURE: "a lower profile: local presence alone",
 }
 
+_TAIL = """
+A card has the rights of its owner: it is good where they may charge, and held to the same caps, counted
+together with what they begin from the app. It is answered `Blocked` where no charge may begin, its owner
+and the journal are told, and a charge that begins all the same is stopped; it is never kept from ending
+a charge. What a charger begins by its own list while the box is away is held to what is left once it tells.
+The caps are those of the newest grant that the box has seen of that person.
+
+A driver's grant that has run out counts for seven days more while the box cannot reach its cloud. The
+person is shown that and until when, and the journal has it. Staff have no such grace.
+"""
+
 _HEAD = """# Who may ask for what
 
 Made from `common/commands.py` and `common/policy.py` by `common/policy_page.py`; a test holds that it is
@@ -47,7 +58,7 @@ def page() -> str:
     rows = ["| Command | LAN or cloud: driver | operator | installer | at the box: local | Sent | Besides |"]
     rows.append("|" + "---|" * 7)
     rows += [_row(name, known) for name, known in CLASSES.items()]
-    return _HEAD + "\n".join(rows) + "\n"
+    return _HEAD + "\n".join(rows) + "\n" + _TAIL
 
 
 def _row(name: Name, known: Class) -> str:

@@ -40,6 +40,7 @@ class SessionLearned(Body, frozen=True, kw_only=True):
     authorization: str | None = None
     started_at: str | None = None
     meter_start_wh: float | None = None
+    cap_wh: int | None = None  #: how much energy it may take, by its principal's caps
 
 
 _ROW = (

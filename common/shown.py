@@ -111,6 +111,14 @@ class TapView(msgspec.Struct, frozen=True, omit_defaults=True):
     at: str
 
 
+class RefusedTagView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tag of somebody's was shown at a charger, and their caps refused it."""
+
+    charger: str
+    at: str
+    because: str = ""  #: for people
+
+
 class View(msgspec.Struct):
     """A whole site. `epoch`/`seq` name the last fact that is in it."""
 
@@ -122,3 +130,6 @@ class View(msgspec.Struct):
     sessions: dict[str, SessionView] = {}
     commands: dict[str, CommandView] = {}
     taps: dict[str, TapView] = {}  #: by the tag's reference, the latest last; for staff
+    refused_tags: dict[
+        str, RefusedTagView
+    ] = {}  #: by principal, the latest last; gone with their next charge

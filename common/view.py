@@ -15,6 +15,7 @@ from common.domain import ConnectorState, EnergyMethod, MeterSample, Phase
 from common.shown import ChargerView as ChargerView
 from common.shown import CommandView as CommandView
 from common.shown import ConnectorView as ConnectorView
+from common.shown import RefusedTagView as RefusedTagView
 from common.shown import SessionView as SessionView
 from common.shown import TapView as TapView
 from common.shown import View as View
@@ -155,6 +156,8 @@ def _started(view: View, fact: facts.Fact, body: facts.SessionStarted) -> None:
         meter_start_wh=body.meter_start_wh,
         flags=body.flags,
     )
+    if body.principal is not None and body.authorization == "accepted":
+        view.refused_tags.pop(body.principal, None)
     if body.evse and not body.history:
         place = connector(view, body.charger, body.evse, body.connector)
         place.session, place.unattributed = body.session, False
@@ -323,6 +326,11 @@ def _authorization(view: View, fact: facts.Fact, body: facts.AuthorizationChange
             del view.taps[next(iter(view.taps))]
     elif body.change == "tag_assigned":
         view.taps.pop(body.tag_ref, None)
+    elif body.change == "tag_refused" and body.principal is not None:
+        view.refused_tags.pop(body.principal, None)
+        view.refused_tags[body.principal] = RefusedTagView(body.charger, fact.at, body.because)
+        if len(view.refused_tags) > TAPS_MAX:
+            del view.refused_tags[next(iter(view.refused_tags))]
 
 
 def _reserved(view: View, fact: facts.Fact, body: tuning.ReservationChanged) -> None:

@@ -19,6 +19,7 @@ from common.facts import SecurityNoted
 from common.policy import Claims
 from common.ports import Clock
 from common.supervise import Supervisor
+from edge import agreed
 from edge.authority import Authority
 from edge.commander import Commander, Sender
 from edge.gateway import Gateway
@@ -80,6 +81,7 @@ class Apps:
             return
         for one in claims:
             self._authority.authenticated(one, peer.client)
+            agreed.learn(self._gateway, one)
             if one.grace:
                 self._note_grace(peer, one)
         self._welcome(peer, claims)

@@ -16,6 +16,7 @@ from common.errors import Code, PlugsideError, Refused, error
 from common.policy import Claims
 from common.ports import Clock
 from common.sync import Step
+from edge import agreed
 from edge.core import inputs
 from edge.gateway import Gateway
 
@@ -65,6 +66,7 @@ class Commander:
         except PlugsideError as refused:
             sender.refuse(message.id, refused)
             return
+        agreed.learn(self._gateway, claims)
         self.take(opened, claims, Path.CLOUD, sender)
 
     def leave(self, sender: Sender) -> None:

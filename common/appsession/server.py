@@ -180,15 +180,17 @@ class ServerSession:
 
     def tick(self, now_ms: int) -> list[Event]:
         """Judge the link's grants again; call it now and then. One that has ended or was withdrawn ends the
-        link: the client comes back with what still counts."""
+        link: the client comes back with what still counts. One that is in its grace from now on is told."""
         if self.state is not State.OPEN:
             return []
+        before = {site for site, claims in self._claims.items() if claims.grace}
         try:
             for site in self._grants:
                 self._rights(site, now_ms)
         except Refused as ended:
             return self._end(ended.code)
-        return []
+        begins = {site for site, claims in self._claims.items() if claims.grace} - before
+        return [Authenticated(tuple(self._claims.values()))] if begins else []
 
     def close(self, code: Code, detail: str = "") -> list[Event]:
         """End the link from our side, with a reason for the client."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from common.cli.output import printable
-from common.cli.words import age_text, charger_text
+from common.cli.words import age_text, charger_text, clock_text
 from common.client.client import Client, Status
 from common.client.naming import called, in_order
 from common.client.site import Change
@@ -65,6 +65,24 @@ def headline(status: Status, reason: PlugsideError | None = None) -> str:
     return f"{name}, as it was {age_text(status.age_ms)} ago {by}; its box is away"
 
 
+def notices(client: Client, site: str, *, now_ms: int) -> list[str]:
+    """What whoever looks should know of their own right there: that it is in its grace, that a card was
+    refused."""
+    status, view, found = client.status(site), client.view(site), []
+    if status.grace_until:
+        until = clock_text(status.grace_until, now_ms)
+        found.append(
+            f"Your permission has run out. It counts until {until}, while the cloud cannot be reached:"
+            " go online once, and it is renewed."
+        )
+    refused = view.refused_tags.get(status.principal)
+    if refused is not None:
+        known = view.chargers.get(refused.charger)
+        where, when = label(known) if known is not None else refused.charger, clock_text(refused.at, now_ms)
+        found.append(f"Your card was refused at {where}, {when}: {refused.because or 'no charge may begin'}.")
+    return [printable(line) for line in found]
+
+
 def label(charger: ChargerView) -> str:
     """Name and id."""
     return printable(f"{charger.name} ({charger.id})" if charger.name else charger.id)
@@ -90,6 +108,7 @@ def print_sites(client: Client, reasons: dict[str, PlugsideError]) -> None:
 
 def _plain(client: Client, site: str, reason: PlugsideError | None) -> str:
     lines = [headline(client.status(site), reason)]
+    lines += [f"  {line}" for line in notices(client, site, now_ms=SystemClock().now_ms())]
     rows = _rows(client, site)
     width = max((len(row[0]) for row in rows), default=0)
     lines += [f"  {name.ljust(width)}  {text}" for name, text, _ in rows]
@@ -126,6 +145,8 @@ def picture(client: Client, reasons: dict[str, PlugsideError]) -> Any:
     for site in client.sites:
         status = client.status(site)
         parts.append(Text(headline(status, reasons.get(site)), style="bold" if status.path else "yellow"))
+        told = notices(client, site, now_ms=SystemClock().now_ms())
+        parts += [Text(line, style="yellow") for line in told]
         grid = Table.grid(padding=(0, 3))
         for name, text, style in _rows(client, site):
             grid.add_row("", Text(name, style="bold"), Text(text, style=style))
@@ -143,6 +164,7 @@ def site_json(client: Client, site: str, reason: PlugsideError | None = None) ->
         "shown": status.shown,
         "age_ms": status.age_ms,
         "box_online": status.online,
+        "grace_until": status.grace_until or None,
         "epoch": view.epoch,
         "seq": view.seq,
         "chargers": [
@@ -151,6 +173,8 @@ def site_json(client: Client, site: str, reason: PlugsideError | None = None) ->
         ],
         "sessions": [_all(session) for session in view.sessions.values()],
     }
+    refused = view.refused_tags.get(status.principal)
+    told["refused_tag"] = None if refused is None else _all(refused)
     failures = {**status.failures}
     told["failures"] = {path.value: failed.code.value for path, failed in failures.items()}
     if reason is not None:

@@ -54,6 +54,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     age_ms: int  #: of what is shown; 0 = live
     online: bool  #: as the cloud last told: the box is connected to it
     failures: dict[Path, PlugsideError]  #: of paths that are not open: why
+    principal: str = ""  #: this device's pseudonym there
+    grace_until: str = ""  #: the right has run out, and counts until then while no cloud can be reached
 
 
 class Client:
@@ -188,6 +190,8 @@ class Client:
             failures={
                 way.path: way.failure for way in known.ways if way.open is None and way.failure is not None
             },
+            principal=known.entry.principal,
+            grace_until=known.grace_until,
         )
 
     def changes(self) -> Changes:

@@ -103,6 +103,12 @@ class Site:
         """The best path that is open."""
         return self.open_ways[0].path if self.open_ways else None
 
+    @property
+    def grace_until(self) -> str:
+        """Where the grant has run out and counts on while no cloud can be reached: until then; else empty."""
+        told = (connection.sites.get(self.id) for connection in self.open_ways)
+        return next((access.expires_at for access in told if access is not None and access.grace), "")
+
     def up(self, way: Way, connection: Connection) -> None:
         """A path has opened."""
         way.connection, way.failure, way.unwelcome = connection, None, False

@@ -16,12 +16,13 @@ import msgspec
 from common import commands, facts
 from common.caps import PERIOD_MAX_MS, Caps, Used, left_wh, may_begin, period_start_ms
 from common.commands import Name
-from common.domain import Path, Role, iso
+from common.domain import Path, Role, from_iso, iso
 from common.errors import Code, Refused
+from common.policy import Claims
 from common.ports import Ids
 from edge.core import calls, identity, meter, orders
 from edge.core.inputs import CommandReceived
-from edge.core.state import Draft, Session, SiteState, Taken
+from edge.core.state import CAPPED_MAX, Capped, Draft, Session, SiteState, Taken
 
 #: Sessions remembered for one principal; the oldest go first. Thirty a day for a month.
 TAKEN_MAX: Final = 1000
@@ -39,7 +40,7 @@ def used(state: SiteState, principal: str, since_ms: int) -> Used:
     energy_wh, sessions = 0.0, 0
     for uid, taken in state.taken.get(principal, {}).items():
         if taken.at_ms >= since_ms:
-            sessions += 1
+            sessions += not taken.refused
             energy_wh += taken.energy_wh if taken.ended else _so_far(state, taken.charger, uid)
     return Used(energy_wh=energy_wh, sessions=sessions)
 
@@ -59,6 +60,16 @@ def of(state: SiteState, principal: str, caps: Caps, now_ms: int) -> Used:
     return used(state, principal, period_start_ms(caps, now_ms))
 
 
+def had(state: SiteState, principal: str, caps: Caps, now_ms: int) -> Used:
+    """The same, with the starts that are on their way: two taps at two chargers would both be the last."""
+    had = of(state, principal, caps, now_ms)
+    going = sum(
+        order.name == Name.START and order.principal == principal and order.state != "settled"
+        for order in state.orders.values()
+    )
+    return msgspec.structs.replace(had, sessions=had.sessions + going)
+
+
 # --- judging -----------------------------------------------------------------------------------------------
 
 
@@ -67,14 +78,7 @@ def judge(state: SiteState, given: CommandReceived, evse: int, now_ms: int) -> N
     caps = given.claims.caps
     if caps is None:
         return
-    had = of(state, given.claims.principal, caps, now_ms)
-    # Starts on their way count, too: two taps at two chargers would both be the last.
-    going = sum(
-        order.name == Name.START and order.principal == given.claims.principal and order.state != "settled"
-        for order in state.orders.values()
-    )
-    had = msgspec.structs.replace(had, sessions=had.sessions + going)
-    may_begin(caps, given.target.charger, evse, had, now_ms)
+    may_begin(caps, given.target.charger, evse, had(state, given.claims.principal, caps, now_ms), now_ms)
 
 
 def left(state: SiteState, given: CommandReceived, now_ms: int) -> int | None:
@@ -115,7 +119,7 @@ def due(state: SiteState, draft: Draft, now_ms: int, ids: Ids) -> None:
                 fingerprint=FINGERPRINT,
                 expires_at=iso(now_ms + AGAIN_MS),
                 args={"session": session.id},
-                because="energy_cap",
+                because="refused_tag" if session.authorization == "blocked" else "energy_cap",
             )
             draft.facts.append(stop)
             if station.online:
@@ -126,6 +130,43 @@ def timers(state: SiteState, charger: str) -> list[int]:
     """When something of this charger's caps is due."""
     sessions = state.look(charger).sessions.values()
     return [session.cap_due_ms for session in sessions if session.cap_due_ms and not session.ended]
+
+
+# --- whose caps are known ----------------------------------------------------------------------------------
+
+
+def learnt(state: SiteState, claims: Claims) -> facts.AuthorizationChanged | None:
+    """The fact that a grant brings other caps than were known of its principal; None: nothing new.
+
+    For cards, which bring no grant along. Of two grants the one that was signed later counts.
+    """
+    known = state.caps.get(claims.principal)
+    since_ms = 2 * claims.renew_after_ms - claims.expires_ms
+    if claims.role is not Role.DRIVER or claims.grace:
+        return None
+    if known is None:
+        news = claims.caps is not None
+    else:
+        news = claims.caps != known.caps and since_ms > known.since_ms
+    if not news:
+        return None
+    return facts.AuthorizationChanged(
+        principal=claims.principal, change="capped", caps=claims.caps, since=iso(max(0, since_ms))
+    )
+
+
+def changed(state: SiteState, body: facts.AuthorizationChanged, at_ms: int) -> None:
+    """Apply: what a right is for. Who has lost theirs has no cards either (`authorization`)."""
+    principal = body.principal
+    if principal is None:
+        return
+    if body.change in ("forgotten", "revoked"):
+        state.caps.pop(principal, None)
+    elif body.change == "capped" or (body.change == "granted" and (body.caps or principal in state.caps)):
+        state.caps.pop(principal, None)
+        state.caps[principal] = Capped(body.caps, from_iso(body.since) if body.since else at_ms)
+        if len(state.caps) > CAPPED_MAX:
+            del state.caps[next(iter(state.caps))]
 
 
 # --- applying ----------------------------------------------------------------------------------------------
@@ -153,12 +194,15 @@ def began(state: SiteState, body: facts.SessionStarted | facts.SessionLearned, a
     for minted in station.minted.values():
         if body.command is not None and minted.command == body.command:
             session.cap_wh = minted.cap_wh
+    if body.cap_wh is not None:
+        session.cap_wh = body.cap_wh
     _look(state, session, at_ms)
     if session.principal is not None:
         started_ms = identity.instant(session.started_at)
         known = state.taken.setdefault(session.principal, {})
         begun_ms = started_ms if started_ms and identity.believable(started_ms, at_ms) else at_ms
-        known.setdefault(session.id, Taken(charger=body.charger, at_ms=begun_ms))
+        taken = known.setdefault(session.id, Taken(charger=body.charger, at_ms=begun_ms))
+        taken.refused = session.authorization == "blocked"
         _forget(state, session.principal, at_ms)
 
 

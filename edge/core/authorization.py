@@ -1,4 +1,5 @@
 """Who a tag stands for: a start of the app's (minted tag), a card that an operator assigned, or nobody.
+What its owner's caps say of it is in `cards`.
 
 Nothing is ever accepted because nothing was configured. A session of somebody unknown is recorded all the
 same, with its own transaction id (quirk 51): what the charger then does with "invalid" is its own setting.
@@ -10,7 +11,7 @@ import msgspec
 
 from common import commands, facts
 from common.errors import Code, Refused
-from edge.core import inputs, listing
+from edge.core import listing
 from edge.core.state import UNKNOWN_TAGS_MAX, SiteState, Tag
 
 #: A tag that nobody knows is told this often at most: somebody taps it again and again.
@@ -25,6 +26,8 @@ class Verdict(msgspec.Struct, frozen=True):
     status: str
     principal: str | None = None
     command: str | None = None
+    cap_wh: int | None = None  #: how much energy a charge that begins now may take
+    because: str = ""  #: of one that caps refuse: why, for people
 
 
 _INVALID = Verdict("invalid")
@@ -46,22 +49,26 @@ def judge(state: SiteState, charger: str, tag_ref: str | None, minted: str) -> V
     return Verdict("accepted", tag.principal)
 
 
-def asked(state: SiteState, given: inputs.AuthorizeAsked, now_ms: int) -> inputs.Decision:
-    """A tag was shown. One that nobody knows is told to operators, so that they can assign it."""
-    verdict = judge(state, given.charger, given.tag_ref, given.minted)
-    reply = inputs.AuthorizeReply(verdict.status)
-    return inputs.Decision(facts=told(state, given.charger, given.tag_ref, verdict, now_ms), reply=reply)
-
-
 def told(
     state: SiteState, charger: str, tag_ref: str | None, verdict: Verdict, now_ms: int
 ) -> tuple[facts.AuthorizationChanged, ...]:
-    """What operators should know of a tag that was shown, before a start or by one: that it is nobody's."""
+    """What is to be told of a tag that was shown, before a start or by one: to operators that it is nobody's,
+    to its owner that it is refused."""
     if verdict.status == "accepted" or not tag_ref:
         return ()
-    if now_ms < state.unknown_tags.get(tag_ref, 0) + TELL_AGAIN_MS:
+    refused = verdict.status == "blocked"
+    known = state.refused_tags if refused else state.unknown_tags
+    if now_ms < known.get(tag_ref, 0) + TELL_AGAIN_MS:
         return ()
-    return (facts.AuthorizationChanged(change="unknown_tag", tag_ref=tag_ref, charger=charger),)
+    return (
+        facts.AuthorizationChanged(
+            principal=verdict.principal if refused else None,
+            change="tag_refused" if refused else "unknown_tag",
+            tag_ref=tag_ref,
+            charger=charger,
+            because=verdict.because,
+        ),
+    )
 
 
 def judge_tag(state: SiteState, args: commands.AssignTag | commands.WithdrawTag) -> None:
@@ -104,8 +111,9 @@ def changed(state: SiteState, body: facts.AuthorizationChanged, at_ms: int) -> N
     elif body.change in ("forgotten", "revoked") and body.principal is not None:
         for tag_ref in [ref for ref, tag in state.tags.items() if tag.principal == body.principal]:
             del state.tags[tag_ref]
-    elif body.change == "unknown_tag":
-        state.unknown_tags.pop(body.tag_ref, None)
-        state.unknown_tags[body.tag_ref] = at_ms
-        if len(state.unknown_tags) > UNKNOWN_TAGS_MAX:
-            del state.unknown_tags[next(iter(state.unknown_tags))]
+    elif body.change in ("unknown_tag", "tag_refused"):
+        tapped = state.unknown_tags if body.change == "unknown_tag" else state.refused_tags
+        tapped.pop(body.tag_ref, None)
+        tapped[body.tag_ref] = at_ms
+        if len(tapped) > UNKNOWN_TAGS_MAX:
+            del tapped[next(iter(tapped))]

@@ -34,6 +34,8 @@ def stepped(state: SiteState, body: facts.ClockStepped, at_ms: int) -> None:
         _clamp(order, now_ms)
     for ref, told_ms in state.unknown_tags.items():
         state.unknown_tags[ref] = min(told_ms, now_ms)
+    for ref, told_ms in state.refused_tags.items():
+        state.refused_tags[ref] = min(told_ms, now_ms)
     state.seen_ms = min(state.seen_ms, now_ms)
     state.arm(now_ms)
 

@@ -26,6 +26,7 @@ from edge.core import (
     authorization,
     axes,
     backwards,
+    cards,
     certificates,
     completion,
     configuration,
@@ -138,7 +139,7 @@ _DECIDERS: Final[dict[type[Input], Callable[[SiteState, Any, int, Ids], Decision
     inputs.StatusReported: connector.reported,
     reports.TransactionEvent: events.reported,
     reports.AvailabilityReported: axes.reported,
-    inputs.AuthorizeAsked: lambda state, given, now, _ids: authorization.asked(state, given, now),
+    inputs.AuthorizeAsked: lambda state, given, now, _ids: cards.asked(state, given, now),
     inputs.TransactionStarted: ledger.begun,
     inputs.TransactionEnded: lambda state, given, now, _ids: stops.finished(state, given, now),
     inputs.CommandReceived: lambda state, given, now, _ids: intents.received(state, given, now),
@@ -252,6 +253,11 @@ def _learned(state: SiteState, body: facts.SessionLearned, at_ms: int) -> None:
     state.arm(at_ms)  # a session that has its connector now has its timers, too
 
 
+def _rights_changed(state: SiteState, body: facts.AuthorizationChanged, at_ms: int) -> None:
+    authorization.changed(state, body, at_ms)
+    allowance.changed(state, body, at_ms)
+
+
 def _seen(state: SiteState, body: facts.ChargerSeen, at_ms: int) -> None:
     station.seen(state, body, at_ms)
     tuned.seen(state, body, at_ms)
@@ -277,7 +283,7 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.CommandSent: orders.sent,
     facts.CommandConfirmed: orders.confirmed,
     facts.CommandSettled: orders.settled,
-    facts.AuthorizationChanged: authorization.changed,
+    facts.AuthorizationChanged: _rights_changed,
     facts.ChargerSeen: _seen,
     facts.ChargerAdopted: station.adopted,
     facts.ChargerBooted: _booted,

@@ -12,7 +12,7 @@ import msgspec
 
 from common import facts, progress
 from common.domain import MeterSample
-from edge.core import authorization, identity, meter, opening, orders, scale
+from edge.core import cards, identity, meter, opening, orders, scale
 from edge.core.reports import TransactionEvent
 from edge.core.state import EVSES_MAX, Draft, Minted, Session, SiteState, Station, connector_number
 
@@ -56,7 +56,7 @@ def more(state: SiteState, draft: Draft, given: TransactionEvent, session: Sessi
             )
     if given.connector is not None and session.connector != connector_number(given.connector):
         new["connector"] = connector_number(given.connector)
-    new |= _claimed(state, given, session)
+    new |= _claimed(state, given, session, now_ms)
     if given.step == STARTED and not (session.sequence and session.sequence.started):
         new["started_at"] = identity.canonical(given.at)
     told_wh = scale.value(begin_wh(given), session.scale)
@@ -76,15 +76,17 @@ def more(state: SiteState, draft: Draft, given: TransactionEvent, session: Sessi
     return session
 
 
-def _claimed(state: SiteState, given: TransactionEvent, session: Session) -> dict[str, object]:
+def _claimed(state: SiteState, given: TransactionEvent, session: Session, now_ms: int) -> dict[str, object]:
     """Whose the session is, if it was nobody's and the event says so. The first good tag stays."""
     if session.authorization == "accepted" or given.step == ENDED:
         return {}
     tag, known = minted(state.look(given.charger), given)
     if given.tag_ref is None and known is None:
         return {}
-    verdict = authorization.judge(state, given.charger, given.tag_ref, tag)
+    evse, at_ms = session.evse or evse_of(state.look(given.charger), given), identity.moment(given.at)
+    verdict = cards.judge(state, given.charger, evse, given.tag_ref, tag, at_ms, now_ms)
     found = {
+        "cap_wh": verdict.cap_wh,
         "tag_ref": given.tag_ref,
         "principal": verdict.principal,
         "command": verdict.command,

@@ -18,7 +18,7 @@ import msgspec
 
 from common import facts
 from common.domain import iso
-from edge.core import authorization, clocks, identity, orders, scale, sessions
+from edge.core import authorization, cards, clocks, identity, orders, scale, sessions
 from edge.core.state import Draft, Session, SiteState, Station
 
 #: A session that began this long before its charger was adopted belongs to the charger's earlier life.
@@ -57,7 +57,7 @@ def began(
     factor = station.tuning.traits.register_factor
     claim = msgspec.structs.replace(claim, meter_start_wh=scale.value(claim.meter_start_wh, factor))
     superseded, more = _make_room(state, draft, station, charger, claim, now_ms)
-    verdict = authorization.judge(state, charger, claim.tag_ref, claim.minted)
+    verdict = cards.judge(state, charger, claim.evse, claim.tag_ref, claim.minted, claim.at_ms, now_ms)
     flags = (*more, *flags, *_flags(state, station, claim, verdict, superseded, now_ms))
     pending = claim.own and claim.tag_ref is None and verdict.command is None
     body = facts.SessionStarted(
@@ -80,6 +80,7 @@ def began(
         scale=factor,
         history=claim.own and _is_older(station.open_on(claim.evse), claim.at_ms),
         supersedes=superseded,
+        cap_wh=verdict.cap_wh,
         flags=tuple(dict.fromkeys(flags)),
     )
     draft.facts.append(body)

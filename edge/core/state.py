@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from common.caps import Caps
 from common.domain import Availability, ConnectorState
 from common.facts import Body, CommandSettled
 from common.view import View
@@ -37,6 +38,8 @@ ORPHANS_MAX = 32
 UNDECIDED_MAX = 64
 #: Tags nobody knows, remembered so that each is told once a minute.
 UNKNOWN_TAGS_MAX = 256
+#: Principals with caps that are remembered: more than a box knows devices.
+CAPPED_MAX = 4096
 #: Connector numbers a charger may use. The largest that exist have a few dozen outlets on one identity.
 EVSES_MAX = 128
 
@@ -248,6 +251,14 @@ class Taken(msgspec.Struct, omit_defaults=True, kw_only=True):
     at_ms: int  #: its start
     energy_wh: float = 0.0  #: once it has ended
     ended: bool = False
+    refused: bool = False  #: its tag was not to begin it: its energy counts, it is no charge of those agreed
+
+
+class Capped(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How much a principal's right is for, and when the grant that said so was signed."""
+
+    caps: Caps | None
+    since_ms: int = 0
 
 
 class ClockTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,6 +279,8 @@ class SiteState(msgspec.Struct):
     tags: dict[str, Tag] = {}
     unknown_tags: dict[str, int] = {}
     taken: dict[str, dict[str, Taken]] = {}  #: by principal and session: those of a month
+    caps: dict[str, Capped] = {}  #: by principal: as the newest grant that was shown says
+    refused_tags: dict[str, int] = {}  #: tags that caps have refused, and when that was told
     models: dict[str, Model] = {}  #: what was learned of each vendor, model and firmware
     wanted: dict[str, tuple[str, ...]] = {}  #: what chargers should be set to; empty = they are left alone
     offline: OfflinePolicy = OfflinePolicy()

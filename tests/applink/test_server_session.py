@@ -471,3 +471,17 @@ def test_a_close_from_our_side_has_a_reason_once() -> None:
     (bye,) = answers(session)
     assert isinstance(bye, wire.Bye)
     assert bye.code == Code.SHUTTING_DOWN
+
+
+def test_a_grace_that_begins_while_a_link_is_open_is_told_once() -> None:
+    judge = verifier()
+    judge.grace_ms = 7 * DAY_MS
+    session = server(serving=serving(judge=judge))
+    Talk(client(), session).open()
+    assert session.tick(NOW_MS + 7 * DAY_MS - 1) == []
+    (told,) = session.tick(NOW_MS + 7 * DAY_MS)
+    assert isinstance(told, Authenticated)
+    (claims,) = told.claims
+    assert (claims.grace, claims.expires_ms) == (True, NOW_MS + 14 * DAY_MS)
+    assert session.tick(NOW_MS + 8 * DAY_MS) == [], "told"
+    assert session.tick(NOW_MS + 14 * DAY_MS) == [Closed(Code.GRANT_EXPIRED)]

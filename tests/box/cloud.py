@@ -85,6 +85,8 @@ class FakeCloud:
             key=claims.key,
             grant_id=grant_id,
             now_ms=now_ms,
+            chargers=claims.chargers,
+            caps=claims.caps,
         )
 
     async def say(self, message: sync.TunnelMessage) -> None:

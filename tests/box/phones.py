@@ -13,6 +13,7 @@ import pytest
 from common import trust
 from common.appsession import ClientSession
 from common.budget import Rate
+from common.caps import Caps
 from common.client.connection import Connection
 from common.client.handshake import authenticate
 from common.clock import SystemClock, SystemIds
@@ -68,12 +69,18 @@ class Phone:
     def claims(self) -> Claims:
         return self.site.authority.claims_of(self.grant, CLOCK.now_ms())
 
-    def granted_by(self, cloud: FakeCloud, role: Role = Role.DRIVER) -> Phone:
-        """With a grant of the cloud's."""
+    def granted_by(
+        self, cloud: FakeCloud, role: Role = Role.DRIVER, *, caps: Caps | None = None, ago_ms: int = 0
+    ) -> Phone:
+        """With a grant of the cloud's, signed that long ago."""
         claims = Claims(
-            site=self.site.authority.site, principal=IDS.uid(), role=role, key=self.key.thumbprint
+            site=self.site.authority.site,
+            principal=IDS.uid(),
+            role=role,
+            key=self.key.thumbprint,
+            caps=caps,
         )
-        self.grant = cloud.grant(claims, CLOCK.now_ms(), IDS.uid())
+        self.grant = cloud.grant(claims, CLOCK.now_ms() - ago_ms, IDS.uid())
         return self
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path as FilePath
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -20,14 +21,16 @@ from common.cli.main import _completed, parser
 from common.client.profile import Pending, Profile
 from common.clock import SystemClock
 from common.commands import Name
-from common.domain import ConnectorState, MeterSample, Target, iso
+from common.domain import ConnectorState, MeterSample, Target, from_iso, iso
 from common.errors import Code, PlugsideError, error
+from common.policy import Claims
 from tests.client.backend import FakeSite, accept_confirm_settle, refuse_with, stay_silent
 from tests.client.test_discovery import announced
 from tests.client.test_pairing import invite, new_device
 from tests.client.world import World, soon, world
 
 Capture = pytest.CaptureFixture[str]
+DAY_MS = 24 * 3_600_000
 ROOT = FilePath(__file__).resolve().parents[2]
 
 
@@ -104,6 +107,48 @@ async def test_status_of_a_box_that_is_away_tells_the_age(capsys: Capture) -> No
         assert capsys.readouterr().out.startswith(
             "Home, as it was 1 min ago through the cloud; its box is away"
         )
+
+
+def no_cloud(_: Claims) -> wire.Granted:
+    raise error(Code.CLOUD_UNREACHABLE)
+
+
+async def test_status_says_that_a_right_is_in_its_grace_and_until_when(capsys: Capture) -> None:
+    async with world(cloud=False) as here:
+        furnish(here.site)
+        here.box.verifier.grace_ms, here.box.backend.renewed = 7 * DAY_MS, no_cloud
+        now_ms = SystemClock().now_ms()
+        device = here.device()
+        old = here.grant(device.key.thumbprint, now_ms=now_ms - 8 * DAY_MS)
+        device.put(msgspec.structs.replace(device.sites[0], grant=old))
+        assert await plugside(device, "status") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "Home, live on its own network"
+        assert lines[1].startswith("  Your permission has run out. It counts until ")
+        assert await plugside(device, "status", "--json") == 0
+        (site,) = json.loads(capsys.readouterr().out)["sites"]
+        until_ms = from_iso(site["grace_until"])
+        assert now_ms + 5.9 * DAY_MS < until_ms < now_ms + 6.1 * DAY_MS, "seven days behind its end"
+        device.put(msgspec.structs.replace(device.sites[0], grant=here.grant(device.key.thumbprint)))
+        assert await plugside(device, "status", "--json") == 0
+        (site,) = json.loads(capsys.readouterr().out)["sites"]
+        assert site["grace_until"] is None
+
+
+async def test_status_says_that_a_card_was_refused(capsys: Capture) -> None:
+    async with world() as here:
+        furnish(here.site)
+        refused = {"change": "tag_refused", "charger": "CP1", "because": "3 charges a month were agreed"}
+        here.site.happen(facts.AuthorizationChanged(principal="p-ann", **refused))
+        here.site.happen(facts.AuthorizationChanged(principal="p-bob", **refused | {"because": "another's"}))
+        assert await plugside(here.device(), "status") == 0
+        told = capsys.readouterr().out
+        assert "  Your card was refused at Bay 12 (CP1), " in told
+        assert ": 3 charges a month were agreed." in told
+        assert "another's" not in told
+        assert await plugside(here.device(), "status", "--json") == 0
+        (site,) = json.loads(capsys.readouterr().out)["sites"]
+        assert site["refused_tag"]["because"] == "3 charges a month were agreed"
 
 
 async def test_status_of_a_site_out_of_reach(capsys: Capture) -> None:

@@ -128,6 +128,7 @@ class World:
             key=self.box.identity.fingerprint,
             succession=self.succession,
             addresses=(self.box.address,) if told is None else told,
+            grace=claims.grace,
         )
 
     def grant(

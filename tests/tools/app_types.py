@@ -28,7 +28,7 @@ TYPES = ROOT / "common" / "web" / "src" / "client" / "generated.ts"
 
 _VIEW = (
     *(LimitView, WantedView, shown.ConnectorView, shown.ChargerView, shown.SessionView),
-    *(shown.CommandView, shown.TapView, shown.View),
+    *(shown.CommandView, shown.TapView, shown.RefusedTagView, shown.View),
 )
 _CLIENT = typing.get_args(wire.ClientMessage)
 _SERVER = typing.get_args(wire.ServerMessage)

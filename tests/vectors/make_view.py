@@ -31,7 +31,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "principal": ("ann", "bob", None),
     "evse": (1, 1, 2, 0),
     "tag_ref": tuple(f"tag-{n}" for n in range(20)),
-    "change": ("unknown_tag", "unknown_tag", "unknown_tag", "tag_assigned", "granted"),
+    "change": ("unknown_tag", "unknown_tag", "unknown_tag", "tag_assigned", "tag_refused", "granted"),
     "proof": ("pending", "accepted", "proven", "unproven", "refused", "unanswered", "cleared"),
     "scope": ("default", "session", "station"),
     "rank": ("installer", "operator", "driver"),

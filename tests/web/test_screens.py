@@ -83,6 +83,8 @@ SCREENS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("denied", "", (), "Your permission for this site was withdrawn."),
     ("newer", "", (), "A newer version is there"),
     ("clock-off", "", (), "This device’s clock is wrong"),
+    ("grace", "", (), "Your permission has run out: good until"),
+    ("card-refused", "", (), "20 kWh a month were agreed"),
     ("many", "/chargers", (), "Search chargers"),
     ("two-outlets", "", (), "Outlet 2"),
     ("no-history", "/history", (), "No charges yet"),

@@ -61,12 +61,25 @@ export function viewOf(snapshot: Pick<Snapshot, 'view' | 'epoch' | 'seq'>): View
     sessions: each(given.sessions, (session) => whole<SessionView>('SessionView', session)),
     commands: each(given.commands, (command) => whole<CommandView>('CommandView', command)),
     taps: each(given.taps, (tap) => whole('TapView', tap)),
+    refused_tags: each(given.refused_tags ?? {}, (refused) => whole('RefusedTagView', refused)),
   };
 }
 
 export function emptyView(site: string): View {
-  return { site, epoch: '', seq: 0, at: '', chargers: table(), sessions: table(), commands: table(), taps: table() };
+  return {
+    site,
+    epoch: '',
+    seq: 0,
+    at: '',
+    chargers: table(),
+    sessions: table(),
+    commands: table(),
+    taps: table(),
+    refused_tags: table(),
+  };
 }
+
+type Table = 'chargers' | 'sessions' | 'commands' | 'taps' | 'refused_tags';
 
 /** The view on its way to the next one: what is written to is copied first, once. */
 export class Draft {
@@ -79,7 +92,7 @@ export class Draft {
     this.at = at;
   }
 
-  private table<K extends 'chargers' | 'sessions' | 'commands' | 'taps'>(name: K): Record<string, View[K][string]> {
+  private table<K extends Table>(name: K): Record<string, View[K][string]> {
     return this.once(name, () => {
       const copy = table(this.view[name] as Record<string, View[K][string]>);
       this.view[name] = copy as View[K];
@@ -149,15 +162,24 @@ export class Draft {
     this.table('commands')[command.command] = command;
   }
 
-  remove(table: 'chargers' | 'sessions' | 'commands' | 'taps', key: string): void {
+  remove(table: Table, key: string): void {
     if (key in this.view[table]) delete this.table(table)[key];
   }
 
   putTap(tag: string, charger: string): void {
-    this.remove('taps', tag);
-    const taps = this.table('taps');
-    taps[tag] = { charger, at: this.at };
-    const first = Object.keys(taps)[0];
-    if (Object.keys(taps).length > LIMITS.tapsMax && first !== undefined) delete taps[first];
+    this.putLast('taps', tag, { charger, at: this.at });
+  }
+
+  putRefused(principal: string, charger: string, because: string): void {
+    this.putLast('refused_tags', principal, { charger, at: this.at, because });
+  }
+
+  /** As the latest of a table that keeps a few. */
+  private putLast<K extends 'taps' | 'refused_tags'>(name: K, key: string, value: View[K][string]): void {
+    this.remove(name, key);
+    const known = this.table(name);
+    known[key] = value;
+    const first = Object.keys(known)[0];
+    if (Object.keys(known).length > LIMITS.tapsMax && first !== undefined) delete known[first];
   }
 }

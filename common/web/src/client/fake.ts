@@ -125,6 +125,7 @@ export class FakeClient implements AppClient {
       cloudUrl: options.cloudUrl ?? 'https://cloud.example',
       zone: '',
       owner: options.owner ?? false,
+      graceUntil: null,
     };
     this.put(state);
     return id;

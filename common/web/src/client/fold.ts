@@ -171,6 +171,9 @@ const CHARGERS: Reducers = {
   authorization_changed(draft, body) {
     if (body.change === 'unknown_tag') draft.putTap(body.tag_ref, body.charger);
     else if (body.change === 'tag_assigned') draft.remove('taps', body.tag_ref);
+    else if (body.change === 'tag_refused' && body.principal !== null) {
+      draft.putRefused(body.principal, body.charger, body.because);
+    }
   },
 };
 
@@ -191,6 +194,7 @@ const SESSIONS: Reducers = {
       meter_start_wh: body.meter_start_wh,
       flags: body.flags,
     });
+    if (body.principal !== null && body.authorization === 'accepted') draft.remove('refused_tags', body.principal);
     if (body.evse && !body.history) {
       const place = draft.place(body.charger, body.evse, body.connector);
       place.session = body.session;

@@ -166,6 +166,13 @@ export interface TapView {
   readonly at: string;
 }
 
+/** A tag of somebody's was shown at a charger, and their caps refused it. */
+export interface RefusedTagView {
+  readonly charger: string;
+  readonly at: string;
+  readonly because: string;
+}
+
 /** A whole site. `epoch`/`seq` name the last fact that is in it. */
 export interface View {
   readonly site: string;
@@ -176,6 +183,7 @@ export interface View {
   readonly sessions: Readonly<Record<string, SessionView>>;
   readonly commands: Readonly<Record<string, CommandView>>;
   readonly taps: Readonly<Record<string, TapView>>;
+  readonly refused_tags: Readonly<Record<string, RefusedTagView>>;
 }
 
 /** A charger's connection was accepted (or, `adopted=False`, refused and put into the adoption queue). */
@@ -247,6 +255,7 @@ export interface SessionStarted {
   readonly scale: number;
   readonly history: boolean;
   readonly supersedes: string | null;
+  readonly cap_wh: number | null;
   readonly flags: readonly string[];
 }
 
@@ -274,6 +283,7 @@ export interface SessionLearned {
   readonly authorization: string | null;
   readonly started_at: string | null;
   readonly meter_start_wh: number | null;
+  readonly cap_wh: number | null;
 }
 
 /** Samples of one message. Without `session`: nobody's energy (connector 0, or no transaction). */
@@ -417,6 +427,8 @@ export interface AuthorizationChanged {
   readonly caps: Caps | null;
   readonly tag_ref: string;
   readonly charger: string;
+  readonly since: string;
+  readonly because: string;
 }
 
 /** How far a charger's firmware update is, in the charger's own word; `fetched`: the box served it whole. */
@@ -1205,6 +1217,9 @@ export const DEFAULTS = {
     "operative": null
   },
   "TapView": {},
+  "RefusedTagView": {
+    "because": ""
+  },
   "View": {
     "epoch": "",
     "seq": 0,
@@ -1212,7 +1227,8 @@ export const DEFAULTS = {
     "chargers": {},
     "sessions": {},
     "commands": {},
-    "taps": {}
+    "taps": {},
+    "refused_tags": {}
   },
   "ChargerSeen": {
     "protocol": "",
@@ -1260,6 +1276,7 @@ export const DEFAULTS = {
     "scale": 1.0,
     "history": false,
     "supersedes": null,
+    "cap_wh": null,
     "flags": []
   },
   "SessionEvent": {
@@ -1277,7 +1294,8 @@ export const DEFAULTS = {
     "command": null,
     "authorization": null,
     "started_at": null,
-    "meter_start_wh": null
+    "meter_start_wh": null,
+    "cap_wh": null
   },
   "MeterSampled": {
     "connector": 1,
@@ -1359,7 +1377,9 @@ export const DEFAULTS = {
     "key": "",
     "caps": null,
     "tag_ref": "",
-    "charger": ""
+    "charger": "",
+    "since": "",
+    "because": ""
   },
   "FirmwareChanged": {
     "detail": ""

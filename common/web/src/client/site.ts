@@ -248,7 +248,14 @@ export class Site {
       cloudUrl: entry.cloudUrl,
       zone: entry.zone ?? '',
       owner: entry.owner ?? false,
+      graceUntil: this.graceUntil,
     };
+  }
+
+  private get graceUntil(): number | null {
+    const access = this.openLinks.map((link) => link.sites.get(this.id)).find((told) => told?.grace);
+    const until = access ? Date.parse(access.expires_at) : NaN;
+    return Number.isFinite(until) ? until : null;
   }
 
   private changed(): void {

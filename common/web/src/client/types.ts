@@ -48,6 +48,8 @@ export interface SiteState {
   readonly zone: string;
   /** An operator who may also invite operators and take over those that the box made. */
   readonly owner: boolean;
+  /** The grant has run out, and counts until then (ms) because no cloud can be reached; null = it has not. */
+  readonly graceUntil: number | null;
 }
 
 export type StageName = 'asked' | 'accepted' | 'confirmed' | 'settled' | 'refused' | 'unknown';

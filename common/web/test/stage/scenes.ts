@@ -214,6 +214,16 @@ export const SCENES: Readonly<Record<string, Scene>> = {
     bay(client, CHARGING);
     client.nowMs = Date.now() - 7 * 24 * 3_600_000;
   },
+  grace: (client) => {
+    const site = bay(client, CHARGING);
+    client.set(site, { graceUntil: client.nowMs + 3 * 24 * 3_600_000 });
+  },
+  'card-refused': (client) => {
+    const site = bay(client, {});
+    const { view, principal } = client.sites.value[0]!;
+    const refused = { charger: 'CP1', at: new Date(client.nowMs - 60_000).toISOString(), because: '20 kWh a month were agreed' };
+    client.set(site, { view: { ...view, refused_tags: { [principal]: refused } } });
+  },
   many,
   'two-outlets': (client) =>
     void bay(client, {

@@ -11,6 +11,7 @@ import { type Ask, isOver, newest } from './asks';
 import { SessionCurve } from './curve';
 import { called, linked } from './found';
 import { Hero } from './hero';
+import { GraceNotice, RefusedCard } from './mine';
 import { ClockNotice, LocalNetworkNotice, PastNotice, ReachBadge } from './reach';
 import { reservations } from './reserved';
 import { places, shown } from './state';
@@ -99,6 +100,8 @@ function ChargerScreen(props: ScreenProps): JSX.Element {
     >
       <PastNotice site={site} />
       <ClockNotice site={site} />
+      <GraceNotice site={site} />
+      <RefusedCard site={site} />
       {all.length > 1 ? (
         <Choice
           label={words.outlets}

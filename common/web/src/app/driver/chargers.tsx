@@ -6,6 +6,7 @@ import { useClient, useNow } from '../client';
 import { href } from '../router';
 import { ButtonLink, Empty, Field, Icon, List, Loading, Page, Row } from '../ui';
 import { called, chargersOf } from './found';
+import { GraceNotice, RefusedCard } from './mine';
 import { ClockNotice, LocalNetworkNotice, PastNotice, ReachBadge, zoneOf } from './reach';
 import { reservations } from './reserved';
 import { stateSaid } from './said';
@@ -54,6 +55,8 @@ function SiteSection(props: {
       </header>
       <PastNotice site={site} />
       <ClockNotice site={site} />
+      <GraceNotice site={site} />
+      <RefusedCard site={site} />
       <LocalNetworkNotice site={site} />
       {!site.shown && site.denied === null ? <Loading rows={2} label={words.connecting} /> : null}
       {site.shown && everything.length === 0 ? (

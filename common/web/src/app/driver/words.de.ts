@@ -214,5 +214,8 @@ export const de: Words<typeof en> = {
   clockOff: (by) => `Sie weicht um ${by} von der des Standorts ab. Zeiten hier sind die des Standorts, und alles geht weiter.`,
   deniedTitle: (name) => `${name} lässt dieses Gerät nicht mehr hinein`,
   rejoin: 'Neu beitreten',
+  graceTitle: (time) => `Deine Berechtigung ist abgelaufen: gut bis ${time}`,
+  graceLine: 'Sie gilt hier, solange die Cloud des Standorts nicht zu erreichen ist. Geh einmal online, dann wird sie erneuert.',
+  cardRefused: (where, time) => `Deine Karte wurde abgelehnt: ${where}, ${time}`,
   boxClock: 'Die Box am Standort ist sich ihrer Uhr nicht sicher: Zeiten können abweichen.',
 };

@@ -224,5 +224,8 @@ export const en = {
   clockOff: (by: string): string => `It is ${by} off the site’s. Times here are the site’s own, and all works on.`,
   deniedTitle: (name: string): string => `${name} does not let this device in any more`,
   rejoin: 'Join again',
+  graceTitle: (time: string): string => `Your permission has run out: good until ${time}`,
+  graceLine: 'It counts here while the site’s cloud cannot be reached. Go online once, and it is renewed.',
+  cardRefused: (where: string, time: string): string => `Your card was refused at ${where}, ${time}`,
   boxClock: 'The site’s box is not sure of its own clock: times may be off.',
 };
