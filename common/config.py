@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from argparse import Namespace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -57,6 +58,11 @@ class DaemonSettings(BaseSettings):
         if not named:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(named))
+
+    @classmethod
+    def typed(cls, args: Namespace) -> Self:
+        """Settings with what was typed on top: every option is the setting of its name. Raises as `load`."""
+        return cls.load({name: getattr(args, name, None) for name in cls.model_fields})
 
     @classmethod
     def load(cls, given: dict[str, Any]) -> Self:

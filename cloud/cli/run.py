@@ -5,28 +5,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
 
 from cloud.service import serve
 from cloud.settings import CloudSettings
-
-_GIVEN = (
-    *("listen", "data", "socket", "database", "tls_cert", "tls_key"),
-    *("trusted_proxy", "public_url", "log_level"),
-)
+from common.cli.daemon import keep_to_itself
 
 
 async def run(args: argparse.Namespace) -> int:
     """Run the cloud. Returns 0 after a stop that was asked for; raises what kept it from running."""
-    settings = CloudSettings.load({name: getattr(args, name, None) for name in _GIVEN})
+    settings = CloudSettings.typed(args)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     for chatty in ("alembic", "aiosqlite", "uvicorn"):
         # What they tell at INFO is about themselves.
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    os.umask(0o077)  # ledgers and keys are nobody else's, whatever the folder's own mode
+    keep_to_itself()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,13 +9,9 @@ import logging
 import signal
 import sys
 
+from common.cli.daemon import keep_to_itself
 from edge.settings import EdgeSettings
 from edge.site import serve
-
-_GIVEN = (
-    *("ocpp", "ocpps", "ocpps_names", "ocpp_networks", "files", "lan", "cloud", "data", "socket", "adopt"),
-    *("interfaces", "app_origins", "site_name", "log_level"),
-)
 
 #: How long the loop's thread may keep the interpreter from the journal's. A commit needs it a few times, for
 #: microseconds; Python's 5 ms would each time be many times what a good disk takes.
@@ -36,13 +32,14 @@ def _tune() -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the box. Returns 0 after a stop that was asked for; raises what kept it from running."""
-    settings = EdgeSettings.load({name: getattr(args, name, None) for name in _GIVEN})
+    settings = EdgeSettings.typed(args)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     for chatty in ("httpx", "httpcore"):
         # A line for every request, each second while a pairing code is shown.
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    keep_to_itself()
     _tune()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from cloud.cli.main import parser as cloud_parser
+from cloud.settings import CloudSettings
 from common.config import split_endpoint
 from common.errors import Code, LocalFault
+from edge.cli.main import parser as edge_parser
 from edge.settings import EdgeSettings
 
 
@@ -35,6 +38,39 @@ def test_the_command_line_is_over_the_environment_over_the_file(
     assert known.interfaces == ("127.0.0.1", "::1")
     assert known.socket_path == Path("/from/file/edge.sock")
     assert (known.adopt, known.cloud) == ("none", "")
+
+
+OPTIONS = {
+    "lan_cert": "cert.pem",
+    "lan_key": "key.pem",
+    "tls_cert": "cert.pem",
+    "tls_key": "key.pem",
+    "adopt": "any",
+    "log_level": "DEBUG",
+    "interfaces": "127.0.0.1",
+    "app_origins": "https://app.example",
+    "ocpps_names": "box.example",
+    "ocpp_networks": "10.0.0.0/8",
+    "site_name": "Home",
+    "data": "folder",
+    "socket": "s.sock",
+    "database": "sqlite+aiosqlite:///x.db",
+    "trusted_proxy": "127.0.0.1",
+}
+
+
+@pytest.mark.parametrize(
+    ("parser", "settings"), [(edge_parser, EdgeSettings), (cloud_parser, CloudSettings)], ids=["box", "cloud"]
+)
+def test_every_option_of_run_is_the_setting_of_its_name(parser: Any, settings: Any) -> None:
+    options = set(vars(parser().parse_args(["run"]))) - {"command", "json"}
+    words = ["run"]
+    for name in sorted(options):
+        url = "https://cloud.example" if name in ("cloud", "public_url") else "127.0.0.1:1"
+        words += [f"--{name.replace('_', '-')}", OPTIONS.get(name, url)]
+    known = settings.typed(parser().parse_args(words))
+    unmoved = {name for name in options if getattr(known, name) == settings.model_fields[name].default}
+    assert options - unmoved == options
 
 
 def test_lists_are_comma_separated_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
