@@ -145,14 +145,17 @@ def connect_headers(port: int, **changed: bytes) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in headers.items() if value]
 
 
-async def browse(port: int) -> Browser:
-    """A connection to the box that looks at no certificate. Raises Unavailable(no_path); `leave` it."""
+async def browse(port: int, *, local: str = "127.0.0.1") -> Browser:
+    """A connection to the box that looks at no certificate. Raises Unavailable(no_path); `leave` it.
+
+    local: the address of loopback that it comes from.
+    """
     configuration = QuicConfiguration(
         is_client=True, alpn_protocols=H3_ALPN, verify_mode=CERT_NONE, max_datagram_frame_size=65536
     )
     loop = asyncio.get_running_loop()
     _, browser = await loop.create_datagram_endpoint(
-        lambda: Browser(QuicConnection(configuration=configuration)), local_addr=("127.0.0.1", 0)
+        lambda: Browser(QuicConnection(configuration=configuration)), local_addr=(local, 0)
     )
     browser.connect(("127.0.0.1", port))
     try:
