@@ -11,6 +11,7 @@ is explained from its first bytes.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Protocol
@@ -85,7 +86,7 @@ class Doorman:
         self._adopted, self._guard, self._near = adopted, guard, near
         self._patience = Patience()
         self._adopt_any_left, self._probe_s = adopt_any_max, probe_s
-        self._connections: set[ChargerConnection] = set()
+        self._connections: dict[ChargerConnection, None] = {}  # in the order in which they came
         self._connections_max, self._buckets = connections_max, buckets
         self._queue = AdoptionQueue()
         self._swaps: dict[str, Swaps] = {}
@@ -97,19 +98,35 @@ class Doorman:
     # ------------------------------------------------------------------------------------------- connections
 
     def entered(self, connection: ChargerConnection) -> bool:
-        """Count a connection and pace its address; see `connection.Door`."""
-        if len(self._connections) >= self._connections_max:
-            self.book.refused(Reason.TOO_MANY_CONNECTIONS, connection.peer)
-        elif not self._buckets.take(connection.peer, self._mono_ms()):
+        """Pace an address and count its connection; see `connection.Door`."""
+        if not self._buckets.take(connection.peer, self._mono_ms()):
             self.book.refused(Reason.DIALS_TOO_OFTEN, connection.peer)
+        elif len(self._connections) >= self._connections_max and not self._made_room():
+            self.book.refused(Reason.TOO_MANY_CONNECTIONS, connection.peer)
         else:
-            self._connections.add(connection)
+            self._connections[connection] = None
             return True
+        return False
+
+    def _made_room(self) -> bool:
+        """Turn out whoever has waited longest to say what they want, of the address with most of these.
+
+        So strangers who hold every place lose one to each charger that dials, and lose no charger theirs.
+        """
+        silent = [one for one in self._connections if one.request is None]
+        crowds = Counter(one.peer for one in silent)
+        for one in silent:
+            if crowds[one.peer] == max(crowds.values()):
+                one.explained = True
+                self.book.refused(Reason.TOO_MANY_CONNECTIONS, one.peer)
+                one.turn_out()
+                self.left(one)
+                return True
         return False
 
     def left(self, connection: ChargerConnection) -> None:
         """Count a connection's end, and explain one that never was a request; see `connection.Door`."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if connection.request is None and not connection.explained:
             self.book.refused(unparsed(connection.first), connection.peer, first=connection.first)
 

@@ -2,10 +2,11 @@
 
     python -m tests.attacks.flooder LAN_PORT OCPP_PORT SECONDS
 
-From each of 127.0.1.1 to 127.0.1.20, as fast as they come: first datagrams of QUIC that nobody goes on with, and
-garbage; TCP connections that begin TLS and say no more; TLS with a request of a byte now and then; finished
-WebSocket upgrades that stay silent, or send frames without end; WebTransport streams that do the same; chargers
-that nobody knows, and requests to their port that never end. Prints how often each was tried, as JSON.
+From each of 127.0.1.1 to 127.0.1.20, as fast as they come: first datagrams of QUIC that nobody goes on with,
+and garbage; TCP connections that begin TLS and say no more; TLS with a request of a byte now and then;
+finished WebSocket upgrades that stay silent, or send frames without end; WebTransport streams that do the
+same; chargers that nobody knows, and requests to their port that never end. Prints how often each was tried,
+as JSON.
 """
 
 from __future__ import annotations
@@ -135,8 +136,10 @@ async def unknown_chargers(address: str, port: int) -> None:
     name = f"/FLOOD{tried['unknown_chargers'] % 5000}"
     writer.write(f"GET {name} HTTP/1.1\r\nHost: box\r\n".encode() + UPGRADE)
     writer.write(b"Sec-WebSocket-Protocol: ocpp1.6\r\n\r\n")
-    await reader.read(-1)
-    writer.transport.abort()
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.transport.abort()
 
 
 async def slow_chargers(address: str, port: int) -> None:

@@ -47,7 +47,9 @@ def free_port() -> int:
 class Box(Process):
     """The edge, running in `folder`, on this core alone if one is named."""
 
-    def __init__(self, folder: Path, *, core: int | None = None, module: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, core: int | None = None, module: tuple[str, ...] = (), adopt: str = "any"
+    ) -> None:
         """module: another module than the command line's, with its first arguments."""
         folder.mkdir(mode=0o700)
         self.ocpp_port, self.lan_port = free_port(), free_port()
@@ -56,7 +58,7 @@ class Box(Process):
             *(sys.executable, "-m", *(module or ("edge.cli.main",))),
             *("--data", str(folder / "data"), "--socket", str(self._control)),
             *("run", "--ocpp", f"{HOST}:{self.ocpp_port}", "--lan", f"{HOST}:{self.lan_port}"),
-            *("--adopt", "any", "--log-level", "WARNING"),
+            *("--adopt", adopt, "--log-level", "WARNING"),
         ]
         with pinned(core):
             super().__init__(command, log=folder / "log")

@@ -263,6 +263,38 @@ async def test_the_number_of_connections_is_bounded() -> None:
         assert await charger.alive()
 
 
+class Silent:
+    """Those who dial and begin a request that has no end."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def dial(self, *addresses: str) -> None:
+        for address in addresses:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(address, 0))
+            writer.write(b"GET /CP1 HTTP/1.1\r\nX: ")
+            self._open.append((reader, writer))
+
+    def end(self) -> None:
+        for _, writer in self._open:
+            writer.transport.abort()
+
+
+async def test_who_says_nothing_holds_no_place_that_a_charger_wants() -> None:
+    """Three strangers take every place, and each that falls free; chargers come in and stay all the same."""
+    async with Site(limits=limits(connections_max=8)) as site, site.charger() as charger:
+        silent = Silent(site.listener.port)
+        await silent.dial(*(f"127.0.0.{2 + number % 3}" for number in range(40)))
+        async with site.charger("CP2") as other:
+            assert await other.alive()
+            await silent.dial(*["127.0.0.9"] * 40)
+            assert await other.alive()
+            assert await charger.alive()
+        assert site.listener.refusals["too_many_connections"] >= 70
+        silent.end()
+
+
 async def test_dials_from_one_address_are_paced() -> None:
     async with Site(limits=limits(dials_burst=2, dials_per_s=0)) as site:
         async with site.charger() as charger, site.charger("CP2"):
