@@ -91,8 +91,9 @@ def answered(state: SiteState, given: inputs.CallEnded, now_ms: int) -> inputs.D
         case "error" if order.name != Name.STOP:
             outcomes.confirm(draft, order, given)
             outcomes.settle(draft, order, "failed", Code.CHARGER_REJECTED, given.detail)
-        case "timeout" if calls.at_most_once(order) and order.answer != "timeout":
-            outcomes.confirm(draft, order, given)
+        case "timeout" | "lost" if calls.at_most_once(order) and order.answer != "timeout":
+            # A connection that broke off took the answer along: no answer either, and it may still act.
+            outcomes.confirm(draft, order, msgspec.structs.replace(given, answer="timeout"))
         case "not_sent" if calls.at_most_once(order):
             late = now_ms >= order.expires_ms
             code = Code.EXPIRED if late else Code.CHARGER_OFFLINE
@@ -142,8 +143,20 @@ def _open(state: SiteState, charger: str, *names: Name) -> Iterator[Order]:
 
 
 def start_intended(state: SiteState, charger: str, evse: int) -> bool:
-    """Whether somebody's start is on its way to this connector."""
-    return any(order.evse == evse for order in _open(state, charger, Name.START))
+    """Whether somebody's start is on its way to this connector, as far as anyone can tell.
+
+    One that got no answer locks nobody out: who sees nothing begin presses again, and it is never sent again.
+    """
+    since_ms = state.look(charger).connected_ms
+    return any(
+        order.evse == evse and not _unanswered(order, since_ms) for order in _open(state, charger, Name.START)
+    )
+
+
+def _unanswered(order: Order, connected_ms: int) -> bool:
+    """Whether its call will get no answer: it was out too long, or its connection is gone."""
+    lost = order.attempt > 0 and not order.answer and order.sent_ms < connected_ms
+    return lost or order.answer == "timeout"
 
 
 def let_go(state: SiteState, draft: Draft, charger: str, but: Container[str]) -> None:

@@ -90,6 +90,55 @@ def test_a_start_that_is_never_seen_stays_unknown_and_is_never_sent_again(answer
     site.check()
 
 
+def unanswered_start(how: str) -> Site:
+    """A site whose start got no answer, connected anew where the connection took it along."""
+    site = Site().ready()
+    call = site.command()
+    if how == "timeout":
+        site.answer(call, "timeout")
+        return site
+    site.wait(SECOND)
+    if how == "crash":
+        site.feed(inputs.Started())
+    else:
+        site.answer(call, "lost")
+    site.connect()
+    return site
+
+
+@pytest.mark.parametrize("how", ["timeout", "lost", "crash"])
+def test_who_sees_nothing_begin_may_press_again(how: str) -> None:
+    site = unanswered_start(how)
+    site.command(id="cmd-2")
+    assert sent(site) == sent(site, "cmd-2") == [1]
+    site.begin(minted=minted_tag("cmd-2"))
+    assert settled(site) == [("succeeded", "")]
+    assert site.last(facts.CommandSettled).command == "cmd-2"
+    site.wait(135 * SECOND)
+    assert settled(site)[1:] == [("unknown", Code.CHARGER_TIMEOUT)], "the first was never seen"
+    site.check()
+
+
+@pytest.mark.parametrize("how", ["timeout", "lost", "crash"])
+def test_the_first_of_two_starts_may_be_the_one_that_begins(how: str) -> None:
+    site = unanswered_start(how)
+    site.answer(site.command(id="cmd-2"), "rejected")
+    site.begin(minted=MINTED)
+    assert [(body.command, body.outcome) for body in site.all(facts.CommandSettled)] == [
+        ("cmd-2", "failed"),
+        ("cmd-1", "succeeded"),
+    ]
+    site.check()
+
+
+def test_the_phone_hears_that_a_start_went_down_with_its_connection() -> None:
+    site = Site().ready()
+    told = site.answer(site.command(), "lost", detail="the charger disconnected")
+    assert stages(told) == ["confirmed"]
+    confirmed = site.last(facts.CommandConfirmed)
+    assert (confirmed.answer, confirmed.detail) == ("timeout", "the charger disconnected")
+
+
 def test_a_start_that_was_accepted_and_not_plugged_in() -> None:
     site = Site().ready()
     site.answer(site.command())

@@ -1,7 +1,7 @@
-"""A network cable that a test can cut, mend and block: a TCP relay on loopback.
+"""A network cable that a test can cut, mend, slow and silence: a TCP relay on loopback.
 
-It stands between a charger (or an app) and the box, so that a client of another author can lose its
-connection as it would in the field, without being told and without code of its own for it.
+It stands between a charger, an app or a box and whom that dials, so that a client of another author can lose
+its connection as it would in the field, without being told and without code of its own for it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import socket
 from types import TracebackType
 from typing import Self
 
+from common.clock import SystemIds
+
 
 class Cable:
     """Relay to 127.0.0.1:`port`; dial it at 127.0.0.1:`here`. `async with` it."""
@@ -19,7 +21,8 @@ class Cable:
     def __init__(self, port: int) -> None:
         self.here = 0
         self.carried = 0  #: connections that came through so far
-        self.delay_s = 0.0  #: how long what is carried takes, each way
+        self.delay_s = 0.0  #: how long what is carried takes at least, each way
+        self.jitter_s = 0.0  #: and by how much longer at most
         self._left: int | None = None  #: bytes that still go there before it breaks
         self._to = port
         self._whole = True
@@ -27,7 +30,8 @@ class Cable:
         self.unblock()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._ends: set[asyncio.StreamWriter] = set()
+        self._calls: set[_Call] = set()
+        self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -52,48 +56,60 @@ class Cable:
         """Break every connection off, without a close frame, and let none through until `mend`."""
         self._whole = False
         self.unblock()
-        for end in tuple(self._ends):
-            end.transport.abort()
+        for call in tuple(self._calls):
+            call.abort()
 
     def mend(self) -> None:
         self._whole = True
 
-    def block(self, *, replies_only: bool = False) -> None:
-        """Keep connections up but carry nothing more (or nothing more back), until `unblock` or `cut`."""
-        self._back.clear()
-        if not replies_only:
-            self._there.clear()
+    def block(self, *, there: bool = True, back: bool = True) -> None:
+        """Keep connections up but carry nothing more that way, not even an end, until `unblock` or `cut`.
+
+        there: what is said by who dials; back: what is said to it.
+        """
+        for flows, blocked in ((self._there, there), (self._back, back)):
+            if blocked:
+                flows.clear()
 
     def unblock(self) -> None:
+        """Carry on, with what was held back first, as TCP would."""
         self._there.set()
         self._back.set()
+
+    def vanish(self) -> None:
+        """Who dialled is gone without a word (half open): the other end is not told, and hears no more."""
+        for call in tuple(self._calls):
+            call.vanish()
+
+    async def noticed(self) -> None:
+        """Wait until the other end has given up every connection that is half open."""
+        while any(call.half_open for call in self._calls):
+            self._changed.clear()
+            await self._changed.wait()
 
     def break_after(self, count: int) -> None:
         """Let so many bytes more go there, then break off in the middle of whatever that is; once."""
         self._left = count
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer)
+        call = _Call(writer)
+        self._calls.add(call)
         self._idle.clear()
         try:
             if not self._whole:
                 return
-            far_reader, far_writer = await self._dial()
-            self._ends.add(far_writer)
+            far_reader, call.far = await self._dial()
             self.carried += 1
-            try:
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(reader, far_writer, self._there))
-                    both.create_task(self._pump(far_reader, writer, self._back))
-            finally:
-                self._ends.discard(far_writer)
-                far_writer.transport.abort()
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(call, reader, call.far, self._there))
+                both.create_task(self._pump(call, far_reader, writer, self._back))
         except OSError:
             pass  # nobody listens there: the caller sees its connection end
         finally:
-            self._ends.discard(writer)
-            writer.transport.abort()
-            if not self._ends:
+            call.abort()
+            self._calls.discard(call)
+            self._changed.set()
+            if not self._calls:
                 self._idle.set()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -109,13 +125,15 @@ class Cable:
         return await asyncio.open_connection(sock=plug, limit=4096)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+        self, call: _Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await flows.wait()
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
+                if call.half_open:
+                    continue
+                if self.delay_s or self.jitter_s:
+                    await asyncio.sleep(self.delay_s + self.jitter_s * SystemIds().jitter())
                 if self._left is not None and flows is self._there:
                     data, self._left = data[: self._left], self._left - len(data)
                 writer.write(data)
@@ -123,4 +141,25 @@ class Cable:
                 if self._left is not None and self._left <= 0:
                     self._left = None
                     break
-        writer.transport.abort()  # one direction's end is the connection's
+        await flows.wait()  # an end is carried like all else
+        if not (call.half_open and flows is self._there):
+            call.abort()  # one direction's end is the connection's
+
+
+class _Call:
+    """One connection through a cable: from who dialled to whom it reached."""
+
+    def __init__(self, near: asyncio.StreamWriter) -> None:
+        self._near = near
+        self.far: asyncio.StreamWriter | None = None
+        self.half_open = False
+
+    def vanish(self) -> None:
+        if self.far is not None:
+            self.half_open = True
+            self._near.transport.abort()
+
+    def abort(self) -> None:
+        for end in (self._near, self.far):
+            if end is not None:
+                end.transport.abort()

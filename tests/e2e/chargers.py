@@ -129,9 +129,14 @@ class NpmCharger:
         return "\n".join(json.dumps(event) for event in self.events[-12:])
 
 
-def rpc(url: str, identity: str, *, sample_ms: int = 100, sample_wh: int = 137) -> NpmCharger:
-    """`ocpp-rpc`: strict about every frame, queues and redials; no BootNotification after a lost socket."""
-    return NpmCharger("session.mjs", url, identity, sample_ms, sample_wh)
+def rpc(
+    url: str, identity: str, *, sample_ms: int = 100, sample_wh: int = 137, patience_ms: int = 30_000
+) -> NpmCharger:
+    """`ocpp-rpc`: strict about every frame, queues and redials; no BootNotification after a lost socket.
+
+    patience_ms: after how long without an answer it says the same again.
+    """
+    return NpmCharger("session.mjs", url, identity, sample_ms, sample_wh, patience_ms)
 
 
 def ts(url: str, identity: str) -> NpmCharger:

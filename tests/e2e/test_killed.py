@@ -43,7 +43,7 @@ async def test_the_start_is_on_disk_and_its_reply_was_lost(box: Place) -> None:
     async with Cable(box.ocpp_port) as cable:
         async with wire(f"ws://127.0.0.1:{cable.here}", "K1") as charger:
             await charger.boot()
-            cable.block(replies_only=True)
+            cable.block(there=False)
             unread = await charger.post("StartTransaction", content, "m-1")
 
             async def written() -> bool:
@@ -119,7 +119,7 @@ async def test_the_stop_is_on_disk_and_its_reply_was_lost(box: Place) -> None:
             await charger.boot()
             begun = await charger.call("StartTransaction", start(0, now()))
             ended = stop(begun["transactionId"], 4321, now())
-            cable.block(replies_only=True)
+            cable.block(there=False)
             await charger.post("StopTransaction", ended)
 
             async def written() -> bool:

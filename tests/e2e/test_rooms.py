@@ -191,7 +191,7 @@ async def test_a_follower_that_reads_too_slowly_is_cut_alone(tmp_path: Folder) -
             await charger.boot()
             began = await quick.follow()
             await slow.follow()
-            cable.block(replies_only=True)
+            cable.block(there=False)
             slow.stop_reading()
             for _ in range(MESSAGES // AT_ONCE):
                 await asyncio.gather(*(charger.call("MeterValues", samples()) for _ in range(AT_ONCE)))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -13,28 +10,11 @@ from tests.e2e.cable import Cable
 from tests.e2e.chargers import PATIENCE_S, now, wire
 from tests.e2e.place import Place
 from tests.faults.doubler import Doubler
+from tests.faults.lines import through_a_cable
 
 TAG = "11C0FFEE"
 #: Bytes of the tunnel or of a frame behind which it breaks: within a header, a hello, a batch.
 PLACES = (1, 40, 300, 700, 1500)
-
-
-@asynccontextmanager
-async def through_a_cable(folder: Path) -> AsyncIterator[tuple[Place, Cable]]:
-    """Box and cloud, with a cable between the two."""
-    here = Place(folder)
-    port = int(here.stage.cloud_url.rpartition(":")[2])
-    async with Cable(port) as cable:
-        far = f"http://127.0.0.1:{cable.here}"
-        here.cloud._arguments += ["--public-url", far]
-        here.box._arguments[here.box._arguments.index("--cloud") + 1] = far
-        try:
-            await here.cloud.start()
-            await here.box.start()
-            await here.take_in()
-            yield here, cable
-        finally:
-            await here.stage.stop()
 
 
 async def charge(here: Place, number: int, url: str = "") -> None:
@@ -56,8 +36,8 @@ async def test_the_ledger_crosses_a_bad_line_once(tmp_path_factory: pytest.TempP
             cable.break_after(count)
             await charge(here, charges)
             charges += 1
-        for replies_only in (True, False):
-            cable.block(replies_only=replies_only)  # nobody is told; acks, or everything, go nowhere
+        for there in (False, True):
+            cable.block(there=there)  # nobody is told; acks, or everything, go nowhere
             await charge(here, charges)
             charges += 1
             cable.cut()

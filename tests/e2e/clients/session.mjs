@@ -2,18 +2,18 @@
 // own schemas; this file adds what a firmware does on top: a meter, a plug, a tag reader, one transaction at a
 // time, and transaction messages that are repeated, in order, until they are answered.
 //
-//     node session.mjs URL IDENTITY [sample ms] [Wh a sample]
+//     node session.mjs URL IDENTITY [sample ms] [Wh a sample] [ms until a call is given up]
 //
 // Commands come on stdin and reports leave on stdout, one JSON object a line.
 
 import { createInterface } from 'node:readline';
 import { RPCClient } from 'ocpp-rpc';
 
-const [endpoint, identity, sampleMs = '100', sampleWh = '137'] = process.argv.slice(2);
+const [endpoint, identity, sampleMs = '100', sampleWh = '137', patienceMs = '30000'] = process.argv.slice(2);
 const report = (event, more = {}) => console.log(JSON.stringify({ event, ...more }));
 const now = () => new Date().toISOString();
 const client = new RPCClient({
-  endpoint, identity, protocols: ['ocpp1.6'], strictMode: true, callTimeoutMs: 30000, pingIntervalMs: 0,
+  endpoint, identity, protocols: ['ocpp1.6'], strictMode: true, callTimeoutMs: Number(patienceMs), pingIntervalMs: 0,
   backoff: { initialDelay: 100, maxDelay: 400, factor: 2, randomisationFactor: 0.25 },
 });
 let register = 840_213, plugged = false, transaction = null, booted = false, delivery = Promise.resolve();
