@@ -19,7 +19,7 @@ import msgspec
 from common.link.here import is_here
 
 if TYPE_CHECKING:
-    from zeroconf.asyncio import AsyncZeroconf
+    from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 log = logging.getLogger("plugside.client")
 
@@ -93,7 +93,7 @@ async def browse(
 
 
 async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncGenerator[Found, None]:
-    from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf
+    from zeroconf import BadTypeInNameException, DNSQuestionType, ServiceStateChange, Zeroconf
     from zeroconf.asyncio import AsyncServiceBrowser
 
     names: asyncio.Queue[str] = asyncio.Queue()
@@ -122,26 +122,29 @@ async def _listen(multicast: AsyncZeroconf, seconds: float, edge: str) -> AsyncG
             # Not around the `yield`: a timeout there would hit whoever is being yielded to.
             try:
                 async with asyncio.timeout_at(until):
-                    found = await _details(multicast, await names.get())
+                    info = await _details(multicast, name := await names.get())
             except TimeoutError:
                 return
+            except BadTypeInNameException:
+                continue  # no box has such a name
+            if info is None:
+                # Perhaps it is only now coming up, or the answer was lost: once more, behind the others.
+                names.put_nowait(name)
+                continue
+            found = _read(info.properties, info.parsed_addresses(), info.port)
             if found is not None and edge in {"", found.edge}:
                 yield found
     finally:
         await browser.async_cancel()
 
 
-async def _details(multicast: AsyncZeroconf, name: str) -> Found | None:
-    from zeroconf import BadTypeInNameException, DNSQuestionType
+async def _details(multicast: AsyncZeroconf, name: str) -> AsyncServiceInfo | None:
+    """What is announced under a name; None if nobody answers. Raises BadTypeInNameException."""
+    from zeroconf import DNSQuestionType
     from zeroconf.asyncio import AsyncServiceInfo
 
-    try:
-        info = AsyncServiceInfo(SERVICE, name)
-    except BadTypeInNameException:
-        return None
-    if not await info.async_request(multicast.zeroconf, _DETAILS_MS, DNSQuestionType.QM):
-        return None
-    return _read(info.properties, info.parsed_addresses(), info.port)
+    info = AsyncServiceInfo(SERVICE, name)
+    return info if await info.async_request(multicast.zeroconf, _DETAILS_MS, DNSQuestionType.QM) else None
 
 
 def _read(properties: dict[bytes, bytes | None], hosts: list[str], port: int | None) -> Found | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -28,16 +28,28 @@ _PORTS = range(15_000, 30_000, 2)
 #: Where this process goes on in them: in turn, so that a port that was told to somebody is not told to
 #: another before it is listened on, and from a place of chance, so that two processes seldom meet.
 _places = itertools.count(SystemIds().transaction())
+#: Told a moment ago and perhaps not listened on yet: other processes of ours see the name and pass on.
+_told: deque[socket.socket] = deque()
+_TOLD_MAX = 32
 
 
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on at this moment, nor on the one above it."""
     while True:
         port = _PORTS[next(_places) % len(_PORTS)]
-        with socket.socket() as probe, socket.socket() as above, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            above.bind(("127.0.0.1", port + 1))
-            return port
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0plugside-port-{port}")  # an abstract name: gone with its process (unix(7))
+            with socket.socket() as probe, socket.socket() as above:
+                probe.bind(("127.0.0.1", port))
+                above.bind(("127.0.0.1", port + 1))
+        except OSError:
+            mark.close()
+            continue
+        _told.append(mark)
+        if len(_told) > _TOLD_MAX:
+            _told.popleft().close()
+        return port
 
 
 class Daemon:

@@ -32,6 +32,8 @@ UNSENT_BYTES_MAX = 256 * 1024
 UNREAD_BYTES_MAX = 4 * wire.CLIENT_BYTES_MAX
 #: Streams that a peer may try to open beside the one; then it is not a page of ours.
 STRAYS_MAX = 8
+#: What a goodbye may weigh: one datagram.
+GOODBYE_BYTES_MAX = 1280
 #: HTTP/3 error codes (RFC 9114 §8.1).
 NO_ERROR, EXCESSIVE_LOAD, REQUEST_REJECTED = 0x100, 0x107, 0x10B
 #: SETTINGS_WEBTRANSPORT_MAX_SESSIONS of draft 7, which Safari reads.
@@ -217,6 +219,7 @@ class Session(QuicConnectionProtocol):
         return 0 if known is None else len(known.sender._buffer)
 
     def transmit(self) -> None:
+        self._hold_back()
         super().transmit()
         if self._link is None:
             return
@@ -225,6 +228,16 @@ class Session(QuicConnectionProtocol):
             self._link.drained.set()
         if not unsent:
             self._link.arrived.set()
+
+    def _hold_back(self) -> None:
+        """Say no goodbye that is more than an address may be sent that has proved nothing (RFC 9000 §8.1).
+
+        aioquic keeps to three times what came in everything else.
+        """
+        quic = self._quic
+        if quic._close_pending and not quic._network_paths[0].can_send(GOODBYE_BYTES_MAX):
+            quic._close_pending = False
+            quic._close_begin(is_initiator=True, now=self._loop.time())
 
     def _ask(self) -> None:
         """Ask a silent peer, so that one that is gone is noticed: its answer renews the idle timeout."""

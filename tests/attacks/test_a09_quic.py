@@ -7,14 +7,18 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from ssl import CERT_NONE
+from typing import cast
 
 import pytest
 import pytest_asyncio
+from aioquic._buffer import Buffer
 from aioquic.h3.connection import H3_ALPN
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet import pull_quic_header
 
 from common.threshold import STRANGERS_MAX
+from edge.webtransport.session import Session
 from tests.attacks.stand import Stand, stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -109,3 +113,35 @@ async def test_half_handshakes_of_one_address_do_not_keep_another_one_out(here: 
         await here.works_for(phone)
     finally:
         sender.close()
+
+
+class Wire:
+    """Where a session's datagrams go; how many bytes they were."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def sendto(self, data: bytes, _: object) -> None:
+        self.bytes += len(data)
+
+
+async def test_a_goodbye_to_a_stranger_is_within_the_limit_too(here: Stand) -> None:
+    browsers = here.site.lan._browsers
+    assert browsers is not None
+    first, wire = initial(), Wire()
+    named = pull_quic_header(Buffer(data=first), host_cid_length=8).destination_cid
+    quic = QuicConnection(
+        configuration=browsers._door._configuration, original_destination_connection_id=named
+    )
+    session = Session(quic, browsers._door, None)
+    session.connection_made(cast("asyncio.DatagramTransport", wire))
+    session.datagram_received(first, ("127.0.0.1", 1))
+    # Asked again and again for an answer that will not come, until no more may be sent.
+    while quic._network_paths[0].can_send(100) and (due := quic.get_timer()) is not None:
+        quic.handle_timer(due)
+        for data, to in quic.datagrams_to_send(due):
+            wire.sendto(data, to)
+    session.close()
+    assert quic._close_at is not None, "it is over all the same"
+    session._ended()
+    assert len(first) < wire.bytes <= 3 * len(first)

@@ -79,7 +79,7 @@ async def spoken(properties: dict[str | bytes, bytes], name: str) -> AsyncIterat
 )
 async def test_odd_records_hide_no_true_box(properties: dict[str | bytes, bytes]) -> None:
     async with spoken(properties, f"odd.{SERVICE}"), announced(EDGE, 9443):
-        async for found in browse(LOOPBACK, 10, edge=EDGE):
+        async for found in browse(LOOPBACK, 30, edge=EDGE):
             assert found.edge == EDGE
             break
         else:

@@ -5,12 +5,12 @@ The page is marked public and the box local, as they are in life; on loopback bo
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page
 
-from edge.demo.stage import free_port
 from tests.attacks.stand import stand
 from tests.browsers.pages import APP, PageServer, chromium
 from tests.needs import needs
@@ -33,9 +33,10 @@ async def set_permission(page: Page, setting: str) -> None:
 async def test_without_the_permission_a_page_is_told_at_once_and_with_it_the_box_is_reached(
     pages: PageServer, tmp_path: Path
 ) -> None:
-    port = free_port()
-    spaces = f"--ip-address-space-overrides=127.0.0.1:{pages.port}=public,127.0.0.1:{port}=local"
-    async with stand(tmp_path, lan=f"127.0.0.1:{port}") as here, chromium(pages, tmp_path, spaces) as browser:
+    async with AsyncExitStack() as opened:
+        here = await opened.enter_async_context(stand(tmp_path))
+        spaces = f"--ip-address-space-overrides=127.0.0.1:{pages.port}=public,127.0.0.1:{here.port}=local"
+        browser = await opened.enter_async_context(chromium(pages, tmp_path, spaces))
         page = await browser.new_page()
         await page.goto(APP)
         given = [here.link_url, list(here.site.authority.certificates[:2])]

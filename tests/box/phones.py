@@ -124,7 +124,16 @@ async def place(folder: Path, *, dials: bool = False) -> AsyncIterator[tuple[Sit
 
 
 async def refused(phone: Phone, code: Code = Code.REVOKED) -> None:
-    with pytest.raises(PlugsideError) as no:
-        async with phone.link():
-            pass
+    """The box lets this phone in no more.
+
+    A clock that has jumped by months is followed by certificates of the new time: a handshake that was begun
+    before them is cut short by the phone, which is told none but the new ones.
+    """
+    async with asyncio.timeout(20):
+        while True:
+            with pytest.raises(PlugsideError) as no:
+                async with phone.link():
+                    pass
+            if no.value.code is not Code.UNTRUSTED_PEER:
+                break
     assert no.value.code is code, no.value

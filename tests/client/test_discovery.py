@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from common.client.client import Client
-from common.client.discovery import SERVICE, Found, _read, browse, instance_of, interfaces_for
+from common.client.discovery import _DETAILS_MS, SERVICE, Found, _read, browse, instance_of, interfaces_for
 from common.domain import Path
 from tests.client.world import FAST, world
 
@@ -39,7 +40,7 @@ async def announced(edge: str, port: int, *, name: str = "", claims: str = "") -
 
 async def test_a_box_is_found_by_browsing() -> None:
     async with announced(EDGE, 9443):
-        async for found in browse(LOOPBACK, 10):
+        async for found in browse(LOOPBACK, 30):
             if found.edge == EDGE:  # boxes of other tests may be on this machine
                 assert found == Found(edge=EDGE, addresses=("127.0.0.1:9443",))
                 break
@@ -50,11 +51,21 @@ async def test_a_box_is_found_by_browsing() -> None:
 async def test_a_known_box_is_found_and_others_are_passed_over() -> None:
     other = "b" * 32
     async with announced(other, 1111), announced(EDGE, 9443):
-        async for found in browse(LOOPBACK, 10, edge=EDGE):
+        async for found in browse(LOOPBACK, 30, edge=EDGE):
             assert found.edge == EDGE
             break
         else:
             pytest.fail("nothing was found")
+
+
+async def test_a_box_that_does_not_answer_the_first_question_is_asked_again() -> None:
+    late = "c" * 32
+    seeking = browse(LOOPBACK, 30, edge=late)
+    looking = asyncio.gather(anext(seeking))
+    await asyncio.sleep(_DETAILS_MS / 1000 + 0.3)  # the first question has gone unanswered
+    async with announced(late, 9443):
+        assert await looking == [Found(edge=late, addresses=("127.0.0.1:9443",))]
+        await seeking.aclose()
 
 
 async def test_without_interfaces_nothing_is_asked() -> None:
