@@ -273,7 +273,7 @@ def operator() -> Claims:
 async def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait for what tasks of this process will do."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while not condition():  # noqa: ASYNC110 - many small states, none of which makes an event
                 await asyncio.sleep(0.005)
     except TimeoutError:
