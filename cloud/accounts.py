@@ -281,6 +281,10 @@ class Accounts:
             raise Refused(Code.NOT_PERMITTED, "an operator made at the box waits for the owner's word")
         return await self._grant(claims.site, device.principal, device, claims.key)
 
+    async def renew_for_box(self, site: str, grant: str) -> str:
+        """The same for a key that is at the site's box and has no way to us. Raises Refused."""
+        return (await self.renew(self.verifier.renewable(grant, site))).grant
+
     async def _grant(
         self, site: str, principal: str, right: InviteRecord | DeviceRow, key: str
     ) -> wire.Granted:

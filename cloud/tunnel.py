@@ -22,6 +22,7 @@ import msgspec
 from cloud.accounts import Accounts
 from cloud.counters import Counters
 from cloud.hub import Hub
+from cloud.renewals import BoxRenewals
 from cloud.router import Router
 from cloud.store.ports import Store
 from cloud.store.rows import HelloNote, SiteRow
@@ -94,6 +95,7 @@ class Tunnel:
         self._out: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._batch: asyncio.Queue[sync.Batch] = asyncio.Queue(maxsize=1)
+        self._renewals = BoxRenewals(shared.accounts, self.say)
         self._asked: dict[str, asyncio.Future[wire.Page]] = {}
         self._ending: PlugsideError | None = None
 
@@ -119,6 +121,7 @@ class Tunnel:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write())
             tasks.create_task(self._ingest())
+            tasks.create_task(self._renewals.run(self.site.id))
             await self._read()
             raise ConnectionError("the box hung up")
 
@@ -208,6 +211,7 @@ class Tunnel:
                 revocations=edges.accounts.withdrawals.texts(self.site.id),
                 hears=True,
                 packs=True,
+                renews=True,
                 max_bytes=sync.BATCH_UNPACKED_BYTES_MAX,
                 estate=await edges.store.estate(self.site.id) if hello.inherits else (),
                 sealed=sealed if hello.inherits else (),
@@ -283,6 +287,8 @@ class Tunnel:
                     await self._again(hello)
                 case sync.Statements() as told:
                     await self._edges.accounts.withdrawals.take(site, told.revocations)
+                case sync.Renew() as asked:
+                    self._renewals.take(asked)
                 case sync.Keep() as keep:
                     await self._keep(keep)
                 case sync.TunnelBye() as bye:

@@ -34,6 +34,14 @@ and the journal are told, and a charge that begins all the same is stopped; it i
 a charge. What a charger begins by its own list while the box is away is held to what is left once it tells.
 The caps are those of the newest grant that the box has seen of that person.
 
+A grant that runs out is renewed from half its life on, and afterwards while its key is known and nothing is
+withdrawn, by whoever can be reached of those who may speak for it. The box renews what it made itself. What
+is the cloud's it brings to the cloud through its tunnel, so a phone without internet is renewed at a box that
+has it; in a silent cloud's stead it signs nothing, except for the very right that it had made and the cloud
+took over. The cloud renews its own and what its boxes have told it of: drivers at once, operators after the
+owner's word. A renewal never adds a role, charger, cap or day: what another device was given of a right of
+the cloud's, by the code that the first one shows at the box, ends with that right until the cloud renews it.
+
 A driver's grant that has run out counts for seven days more while the box cannot reach its cloud. The
 person is shown that and until when, and the journal has it. Staff have no such grace.
 """

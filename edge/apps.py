@@ -17,7 +17,7 @@ from common.domain import Role, iso
 from common.errors import Code, PlugsideError, Refused, error
 from common.facts import SecurityNoted
 from common.policy import Claims
-from common.ports import Clock
+from common.ports import Clock, Ids
 from common.supervise import Supervisor
 from edge import agreed
 from edge.authority import Authority
@@ -25,6 +25,7 @@ from edge.commander import Commander, Sender
 from edge.gateway import Gateway
 from edge.management import Management
 from edge.queries import Queries
+from edge.renewing import Renewals
 
 if TYPE_CHECKING:
     from common.sync import Step
@@ -49,6 +50,7 @@ class Apps:
         authority: Authority,
         tasks: Supervisor,
         clock: Clock,
+        ids: Ids,
     ) -> None:
         self._gateway = gateway
         self._commander = commander
@@ -59,6 +61,7 @@ class Apps:
         self._clock = clock
         self._senders: dict[int, Sender] = {}
         self._peers: dict[int, Peer] = {}
+        self.renewals = Renewals(authority, clock, ids)
         self._reads = 0
         self._graced: dict[str, None] = {}  # grants that were noted, the latest last
 
@@ -119,8 +122,8 @@ class Apps:
         # The right is told of once the fact about it is on disk.
         self._gateway.when_committed(lambda: peer.send(granted))
 
-    def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:  # noqa: ARG002
-        peer.send(self._authority.renew(claims))
+    def renew(self, peer: Peer, message: wire.Renew, claims: Claims) -> None:
+        self._answer(peer, "", self.renewals.renew(message.grant, claims))
 
     def noted(self, what: str, address: str) -> None:
         """Something at the doors that an operator should know; nothing hangs on it."""

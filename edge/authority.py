@@ -25,7 +25,7 @@ from common.keystore import Keystore
 from common.policy import Claims
 from common.ports import Clock, Ids
 from common.trust.enrolment import BOX_CODE_LIFE_MS
-from edge.devices import Devices
+from edge.devices import Devices, Made
 from edge.invites import Invites
 from edge.withdrawals import Withdrawals
 
@@ -120,6 +120,11 @@ class Authority:
     def edge_id(self) -> str:
         """The fingerprint of the box's identity key."""
         return self.identity.fingerprint
+
+    @property
+    def issuer_id(self) -> str:
+        """The issuer that grants of the box name."""
+        return self._own.id
 
     @property
     def instance(self) -> str:
@@ -282,8 +287,12 @@ class Authority:
         life_ms: int,
         caps: Caps | None = None,
         principal: str = "",
+        until_ms: int = 0,
     ) -> tuple[str, str]:
-        """Mint an invite; returns its text and the principal that it makes, or brings another key of."""
+        """Mint an invite; returns its text and the principal that it makes, or brings another key of.
+
+        until_ms: by when each grant that comes of it has ended, where that is told.
+        """
         principal = principal or f"p-{self._ids.token(8).hex()}"
         invite, record = trust.mint_invite(
             self._ids.token(16),
@@ -298,7 +307,7 @@ class Authority:
             certificates=self.certificates[:SHOWN_CERTIFICATES],
             caps=caps,
         )
-        self.invites.add(record)
+        self.invites.add(record, until_ms)
         return invite.to_text(), principal
 
     def redeem(self, secret: str, key: str) -> wire.Granted:
@@ -320,22 +329,14 @@ class Authority:
                 )
             )
             self.invites.replace(known, record)
-        return self.grant(record.principal, record.role, record.chargers, key, record.caps)
+        right = Made(role=record.role, chargers=record.chargers, caps=record.caps)
+        return self.grant(record.principal, right, key, self.invites.until_ms(record))
 
     def authenticated(self, claims: Claims, label: str = "") -> None:
         """A key showed its grant: it is known here, and the invite that brought it in is spent."""
         if claims.key:
             self.devices.seen(claims, label)
         self.invites.authenticated(claims.key)
-
-    def renew(self, claims: Claims) -> wire.Granted:
-        """A fresh grant with the same rights, for one of our own making. Raises Refused(not_permitted)."""
-        if claims.issuer != self._own.id:
-            raise Refused(Code.NOT_PERMITTED, "this grant is renewed by the cloud that gave it")
-        device = self.devices.get(claims.key)
-        if device is None or device.principal != claims.principal:
-            raise Refused(Code.REVOKED, "this device is not known here any more")
-        return self.grant(claims.principal, claims.role, claims.chargers, claims.key, claims.caps)
 
     def withdrawn(self, claims: Claims) -> bool:
         """Whether these rights, shown before, have been withdrawn since."""
@@ -345,33 +346,36 @@ class Authority:
     def _issuing(self) -> trust.Issuing:
         return trust.Issuing(key=self._issuer_key, issuer=self._own)
 
-    def grant(
-        self,
-        principal: str,
-        role: Role,
-        chargers: tuple[str, ...] | None,
-        key: str,
-        caps: Caps | None = None,
-    ) -> wire.Granted:
-        """Sign a grant of this site."""
+    def grant(self, principal: str, right: Made, key: str, until_ms: int = 0) -> wire.Granted:
+        """Sign a grant of this site, which ends by `until_ms` where that is told. Raises Refused."""
         now_ms = self._clock.now_ms()
+        if 0 < until_ms < now_ms + 1000:
+            raise Refused(Code.GRANT_EXPIRED, "the cloud's right behind it has run out")
+        caps = right.caps
         token = trust.issue_grant(
             self._issuing,
             site=self.site,
             principal=principal,
-            role=role,
+            role=right.role,
             key=key,
             grant_id=self._ids.uid(),
             now_ms=now_ms,
-            chargers=chargers,
+            chargers=right.chargers,
+            lifetime_ms=until_ms - now_ms if until_ms else None,
             caps=caps and msgspec.structs.replace(caps, offset_min=local_offset_min(now_ms)),
         )
         claims = self.verifier.claims(token, now_ms, self.site)
-        self.devices.seen(claims)
-        access = self.access(claims)
+        self.devices.seen(claims, here=True, until_ms=until_ms)
+        return self.handed_on(token, claims)
+
+    def handed_on(self, token: str, claims: Claims) -> wire.Granted:
+        """A grant, and what its holder needs to find the site."""
         cloud = self._cloud
         return wire.Granted(
-            grant=token, site=access, cloud=cloud.url if cloud else "", cloud_key=cloud.cloud if cloud else ""
+            grant=token,
+            site=self.access(claims),
+            cloud=cloud.url if cloud else "",
+            cloud_key=cloud.cloud if cloud else "",
         )
 
     def access(self, claims: Claims) -> wire.SiteAccess:

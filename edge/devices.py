@@ -23,6 +23,14 @@ _SEEN_EVERY_MS = 24 * 3_600_000
 _DOCUMENT = "devices"
 
 
+class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A right as this box made it."""
+
+    role: Role
+    chargers: tuple[str, ...] | None = None
+    caps: Caps | None = None
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One key and its right, as it last was."""
 
@@ -34,6 +42,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     issuer: str  #: who gave the grant
     label: str = ""  #: what the device calls itself
     seen_ms: int
+    made: Made | None = None  #: the right that the box itself gave it, whoever signs for it now
+    #: No grant of this box ends later: a right of the cloud's was handed on to it (0 = no such end).
+    until_ms: int = 0
 
 
 class Devices:
@@ -55,9 +66,15 @@ class Devices:
         """Everything that one principal has here."""
         return [device for device in self._by_key.values() if device.principal == principal]
 
-    def seen(self, claims: Claims, label: str = "") -> None:
-        """A key showed a grant that counts."""
+    def seen(self, claims: Claims, label: str = "", *, here: bool = False, until_ms: int = 0) -> None:
+        """A key showed a grant that counts. here: the box made it, ending by `until_ms`, if that is given."""
         known, now_ms = self._by_key.get(claims.key), self._clock.now_ms()
+        if known is not None and known.principal != claims.principal:
+            known = None
+        if here:
+            made: Made | None = Made(role=claims.role, chargers=claims.chargers, caps=claims.caps)
+        else:
+            made, until_ms = (known.made, known.until_ms) if known is not None else (None, 0)
         device = Device(
             key=claims.key,
             principal=claims.principal,
@@ -67,6 +84,8 @@ class Devices:
             issuer=claims.issuer,
             label=label or (known.label if known is not None else ""),
             seen_ms=now_ms,
+            made=made,
+            until_ms=until_ms,
         )
         if known is not None:
             same = device == msgspec.structs.replace(known, seen_ms=now_ms)

@@ -16,6 +16,7 @@ class InviteEntry(msgspec.Struct, kw_only=True):
     """One invite of ours."""
 
     record: trust.InviteRecord
+    until_ms: int = 0  #: no grant that it brings ends later; 0 = no such end
 
 
 class Invites:
@@ -25,6 +26,7 @@ class Invites:
         self._store = store
         self._clock = clock
         self._entries: list[InviteEntry] = store.load("invites", list[InviteEntry]) or []
+        self._until = {entry.record.hash: entry.until_ms for entry in self._entries}
 
     @property
     def records(self) -> tuple[trust.InviteRecord, ...]:
@@ -45,8 +47,13 @@ class Invites:
             self.drop(principal)
         return known
 
-    def add(self, record: trust.InviteRecord) -> None:
+    def until_ms(self, record: trust.InviteRecord) -> int:
+        """By when each grant that it brings has ended; 0 = no such end."""
+        return self._until.get(record.hash, 0)
+
+    def add(self, record: trust.InviteRecord, until_ms: int = 0) -> None:
         """Keep a new one; what is over makes room first."""
+        self._until[record.hash] = until_ms
         now_ms = self._clock.now_ms()
         live = [known for known in self.records if not known.spent and now_ms < known.expires_ms]
         self._keep([*live, record][-INVITES_MAX:])
@@ -73,6 +80,7 @@ class Invites:
             self._keep(kept)
 
     def _keep(self, records: list[trust.InviteRecord]) -> None:
-        entries = [InviteEntry(record=record) for record in records]
+        entries = [InviteEntry(record=record, until_ms=self.until_ms(record)) for record in records]
         self._store.save("invites", entries)
         self._entries = entries
+        self._until = {entry.record.hash: entry.until_ms for entry in entries}

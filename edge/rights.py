@@ -103,9 +103,16 @@ class Rights:
         }
 
     async def _device_add(self, _: _People, claims: Claims) -> Plain:
-        """A code by which whoever asks brings in another device of theirs; they stay one principal."""
+        """A code by which whoever asks brings in another device of theirs; they stay one principal.
+
+        A right of the cloud's goes on no longer by that: what the other device gets here ends with it, until
+        the cloud, which hears of it, renews it.
+        """
+        if claims.grace:
+            raise Refused(Code.GRANT_EXPIRED, "in its grace a right is not handed on")
+        until_ms = self._apps.renewals.ends_ms(claims)
         text, _principal = self._authority.invite(
-            claims.role, claims.chargers, DEVICE_CODE_LIFE_MS, claims.caps, claims.principal
+            claims.role, claims.chargers, DEVICE_CODE_LIFE_MS, claims.caps, claims.principal, until_ms
         )
         return {"invite": text, "principal": claims.principal, "life_s": DEVICE_CODE_LIFE_MS // 1000}
 

@@ -133,7 +133,8 @@ class Site:
         self.bus.tap(self.recovery.committed)
         management.keep(self.recovery)
         self.apps = Apps(
-            self.gateway, self.commander, self.queries, management, self.authority, self.supervisor, clock
+            *(self.gateway, self.commander, self.queries, management, self.authority, self.supervisor),
+            *(clock, ids),
         )
         self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
         overview = Overview(self, receipts)
@@ -257,7 +258,7 @@ class Site:
         if settings.cloud:
             self.uplink = Uplink(
                 *(settings.cloud, self.authority, self.gateway, self.journal, self.commander, self.queries),
-                *(self.recovery, self.clock),
+                *(self.recovery, self.apps.renewals, self.clock),
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn

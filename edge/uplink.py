@@ -33,10 +33,12 @@ from edge.enrolment import Enrolment, tunnel_url
 from edge.gateway import Gateway
 from edge.inheritance import Inheritance
 from edge.journal.journal import Journal
+from edge.linkends import reason, wait
 from edge.overview import SOFTWARE
 from edge.queries import Queries
 from edge.receipts import witnessed
 from edge.recovery import Recovery
+from edge.renewing import Renewals
 
 log = logging.getLogger("plugside.uplink")
 
@@ -67,6 +69,7 @@ class Uplink:
         commander: Commander,
         queries: Queries,
         recovery: Recovery,
+        renewals: Renewals,
         clock: Clock,
         *,
         boot_id: str,
@@ -81,6 +84,7 @@ class Uplink:
         self.commander = commander
         self.queries = queries
         self.recovery = recovery
+        self.renewals = renewals
         self.clock = clock
         self._boot_id = boot_id
         self._inheritance = Inheritance(gateway, journal)
@@ -88,7 +92,7 @@ class Uplink:
         self.live_lost = False
         self.work = asyncio.Event()
         self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
-        self.hears = False
+        self.hears = self.renews = False
         self.left = asyncio.Event()  #: this link has to end: the box is released, or the cloud reads nothing
         self.hear_time: Callable[[str], None] = lambda _: None  #: told the cloud's time
         gateway.bus.tap(self._committed)
@@ -159,12 +163,13 @@ class Uplink:
         self.authority.reaches_cloud(True)
         self.work.set()
         link = _Link(socket, self)
+        self.renewals.begin(link.say, renews=self.renews)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for part in (link.read(), link.write(), link.answer(), link.seal(), link.overflow()):
                     tasks.create_task(part)
         except ExceptionGroup as ended:
-            raise _reason(ended) from None
+            raise reason(ended) from None
         finally:
             link.leave()
 
@@ -180,7 +185,7 @@ class Uplink:
             self.authority.learn(welcome.trust)
             self.hear_time(welcome.time)
             self.authority.withdrawals.take(welcome.revocations)
-            self.hears = welcome.hears
+            self.hears, self.renews = welcome.hears, welcome.renews
             told = set(welcome.revocations)
             self.news.clear()
             self.news.extend(text for text in self.authority.withdrawals.texts if text not in told)
@@ -239,6 +244,7 @@ class _Link:
 
     def leave(self) -> None:
         """The link has ended; what was asked for over it goes on."""
+        self._up.renewals.end()
         for sender in self._senders:
             self._up.commander.leave(sender)
 
@@ -268,6 +274,8 @@ class _Link:
             elif isinstance(message, sync.Statements):
                 self._up.authority.learn(message.trust)
                 self._up.authority.withdrawals.take(message.revocations)
+            elif isinstance(message, sync.Renewed):
+                self._up.renewals.told(message)
             elif isinstance(message, sync.TunnelBye):
                 raise from_wire(message.code, message.message, message.hint)
             self._up.work.set()
@@ -277,7 +285,7 @@ class _Link:
         """The same signed bytes as on the LAN, through the same commander."""
 
         def tell(step: sync.Step) -> None:
-            self._say(sync.Progress(ref=relay.ref, message=step))
+            self.say(sync.Progress(ref=relay.ref, message=step))
             if isinstance(step, wire.Settled | wire.Refusal):
                 self._senders.discard(sender)
 
@@ -292,7 +300,7 @@ class _Link:
         try:
             self._asks.put_nowait(ask)
         except asyncio.QueueFull:
-            self._say(sync.Answer(ref=ask.ref, message=refusal(ask.query.id, error(Code.BUSY))))
+            self.say(sync.Answer(ref=ask.ref, message=refusal(ask.query.id, error(Code.BUSY))))
 
     async def answer(self) -> None:
         """Answer the cloud's questions, one after the other; each is sent before the next is looked at."""
@@ -314,7 +322,7 @@ class _Link:
             sealed = await self._up.recovery.next()
             await self._socket.send(sync.encode(sync.Keep(sealed=sealed)))
 
-    def _say(self, message: sync.TunnelMessage) -> None:
+    def say(self, message: sync.TunnelMessage) -> None:
         if len(self._out) >= OUT_MAX:
             self._slow = True
             self._up.left.set()
@@ -342,7 +350,7 @@ class _Link:
                 await self._socket.send(frame)
                 continue
             if not up.live and not self._out and not up.live_lost:
-                await _wait(up.work, up.cursor.wake_at_ms(), up.clock.mono_ms())
+                await wait(up.work, up.cursor.wake_at_ms(), up.clock.mono_ms())
 
     async def _write_live(self) -> None:
         up = self._up
@@ -376,18 +384,3 @@ class _Link:
 
         up.gateway.when_committed(release)
         return await frame
-
-
-def _reason(ended: BaseExceptionGroup) -> BaseException:
-    """What ended the link: an error that says what to do, if there is one."""
-    reasons = [_reason(one) if isinstance(one, BaseExceptionGroup) else one for one in ended.exceptions]
-    return next((reason for reason in reasons if isinstance(reason, PlugsideError)), reasons[0])
-
-
-async def _wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> None:
-    timeout_s = None if wake_at_ms is None else max(0.0, (wake_at_ms - now_ms) / 1000)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await work.wait()
-    except TimeoutError:
-        pass

@@ -137,8 +137,8 @@ class _Keeper:
             log.info("%s did not renew the grant for %s: %s", link.path, site.id, refused)
             if site.id not in link.sites:
                 self.unwelcome(site, refused)
-            elif refused.code is Code.NOT_PERMITTED:
-                # The box renews what it gave; a cloud's grant is renewed there, before it runs out.
+            elif refused.code in {Code.NOT_PERMITTED, Code.CLOUD_UNREACHABLE}:
+                # The box has no way to the cloud, which alone renews this; perhaps this device has one.
                 site.want_cloud()
         else:
             site.learn_grant(granted, from_box=link.path is Path.LAN)

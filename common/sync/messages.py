@@ -153,6 +153,16 @@ class Answer(TunnelMessage, tag="answer", frozen=True, kw_only=True):
     message: wire.Page | wire.Refusal
 
 
+class Renew(TunnelMessage, tag="renew", frozen=True, kw_only=True):
+    """A grant of the cloud's, perhaps ended, whose key is at the box now: what has its holder today?
+
+    For a cloud that `renews`. What is granted is for that key, so the box asks for nothing of its own.
+    """
+
+    ref: str
+    grant: str
+
+
 # --- cloud → edge ------------------------------------------------------------------------------------------
 
 
@@ -180,6 +190,7 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     sealed: tuple[Sealed, ...] = ()  #: for who `inherits`: what boxes before it have sealed, the latest first
     sealed_number: int = 0  #: of what is kept for this site, the highest
     packs: bool = False  #: batches may come as `Packed`
+    renews: bool = False  #: grants may come to be renewed
     max_records: int = BATCH_RECORDS_MAX
     max_bytes: int = BATCH_BYTES_MAX
 
@@ -218,6 +229,14 @@ class Ask(TunnelMessage, tag="ask", frozen=True, kw_only=True):
     query: wire.Query
 
 
+class Renewed(TunnelMessage, tag="renewed", frozen=True, kw_only=True):
+    """The answer to `renew`: a grant, or why there is none."""
+
+    ref: str
+    grant: str = ""
+    refusal: wire.Refusal | None = None
+
+
 class Statements(TunnelMessage, tag="statements", frozen=True, kw_only=True):
     """Signed statements that changed while the link stands: keys from the cloud, withdrawn rights from both.
 
@@ -237,9 +256,19 @@ class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):
 
 
 EdgeMessage = (
-    TunnelHello | Batch | Packed | LiveSnapshot | LiveFact | Progress | Answer | Keep | Statements | TunnelBye
+    TunnelHello
+    | Batch
+    | Packed
+    | LiveSnapshot
+    | LiveFact
+    | Progress
+    | Answer
+    | Keep
+    | Renew
+    | Statements
+    | TunnelBye
 )
-CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | Statements | TunnelBye
+CloudMessage = Challenge | TunnelWelcome | Ack | Nack | Relay | Ask | Renewed | Statements | TunnelBye
 
 _encoder = msgspec.msgpack.Encoder()
 _edge_decoder = msgspec.msgpack.Decoder(EdgeMessage)

@@ -13,7 +13,7 @@ from common.commands import Name
 from common.domain import Target
 from common.errors import Code, PlugsideError
 from common.trust.revocations import ENTRIES_MAX
-from tests.box.phones import Phone, listed, place, refused
+from tests.box.phones import CLOCK, Phone, listed, place, refused
 from tests.box.support import eventually
 from tests.e2e.place import Driver
 from tests.e2e.place import place as processes
@@ -106,6 +106,24 @@ async def test_a14_a_hundred_thousand_entries_and_still_the_right_answer(tmp_pat
             assert link.sites[site.authority.site].revocations == (), "too long to be carried by a phone"
         (kept,) = site.authority.withdrawals.texts
         assert len(trust.kept_list(kept).entries) == ENTRIES_MAX
+
+
+@pytest.mark.parametrize("what", ENTRIES)
+async def test_a14_nobody_renews_what_is_revoked(what: str, tmp_path: Path) -> None:
+    """Not the box, which knows of it; nor by asking its cloud, which is not even troubled."""
+    async with place(tmp_path, dials=True) as (site, cloud):
+        await eventually(lambda: site.tunnel_stands, "the tunnel")
+        of_the_cloud, of_the_box = Phone(site).granted_by(cloud), await Phone(site).join()
+        fresh = cloud.grant(of_the_cloud.claims, CLOCK.now_ms(), "fresh")
+        cloud.renewal = lambda _: sync.Renewed(ref="", grant=fresh)
+        for thief in (of_the_cloud, of_the_box):
+            async with thief.link() as stolen:
+                site.authority.withdrawals.revoke([ENTRIES[what](thief)])
+                with pytest.raises(PlugsideError) as no:
+                    await stolen.renew(thief.grant)
+                assert no.value.code is Code.REVOKED
+            await refused(thief)
+        assert cloud.asked_renewals == []
 
 
 @pytest.mark.asyncio(loop_scope="module")

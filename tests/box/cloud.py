@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -35,6 +37,9 @@ class FakeCloud:
         self.farewell: sync.TunnelBye | None = None
         self.hears = True
         self.time = ""
+        self.renews = True
+        self.renewal: Callable[[str], sync.Renewed | None] | None = None  #: by the grant; None = no answer
+        self.asked_renewals: list[sync.Renew] = []
         self.known_lists: tuple[str, ...] = ()  #: of withdrawn rights, for the next welcome
         self.lists: list[str] = []  #: that the box told
         self._server: Server | None = None
@@ -121,6 +126,10 @@ class FakeCloud:
             self.progress.append((message.ref, message.message))
         elif isinstance(message, sync.Answer):
             self.answers.append((message.ref, message.message))
+        elif isinstance(message, sync.Renew):
+            self.asked_renewals.append(message)
+            told = self.renewal(message.grant) if self.renewal is not None else None
+            return msgspec.structs.replace(told, ref=message.ref) if told is not None else None
         elif isinstance(message, sync.Statements):
             self.lists += message.revocations
         elif isinstance(message, sync.LiveSnapshot | sync.LiveFact):
@@ -143,6 +152,7 @@ class FakeCloud:
             superseded=hello.epoch != latest,
             max_records=7,
             hears=self.hears,
+            renews=self.renews,
             time=self.time,
             revocations=self.known_lists,
         )

@@ -222,14 +222,6 @@ def test_newer_key_sets_are_kept_and_older_or_foreign_ones_ignored(place: Place)
     assert old_key.public != cloud.online.public
 
 
-def test_grants_of_the_box_are_renewed_by_the_box_alone(place: Place) -> None:
-    mine = place.claims(place.box.redeem(place.secret(), "key-1").grant)
-    assert place.claims(place.box.renew(mine).grant).principal == mine.principal
-    with pytest.raises(PlugsideError) as no:
-        place.box.renew(msgspec.structs.replace(mine, issuer="another"))
-    assert no.value.code is Code.NOT_PERMITTED
-
-
 def test_a_grant_of_another_box_counts_for_nothing(tmp_path: Path) -> None:
     here, there = Place(tmp_path / "a"), Place(tmp_path / "b", life="c")
     grant = there.box.redeem(there.secret(Role.OPERATOR), "key-1").grant

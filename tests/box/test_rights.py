@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from common import sync, trust, wire
@@ -144,5 +143,5 @@ async def test_a_key_that_was_taken_away_is_not_renewed_when_its_entry_is_gone(t
         site.authority.withdrawals.revoke([trust.revoked_key(claims.key)])
         site.authority.verifier.withdrawals = trust.Withdrawn()  # fifteen days later
         with pytest.raises(PlugsideError) as no:
-            site.authority.renew(msgspec.structs.replace(claims))
+            site.apps.renewals.of_ours(claims)
         assert no.value.code is Code.REVOKED

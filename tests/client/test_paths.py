@@ -14,9 +14,10 @@ from common.client.profile import Profile, renewal_due
 from common.client.site import Change
 from common.clock import SystemClock
 from common.domain import Path
-from common.errors import Code, PlugsideError
+from common.errors import Code, PlugsideError, error
 from common.facts import ChargerAdopted
 from common.keystore import generate_identity
+from common.policy import Claims
 from tests.client.backend import FakeSite, wrong
 from tests.client.world import FAST, Twin, soon, until, world
 
@@ -260,6 +261,23 @@ async def test_an_expired_grant_of_a_known_key_is_renewed_on_the_way_in(via: Via
         async with here.client(profile, via) as client:
             assert list(client.view("s-home").chargers) == ["CP1"]
         assert profile.get("s-home").grant != old
+
+
+def no_cloud(_: Claims) -> wire.Granted:
+    raise error(Code.CLOUD_UNREACHABLE)
+
+
+async def test_where_the_boxs_cloud_is_away_the_device_asks_it_itself() -> None:
+    async with world() as here:
+        here.box.backend.renewed = no_cloud
+        profile = here.device()
+        old = here.grant(profile.key.thumbprint, now_ms=SystemClock().now_ms() - 4 * DAY_MS)
+        profile.put(msgspec.structs.replace(profile.get("s-home"), grant=old))
+        patient = msgspec.structs.replace(FAST, cloud_delay_s=60.0)
+        async with here.client(profile, pace=patient) as client:
+            await soon(lambda: profile.get("s-home").grant != old)
+            assert client.status("s-home").path is Path.LAN
+        assert here.cloud.accepted == 1
 
 
 async def test_an_expired_grant_that_nobody_renews_is_named_as_the_reason() -> None:

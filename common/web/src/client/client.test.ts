@@ -237,6 +237,29 @@ test('a grant past half its life is renewed, and one that has run out before any
   expect(await kept()).toBe(renewed);
 });
 
+test('a box whose cloud is away renews nothing of it, so the cloud is asked by the way that this device has', async () => {
+  const renewed = grantOf(NOW_S, NOW_S + 86_400);
+  box.renewRefusal = 'cloud_unreachable';
+  cloud.renews = () => ({ grant: renewed, site: cloud.sites[0] as never });
+  await open({ grant: grantOf(NOW_S - 86_400, NOW_S + 3600) });
+  await until(() => cloud.told('renew').length === 1);
+  await until(() => cloud.told('auth').at(-1)?.grants?.[0] === renewed);
+  expect((await store.sites())[0]?.grant).toBe(renewed);
+  expect(onLan()).toBe(true);
+});
+
+test('a right in its grace is told, until when, and not any more once it is renewed', async () => {
+  const until_ = '2027-01-20T08:00:00.000Z';
+  box.sites = [{ ...access, key: box.id, addresses: ['192.0.2.7:9443'], grace: true, expires_at: until_ }];
+  await open();
+  await until(onLan);
+  expect(state()?.graceUntil).toBe(Date.parse(until_));
+  box.sites = [{ ...access, key: box.id, addresses: ['192.0.2.7:9443'], expires_at: until_, revocations: ['signed'] }];
+  box.push({ kind: 'welcome', sites: box.sites, time: '2027-01-15T08:00:00.000Z' });
+  await until(() => state()?.graceUntil === null);
+  expect((await store.sites())[0]?.boxLists).toEqual(['signed']);
+});
+
 test('who is not let in any more is told so, and why', async () => {
   box.refuses = cloud.refuses = 'revoked';
   await open();

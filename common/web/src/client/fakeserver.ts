@@ -21,6 +21,8 @@ export class FakeServer {
   refuses: string | null = null;
   /** What `renew` brings; null = it is refused. */
   renews: (() => Partial<Granted>) | null = null;
+  /** With what it is refused. */
+  renewRefusal = 'bad_grant';
   /** Called for each command. */
   onCommand: (message: Extract<ClientMessage, { kind: 'command' }>, call: Call) => void = () => {};
   /** A site's snapshot. */
@@ -130,7 +132,7 @@ export class Call implements Link {
         break;
       case 'renew':
         if (server.renews) this.say({ kind: 'granted', ...server.renews() });
-        else this.say({ kind: 'refused', code: 'bad_grant', message: '' });
+        else this.say({ kind: 'refused', code: server.renewRefusal, message: '' });
         break;
       case 'follow':
         for (const site of message.sites) {

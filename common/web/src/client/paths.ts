@@ -98,7 +98,10 @@ abstract class Keeper {
     try {
       site.learnGrant(await link.renew(site.entry.grant), link.path);
     } catch (refused) {
-      if (!link.sites.has(site.id) && !link.fault) this.unwelcome(site, asError(refused));
+      const why = asError(refused);
+      if (!link.sites.has(site.id) && !link.fault) this.unwelcome(site, why);
+      // The box has no way to the cloud, which alone renews this; perhaps this device has one.
+      else if (why.code === 'not_permitted' || why.code === 'cloud_unreachable') site.renewElsewhere();
     }
   }
 
@@ -186,12 +189,17 @@ export class LanPath extends Keeper {
   protected async up(link: Connection): Promise<void> {
     const { site } = this;
     for (const granted of link.granted) site.learnGrant(granted, 'lan');
-    const access = link.sites.get(site.id);
-    if (!access) throw new PlugsideError('unknown_site');
-    await site.learnAccess(access, 'lan', this.address, link.certificates);
+    if (!link.sites.has(site.id)) throw new PlugsideError('unknown_site');
+    await this.learn(link);
     followed(link, this.shared.positions, [site.id]);
     this.path.connection = link;
     site.up(this.path, link);
+  }
+
+  /** What the box's welcome says, when it is said again too: new lists to carry, a right in its grace. */
+  private async learn(link: Connection): Promise<void> {
+    const access = link.sites.get(this.site.id);
+    if (access) await this.site.learnAccess(access, 'lan', this.address, link.certificates);
   }
 
   protected down(why: PlugsideError): void {
@@ -200,7 +208,11 @@ export class LanPath extends Keeper {
 
   protected pushed(push: Push): void {
     if (push.kind === 'refused') throw fromWire(push.code, push.message, push.hint);
-    if (push.kind === 'welcome' || push.site !== this.site.id) return;
+    if (push.kind === 'welcome') {
+      if (this.link) void this.learn(this.link);
+      return;
+    }
+    if (push.site !== this.site.id) return;
     if (push.kind === 'snapshot' && this.shared.positions.hasLost(this.site.id, push)) this.site.startOver();
     this.site.take(push);
   }

@@ -68,6 +68,7 @@ export class Site {
   private boxTime: number | null = null;
   private cloudTime: number | null = null;
   private gone = false;
+  private renewing: (() => void) | null = null;
 
   constructor(
     public entry: SiteEntry,
@@ -166,6 +167,11 @@ export class Site {
       once = false;
       this.tellListeners();
     };
+  }
+
+  /** The box could not have the grant renewed: have the cloud at hand until it is. */
+  renewElsewhere(): void {
+    this.renewing ??= this.wantCloud();
   }
 
   // --- what is shown --------------------------------------------------------------------------------------
@@ -320,6 +326,8 @@ export class Site {
         ? { cloudUrl: granted.cloud, cloudKey: granted.cloud_key }
         : {};
     this.put({ ...this.entry, grant: granted.grant, ...cloud });
+    this.renewing?.();
+    this.renewing = null;
     this.cloud.known = this.entry.cloudUrl !== '' && this.entry.cloudKey !== '';
   }
 
