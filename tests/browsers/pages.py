@@ -48,7 +48,7 @@ class PageServer:
         self.pages: dict[str, tuple[str, bytes, dict[str, str]]] = {}
         self.asked: list[tuple[str, dict[str, str], bytes]] = []  #: request line, headers, body
         self.told: asyncio.Queue[Any] = asyncio.Queue()  #: what pages posted to /tell
-        self._pem, self.spki = _certificate(folder)
+        self.pem, self.spki = _certificate(folder)
         self._server: asyncio.Server | None = None
         self.put("/", "text/html", b"<!doctype html><title>App</title><script src=/client.js></script>")
         self.put("/client.js", "text/javascript", (HERE / "client.js").read_bytes())
@@ -59,7 +59,7 @@ class PageServer:
 
     async def __aenter__(self) -> PageServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._pem)
+        context.load_cert_chain(self.pem)
         self._server = await asyncio.start_server(self._attend, "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

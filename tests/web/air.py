@@ -36,6 +36,11 @@ class Air:
             self._loop.remove_reader(one)
             one.close()
 
+    @property
+    def senders(self) -> int:
+        """How many have sent anything to the box so far."""
+        return len(self._there)
+
     def cut(self) -> None:
         self._whole = False
 
