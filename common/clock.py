@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 #: A system clock further behind than this (ns) is not believed at all: a box without a battery boots in 1970.
@@ -15,8 +16,20 @@ _BELIEVED_NS = 24 * 3600 * 1_000_000_000
 _STEP_NS = 2 * 1_000_000_000
 
 
-#: No build of this project ran before: a clock that says so was never set. Raised with releases (2026-11-01).
-BUILT_MS = 1_793_491_200_000
+#: What a checkout knows: this source is no older (2026-11-01).
+SOURCE_MS = 1_793_491_200_000
+
+
+def built_ms(file: Path) -> int:
+    """When this build was made, as its wheel says (`systemd/build.py`); a checkout has no such file."""
+    try:
+        return max(SOURCE_MS, int(file.read_text()))
+    except (OSError, ValueError):
+        return SOURCE_MS
+
+
+#: No clock of a machine was right before: one that says so was never set.
+BUILT_MS = built_ms(Path(__file__).with_name("built.txt"))
 #: Beside a time that was proven, the system clock may differ by so much (ns); more, and it is not believed.
 _PROVEN_NS = 5 * 60 * 1_000_000_000
 #: The system clock may be so far behind (ns) before rights of staff are refused: a step of NTP is far less.

@@ -1,9 +1,10 @@
 """The site's clock: never back behind what it told, never standing still, and each step noticed once."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.clock import BUILT_MS, HEARD_MAX_MS, SystemClock
+from common.clock import BUILT_MS, HEARD_MAX_MS, SOURCE_MS, SystemClock, built_ms
 
 S = 1_000_000_000
 DAY = 24 * 3600 * S
@@ -169,6 +170,14 @@ def test_a_proof_that_agrees_is_no_step_and_one_from_before_the_build_is_none():
     assert clock.now_ms() == NOW // 10**6 + 60_000, "not believed beside what was proven"
     assert clock.prove(BUILT_MS - 1) is None
     assert clock.now_ms() == NOW // 10**6 + 60_000
+
+
+@pytest.mark.parametrize(("text", "told"), [("", 0), ("soon", 0), ("5", 0), (f"{SOURCE_MS + 7}\n", 7)])
+def test_the_floor_is_the_time_of_the_build_where_a_wheel_tells_it(tmp_path, text, told):
+    file = tmp_path / "built.txt"
+    assert built_ms(file) == SOURCE_MS
+    file.write_text(text)
+    assert built_ms(file) == SOURCE_MS + told
 
 
 def test_what_issuers_sign_moves_the_floor_by_a_year_at_most():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from common.clock import SystemClock, built_ms
 from common.webapp import WebApp
 from tests.needs import ROOT, needs, npm
 from tests.tools import webapp
@@ -92,10 +93,14 @@ def test_no_fake_and_no_secret_is_built_in(dist: Path) -> None:
 
 def test_the_wheel_holds_the_built_app_and_not_what_it_is_made_of(dist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    began_ms = SystemClock().now_ms()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = tmp_path.iterdir()
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.startswith("common/web/")]
+        archive.extract("common/built.txt", tmp_path)
+    # The floor of a clock that was never set is the time of the build, by no hand of anybody's.
+    assert began_ms <= built_ms(tmp_path / "common" / "built.txt") <= SystemClock().now_ms()
     assert {"common/web/dist/index.html", "common/web/dist/sw.js"} <= set(names)
     assert [name for name in names if not name.startswith("common/web/dist/")] == []
