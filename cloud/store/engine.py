@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
 from operator import itemgetter
 from pathlib import Path
@@ -114,28 +114,16 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One writing transaction: committed at the end of the block, gone if the block raises."""
-        try:
+        with _as_errors("write"):
             async with self.writer.begin() as connection:
                 yield connection
-        except PoolTimeout:
-            raise Unavailable(Code.BUSY, "the database is busy") from None
-        except DBAPIError as trouble:
-            if not _passes(trouble):
-                raise
-            raise Unavailable(Code.BUSY, f"the database cannot write: {trouble.orig}") from trouble
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One reading transaction: everything in it is of one moment."""
-        try:
+        with _as_errors("be read"):
             async with self.reader.connect() as connection:
                 yield connection
-        except PoolTimeout:
-            raise Unavailable(Code.BUSY, "the database is busy") from None
-        except DBAPIError as trouble:
-            if not _passes(trouble):
-                raise
-            raise Unavailable(Code.BUSY, f"the database cannot be read: {trouble.orig}") from trouble
 
     def bytewise(self, column: Column[str]) -> ColumnElement[str]:
         """A text column in the order of its code points, whatever this database's collation is."""
@@ -189,6 +177,19 @@ class Database:
             if column.name not in keys and column.name not in keep
         }
         return statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed)
+
+
+@contextmanager
+def _as_errors(what: str) -> Iterator[None]:
+    """Trouble that passes as Unavailable(busy): no free connection, or a database that cannot do it now."""
+    try:
+        yield
+    except PoolTimeout:
+        raise Unavailable(Code.BUSY, "the database is busy") from None
+    except DBAPIError as trouble:
+        if not _passes(trouble):
+            raise
+        raise Unavailable(Code.BUSY, f"the database cannot {what}: {trouble.orig}") from trouble
 
 
 def is_values_fault(fault: BaseException) -> bool:

@@ -29,6 +29,7 @@ from common.trust.revocations import KEPT_MS
 from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.box.cloud import FakeCloud
+from tests.box.support import living
 
 CLOCK, IDS = SystemClock(), SystemIds()
 
@@ -108,18 +109,11 @@ async def place(folder: Path, *, dials: bool = False) -> AsyncIterator[tuple[Sit
     # All attempts of a test come from one address within a second; each is looked at for what it is.
     plenty = Rate(10_000, 10_000)
     site.lan.threshold = Threshold(site.clock, everyone=plenty, each=plenty, failures_free=10**6)
-    stop = asyncio.Event()
+    cloud.take_in(site.authority)
     try:
-        cloud.take_in(site.authority)
-        await site.open()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(site.run(stop))
-            try:
-                yield site, cloud
-            finally:
-                stop.set()
+        async with living(site):
+            yield site, cloud
     finally:
-        await site.close()
         await cloud.stop()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from edge.core.inputs import Stamp
 from edge.gateway import Gateway
 from edge.journal.projection import command_after, session_after, touches_command, touches_session
 from edge.journal.rows import CommandRow, SessionRow
+from edge.site import Site
 from tests.core.world import SITE, T0, CountingIds
 from tests.sim.loop import SimLoop
 
@@ -278,3 +279,19 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited in vain for {what}") from None
+
+
+@asynccontextmanager
+async def living(site: Site) -> AsyncIterator[None]:
+    """A box that is open and runs within the block, and is closed afterwards; what ends it ends the block."""
+    stop = asyncio.Event()
+    try:
+        await site.open()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(site.run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
+    finally:
+        await site.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from edge.core.engine import encode_state
 from edge.core.inputs import Stamp
 from edge.settings import EdgeSettings
 from edge.site import Site
-from tests.box.support import begin, eventually, status
+from tests.box.support import begin, eventually, living, status
 from tests.journal.support import chain_of, table
 
 ROLES = (Role.LOCAL, Role.INSTALLER, Role.OPERATOR, Role.DRIVER)
@@ -31,18 +30,9 @@ NAME, TAG = "Ada Lovelace of Bay 12", "C0FFEE42DECAF"
 async def box(folder: Path) -> AsyncIterator[Site]:
     """A box with one session of a driver and one of somebody else, both ended."""
     site = Site(EdgeSettings.load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder}))
-    stop = asyncio.Event()
-    try:
-        await site.open()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(site.run(stop))
-            try:
-                await charge(site)
-                yield site
-            finally:
-                stop.set()
-    finally:
-        await site.close()
+    async with living(site):
+        await charge(site)
+        yield site
 
 
 async def charge(site: Site) -> None:

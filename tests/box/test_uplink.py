@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from edge.settings import EdgeSettings
 from edge.site import Site
 from edge.uplink import ASKS_MAX, LIVE_MAX, Uplink
 from tests.box.cloud import FakeCloud
-from tests.box.support import eventually
+from tests.box.support import eventually, living
 
 
 @asynccontextmanager
@@ -42,19 +41,12 @@ async def place(
             }
         )
     )
-    stop = asyncio.Event()
+    if enrolled:
+        cloud.take_in(site.authority)
     try:
-        if enrolled:
-            cloud.take_in(site.authority)
-        await site.open()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(site.run(stop))
-            try:
-                yield site, cloud
-            finally:
-                stop.set()
+        async with living(site):
+            yield site, cloud
     finally:
-        await site.close()
         await cloud.stop()
 
 

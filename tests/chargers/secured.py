@@ -30,6 +30,7 @@ from common.domain import Target
 from common.facts import Fact
 from edge.settings import EdgeSettings
 from edge.site import Site
+from tests.box.support import living
 from tests.chargers.site import PATIENCE_S, Charger
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -124,18 +125,8 @@ async def secure_box(folder: Path, **changed: Any) -> AsyncIterator[SecureBox]:
     """A box on loopback with a plain and a TLS port."""
     given = {"ocpp": "127.0.0.1:0", "ocpps": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": folder}
     site = Site(EdgeSettings.load(given | changed))
-    stop = asyncio.Event()
-    try:
-        await site.open()
-        run = asyncio.get_running_loop().create_task(site.run(stop))
-        try:
-            async with local(folder / "edge.sock") as app:
-                yield SecureBox(site, app)
-        finally:
-            stop.set()
-            await asyncio.wait({run})
-    finally:
-        await site.close()
+    async with living(site), local(folder / "edge.sock") as app:
+        yield SecureBox(site, app)
 
 
 # --- certificates ------------------------------------------------------------------------------------------

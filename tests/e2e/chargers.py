@@ -31,16 +31,15 @@ from ocpp.v16.enums import (
     TriggerMessageStatus,
 )
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from common.clock import SystemClock, SystemIds
 from common.domain import iso
+from tests.e2e.redialling import PATIENCE_S, Redialling
 
 CLIENTS = Path(__file__).parent / "clients"
-#: Nothing on loopback takes this long even on a busy machine; who waits for it has failed.
-PATIENCE_S = 50.0
 
 logging.getLogger("ocpp").setLevel(logging.WARNING)
 
@@ -184,11 +183,12 @@ class _Role(ChargePoint):
         return call_result.TriggerMessage(TriggerMessageStatus.not_implemented)
 
 
-class PackageCharger:
+class PackageCharger(Redialling):
     """The `ocpp` package's charger with what it lacks: it redials, boots each time, and repeats what got no
     answer, in order. Its register runs by `draw`, so a test says what it counts."""
 
     def __init__(self, url: str, identity: str) -> None:
+        super().__init__(f"{url}/{identity}", "ocpp1.6", compression=None)
         self.identity = identity
         self.plugged = False
         self.boots = 0
@@ -196,58 +196,17 @@ class PackageCharger:
         self.finished: list[tuple[int, int, int]] = []  #: (transaction, start_wh, stop_wh) as delivered
         self.register_wh = 310_000
         self._start_wh = 0
-        self._url = f"{url}/{identity}"
         self._queue: deque[Callable[[], Any]] = deque()
         self._then: deque[Callable[[Any], None]] = deque()
         self._work = asyncio.Event()
-        self._changed = asyncio.Event()
-        self.online = False
 
     @property
     def idle(self) -> bool:
         """Whether everything it had to say was answered."""
         return not self._queue
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until an answer or the loss of the link makes the condition true."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def __aenter__(self) -> PackageCharger:
-        self._life = asyncio.get_running_loop().create_task(self._live())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._life.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._life
-
-    async def _live(self) -> None:
-        while True:
-            with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
-                async with connect(
-                    self._url, subprotocols=[Subprotocol("ocpp1.6")], compression=None, proxy=None
-                ) as socket:
-                    await self._serve(socket)
-            self.online = False
-            self._changed.set()
-            await asyncio.sleep(0.1)
-
-    async def _serve(self, socket: ClientConnection) -> None:
-        role = _Role(self, socket)
-        reading = asyncio.get_running_loop().create_task(role.start())
-        deliver = asyncio.get_running_loop().create_task(self._deliver(role))
-        try:
-            await asyncio.wait([reading, deliver], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reading, deliver):
-                task.cancel()
-            ended = await asyncio.gather(reading, deliver, return_exceptions=True)
-        for one in ended:
-            if isinstance(one, Exception):
-                raise one
+    def _role(self, socket: ClientConnection) -> _Role:
+        return _Role(self, socket)
 
     async def _deliver(self, role: ChargePoint) -> None:
         await role.call(call.BootNotification("Package", "Role", charge_point_serial_number=self.identity))

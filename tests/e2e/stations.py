@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from typing import Any
 
 from ocpp.routing import on
 from ocpp.v201 import ChargePoint, call, call_result, enums
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
 
-from tests.e2e.chargers import PATIENCE_S, NpmCharger, now
+from tests.e2e.chargers import NpmCharger, now
+from tests.e2e.redialling import Redialling
 
 
 def station(
@@ -79,14 +77,14 @@ class _Role(ChargePoint):
         return call_result.TriggerMessage(enums.TriggerMessageStatusEnumType.rejected)
 
 
-class PackageStation:
+class PackageStation(Redialling):
     """The package's station with what it lacks: it redials, boots each time, numbers its events and repeats
     what got no answer, in order, marked as told offline. `draw` lets energy through its meter."""
 
     def __init__(self, url: str, identity: str) -> None:
+        super().__init__(f"{url}/{identity}", "ocpp2.0.1")  # whatever compression the box agrees to
         self.identity = identity
         self.plugged = False
-        self.online = False
         self.boots = 0
         self.transaction: str | None = None
         self.register_wh = 77_000
@@ -95,55 +93,16 @@ class PackageStation:
         self._start_wh = 0
         self._number = 0
         self._count = 0
-        self._url = f"{url}/{identity}"
         self._queue: deque[tuple[Any, tuple[str, int, int] | None]] = deque()
         self._work = asyncio.Event()
-        self._changed = asyncio.Event()
 
     @property
     def idle(self) -> bool:
         """Whether everything it had to say was answered."""
         return not self._queue
 
-    async def until(self, condition: Any) -> None:
-        """Wait until an answer or the loss of the link makes the condition true."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def __aenter__(self) -> PackageStation:
-        self._life = asyncio.get_running_loop().create_task(self._live())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._life.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._life
-
-    async def _live(self) -> None:
-        while True:
-            with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
-                # with whatever compression the box and `websockets` agree on
-                async with connect(self._url, subprotocols=[Subprotocol("ocpp2.0.1")], proxy=None) as socket:
-                    await self._serve(socket)
-            self.online = False
-            self._changed.set()
-            await asyncio.sleep(0.1)
-
-    async def _serve(self, socket: ClientConnection) -> None:
-        role = _Role(self, socket)
-        reading = asyncio.get_running_loop().create_task(role.start())
-        deliver = asyncio.get_running_loop().create_task(self._deliver(role))
-        try:
-            await asyncio.wait([reading, deliver], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reading, deliver):
-                task.cancel()
-            ended = await asyncio.gather(reading, deliver, return_exceptions=True)
-        for one in ended:
-            if isinstance(one, Exception):
-                raise one
+    def _role(self, socket: ClientConnection) -> _Role:
+        return _Role(self, socket)
 
     async def _deliver(self, role: ChargePoint) -> None:
         about = {"vendor_name": "Package", "model": "Role 2", "serial_number": self.identity}

@@ -25,6 +25,7 @@ from edge.demo.stage import free_port, until
 from edge.discovery import SERVICE
 from edge.settings import EdgeSettings
 from edge.site import Site
+from tests.box.support import living
 from tests.e2e import chargers
 from tests.e2e.cable import Cable
 from tests.e2e.chargers import PATIENCE_S, WireCharger
@@ -78,17 +79,8 @@ async def running(folder: Folder) -> AsyncIterator[Running]:
         "adopt": "any",
     }
     site = Site(EdgeSettings.load(settings))
-    stop = asyncio.Event()
-    try:
-        await site.open()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(site.run(stop))
-            try:
-                yield Running(site, folder / "edge.sock")
-            finally:
-                stop.set()
-    finally:
-        await site.close()
+    async with living(site):
+        yield Running(site, folder / "edge.sock")
 
 
 async def beats(charger: WireCharger) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import segno
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browsers.pages import QUIET
 from tests.needs import find_tool, npm
@@ -132,3 +132,14 @@ def violations(shown: Page) -> list[str]:
         for one in found["violations"]
         if one["impact"] in {"serious", "critical"}
     ]
+
+
+def opens_and_closes_by_keyboard(shown: Page, test_id: str) -> None:
+    """Enter on it opens a dialog, Escape closes that, and the focus is where it was."""
+    opener = shown.get_by_test_id(test_id)
+    opener.focus()
+    shown.keyboard.press("Enter")
+    expect(shown.get_by_role("dialog")).to_be_visible()
+    shown.keyboard.press("Escape")
+    expect(shown.get_by_role("dialog")).to_have_count(0)
+    expect(opener).to_be_focused()

@@ -179,13 +179,7 @@ def test_the_keyboard_is_enough(browser: Browser, address: str) -> None:
         link.focus()
         shown.keyboard.press("Enter")
         expect(shown.get_by_text("Waiting to be adopted")).to_be_visible()
-        row = shown.get_by_test_id("op-adopt-NEW-7")
-        row.focus()
-        shown.keyboard.press("Enter")
-        expect(shown.get_by_role("dialog")).to_be_visible()
-        shown.keyboard.press("Escape")
-        expect(shown.get_by_role("dialog")).to_have_count(0)
-        expect(row).to_be_focused()
+        stage.opens_and_closes_by_keyboard(shown, "op-adopt-NEW-7")
 
 
 def test_german_has_every_section_and_fits(browser: Browser, address: str) -> None:

@@ -282,13 +282,7 @@ def test_without_a_camera_the_text_can_be_pasted(browser: Browser, address: str)
 
 def test_everything_is_done_with_the_keyboard(browser: Browser, address: str) -> None:
     with stage.page(browser, f"{address}?scene=charging") as shown:
-        limit = shown.get_by_test_id("limit")
-        limit.focus()
-        shown.keyboard.press("Enter")
-        expect(shown.get_by_role("dialog")).to_be_visible()
-        shown.keyboard.press("Escape")
-        expect(shown.get_by_role("dialog")).to_have_count(0)
-        expect(limit).to_be_focused()
+        stage.opens_and_closes_by_keyboard(shown, "limit")
 
 
 def test_nothing_to_tap_is_smaller_than_a_thumb(browser: Browser, address: str) -> None:

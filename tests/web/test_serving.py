@@ -26,6 +26,7 @@ from common.link.websocket import LINK_PATH
 from common.webapp import POLICY, WebApp
 from edge.settings import EdgeSettings
 from edge.site import Site
+from tests.box.support import living
 from tests.cloud.parts import running
 
 HASHED = "/assets/index-abc123.js"
@@ -200,15 +201,8 @@ async def box(folder: Path, **given: Any) -> AsyncIterator[Site]:
         {"data": folder, "ocpp": "127.0.0.1:0", "files": "127.0.0.1:0", "lan": "127.0.0.1:0", **given}
     )
     site = Site(settings)
-    await site.open()
-    stop = asyncio.Event()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(site.run(stop))
-            yield site
-            stop.set()
-    finally:
-        await site.close()
+    async with living(site):
+        yield site
 
 
 def _anybody() -> ssl.SSLContext:
