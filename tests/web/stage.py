@@ -9,7 +9,7 @@ import functools
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
@@ -41,6 +41,10 @@ def run_npx(*arguments: str) -> None:
 class _Quiet(SimpleHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """A test's output is its own."""
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a page that is closed while it loads
+            super().handle()
 
 
 @contextmanager
