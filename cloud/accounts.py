@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from cloud.access import access, at_site
+from cloud.boxkeys import taken_in
 from cloud.keyring import Keyring
 from cloud.store.ports import Store
 from cloud.store.rows import ActRow, DeviceRow, PairingRow, SiteRow, TokenRow
@@ -84,7 +85,8 @@ class Accounts:
 
     async def open(self) -> None:
         """Learn whom to believe."""
-        issuers = [trust.box_issuer(site.box, site.issuer, site.id) for site in await self._store.sites()]
+        sites = await self._store.sites()
+        issuers = [trust.box_issuer(site.origin, site.issuer, site.id) for site in sites]
         self.verifier.trust = trust.TrustSet([*self.keyring.issuers, *issuers])
         await self.withdrawals.open()
 
@@ -178,20 +180,15 @@ class Accounts:
                 f"site {box.site} has another box",
                 hint=f'To replace its box, run `plugside-cloud site add "{known.name}" CODE --replace`.',
             )
-        succession = known.succession if known is not None else ""
-        if known is not None and known.box != box.box:
-            succession = trust.succeed(self.identity, box.site, box.box, now_ms)
-        await self._store.put_site(
-            SiteRow(
-                id=box.site,
-                name=pairing.name,
-                box=box.box,
-                public=box.public,
-                issuer=box.issuer.public,
-                added_ms=now_ms,
-                succession=succession,
-            )
+        row = SiteRow(
+            id=box.site,
+            name=pairing.name,
+            box=box.box,
+            public=box.public,
+            issuer=box.issuer.public,
+            added_ms=now_ms,
         )
+        await self._store.put_site(taken_in(known, row, self.identity, now_ms))
         await self.open()
         if known is None or known.box != box.box:
             await self.note("site_joined", site=box.site, detail=f"box {box.box}")

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import msgspec
 
+from cloud.boxkeys import BoxKeys
 from cloud.counters import Counters
 from cloud.store.ports import Store
 from cloud.store.rows import HelloNote, Imported, SiteRow
@@ -23,6 +24,7 @@ from common.policy import Claims
 from common.ports import Clock
 from common.sync import bundle
 from common.trust import unb64
+from common.trust.rotation import kept, opened
 
 log = logging.getLogger("plugside.bundles")
 
@@ -52,8 +54,9 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 class Bundles:
     """Takes bundles; as a page of the app link (`request`) or whole (`take`)."""
 
-    def __init__(self, store: Store, counters: Counters, clock: Clock) -> None:
+    def __init__(self, store: Store, boxkeys: BoxKeys, counters: Counters, clock: Clock) -> None:
         self._store = store
+        self._boxkeys = boxkeys
         self._counters = counters
         self._clock = clock
         self.request = Request(_Import, LOCAL_ONLY, self._page)
@@ -67,7 +70,7 @@ class Bundles:
         told, row = await self._head(head)
         if site not in (row.id, row.name):
             raise Refused(Code.WRONG_SITE, f"the file is of {row.name}")
-        batches = [bundle.open_part(part, told, row.public) for part in parts]
+        batches = [bundle.open_part(part, told, _key(told, row)) for part in parts]
         taken = await self._apply(row, told, None)
         new = 0
         quarantined: list[int] = []
@@ -80,7 +83,7 @@ class Bundles:
 
     async def _page(self, args: _Import, claims: Claims) -> Plain:  # noqa: ARG002
         told, row = await self._head(_bytes(args.head))
-        batch = bundle.open_part(_bytes(args.part), told, row.public) if args.part else None
+        batch = bundle.open_part(_bytes(args.part), told, _key(told, row)) if args.part else None
         plain: Plain = msgspec.to_builtins(_taken(row, told, await self._apply(row, told, batch)))
         return plain
 
@@ -93,7 +96,9 @@ class Bundles:
                 told.site[:64],
                 hint="This cloud has to take the box in first; is it the right cloud for this file?",
             )
-        return bundle.open_head(frame, site.public), site
+        key = _key(told, site)
+        told = bundle.open_head(frame, key)
+        return told, await self._boxkeys.believed(site, key, told.rotations)
 
     async def _apply(self, site: SiteRow, head: bundle.BundleHead, batch: sync.Batch | None) -> Imported:
         note = HelloNote(
@@ -112,6 +117,13 @@ class Bundles:
         for seq in done.quarantined:
             log.error("record %d of %s is in quarantine", seq, site.name)
         return done
+
+
+def _key(head: bundle.BundleHead, site: SiteRow) -> str:
+    """The public key that has to have signed: the one that the box's chain leads to, or the site's."""
+    if head.rotations:
+        return opened(head.rotations, site=site.id)[-1].new
+    return kept(site.rotations[0]).old if site.rotations else site.public
 
 
 def _taken(site: SiteRow, head: bundle.BundleHead, done: Imported) -> Taken:

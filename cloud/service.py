@@ -23,6 +23,7 @@ from cloud.api.pages import Pages
 from cloud.api.routes import Doors, make_app
 from cloud.api.server import Listener
 from cloud.apps import Apps
+from cloud.boxkeys import BoxKeys
 from cloud.bundles import Bundles
 from cloud.callers import crowded
 from cloud.counters import Counters
@@ -114,10 +115,12 @@ class Cloud:
         clock, ids = self.clock, self.ids
         self.hub = Hub(store, clock)
         self.router = Router(store, self.counters, clock, ids, self.supervisor.spawn)
+        boxkeys = BoxKeys(store, self.accounts, clock)
         self.edges = Edges(
             Shared(
                 store=store,
                 accounts=self.accounts,
+                boxkeys=boxkeys,
                 hub=self.hub,
                 router=self.router,
                 counters=self.counters,
@@ -133,7 +136,7 @@ class Cloud:
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health, self.edges.ask)
         management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
-        self.bundles = Bundles(store, self.counters, clock)
+        self.bundles = Bundles(store, boxkeys, self.counters, clock)
         management.offer("import", self.bundles.request)
         for part in (
             KeyDesk(self.accounts),

@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from cloud.accounts import Accounts
+from cloud.boxkeys import BoxKeys
 from cloud.counters import Counters
 from cloud.hub import Hub
 from cloud.renewals import BoxRenewals
@@ -70,6 +71,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     accounts: Accounts
+    boxkeys: BoxKeys
     hub: Hub
     router: Router
     counters: Counters
@@ -86,6 +88,7 @@ class Tunnel:
         """hosts: the names by which boxes may know this cloud. welcomed: called when `link` is the site's."""
         self.socket = socket
         self.site: SiteRow | None = None
+        self.key = ""  #: the public key that the box has proved
         self.link = 0
         self._edges = shared
         self._welcomed = welcomed
@@ -122,8 +125,17 @@ class Tunnel:
             tasks.create_task(self._write())
             tasks.create_task(self._ingest())
             tasks.create_task(self._renewals.run(self.site.id))
+            tasks.create_task(self._while_heard())
             await self._read()
             raise ConnectionError("the box hung up")
+
+    async def _while_heard(self) -> None:
+        """A key that was given up is heard for a day, and not for as long as its link stands."""
+        assert self.site is not None
+        if self.key != self.site.public:
+            left_ms = self.site.former_until_ms - self._edges.clock.now_ms()
+            await asyncio.sleep(max(0.0, left_ms / 1000))
+            self.end(Refused(Code.KEY_REPLACED))
 
     def end(self, why: PlugsideError) -> None:
         """End it from our side."""
@@ -147,14 +159,16 @@ class Tunnel:
                 Code.UNKNOWN_SITE,
                 hint="Run `plugside-edge pair` on the box and `plugside-cloud site add NAME CODE` here.",
             )
-        if site.public != hello.key:
-            raise RemoteFault(Code.UNTRUSTED_PEER, "this site has another box now")
         for host in self._hosts:
             try:
-                trust.check_tunnel(site.public, hello.signature, self._nonce, host)
+                trust.check_tunnel(hello.key, hello.signature, self._nonce, host)
             except Refused:
                 continue
+            self.key = hello.key
+            site = await self._edges.boxkeys.believed(site, hello.key, hello.rotations)
             return await self._with_issuer(site, hello)
+        if site.public != hello.key:
+            raise RemoteFault(Code.UNTRUSTED_PEER, "this site has another box now")
         raise RemoteFault(
             Code.UNTRUSTED_PEER,
             f"the box's signature is not for {', '.join(sorted(self._hosts))}",
@@ -163,7 +177,7 @@ class Tunnel:
 
     async def _with_issuer(self, site: SiteRow, hello: sync.TunnelHello) -> SiteRow:
         """A box may begin to issue with another key: its identity vouches for it."""
-        if hello.issuer in ("", site.issuer):
+        if hello.issuer in ("", site.issuer) or hello.key != site.public:
             return site
         voucher = trust.Voucher(box=site.public, issuer=hello.issuer, site=site.id, signature=hello.vouching)
         issuer = trust.check_voucher(voucher)
@@ -207,6 +221,8 @@ class Tunnel:
                 superseded=opened.superseded,
                 incarnation=edges.store.incarnation,
                 time=iso(now_ms),
+                box=self.site.box,
+                former_until="" if self.key == self.site.public else iso(self.site.former_until_ms),
                 trust=edges.accounts.statements,
                 revocations=edges.accounts.withdrawals.texts(self.site.id),
                 hears=True,
@@ -298,7 +314,7 @@ class Tunnel:
     async def _again(self, hello: sync.TunnelHello) -> None:
         """The box has begun a new epoch and says hello again, on the same link and challenge."""
         assert self.site is not None
-        if hello.site != self.site.id or hello.key != self.site.public:
+        if hello.site != self.site.id or hello.key != self.key:
             raise RemoteFault(Code.PROTOCOL, "a hello of another box on this link")
         await self._batch.join()
         await self._welcome(hello)

@@ -43,6 +43,7 @@ class Code(StrEnum):
     CLOCK_UNPROVEN = "clock_unproven"
     BAD_INVITE = "bad_invite"
     BAD_BUNDLE = "bad_bundle"
+    KEY_REPLACED = "key_replaced"
     LIMIT_REACHED = "limit_reached"
     MONTH_OPEN = "month_open"
     # outcomes of a command that reached a charger
@@ -143,6 +144,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
     Code.BAD_BUNDLE: (
         "This export file was not taken; nothing of it was lost at the box.",
         "Run `plugside-edge export FILE` on the box again and copy the file whole.",
+    ),
+    Code.KEY_REPLACED: (
+        "This box's key was given up for another one, and is not its site's any more.",
+        "If the box was put back from an old copy, pair it again. If not, somebody has a copy of its disk.",
     ),
     Code.LIMIT_REACHED: ("The limit agreed for you is reached.", "Ask the operator of this site."),
     Code.MONTH_OPEN: (

@@ -107,6 +107,15 @@ class Keystore:
         """Whether a key of this name has been made and is still here."""
         return (self.folder / f"{name}.pem").exists()
 
+    def remove_key(self, name: str) -> None:
+        """Forget a key, if there is one of this name; gone from the folder when this returns."""
+        path = self.folder / f"{name}.pem"
+        try:
+            path.unlink(missing_ok=True)
+            self._sync_folder()
+        except OSError as unusable:
+            raise _unusable(path, unusable) from None
+
     def kept(self, name: str, make: Callable[[], bytes]) -> bytes:
         """The file `name`, made at the first call; several calls at once get the same."""
         return self._kept(name, make)

@@ -140,6 +140,8 @@ class Proof(Message, tag="proof", frozen=True, kw_only=True):
     time: str
     clock: str = "synced"
     signature: str
+    #: How `key` came after the keys before it (`common.trust.rotation`), for who has pinned one of those.
+    rotations: tuple[str, ...] = ()
 
 
 class SiteAccess(Message, tag="site", frozen=True, kw_only=True):

@@ -70,10 +70,11 @@ class Apps:
         """How many apps are connected."""
         return len(self._peers)
 
-    def cut_all(self, code: Code) -> None:
-        """End every link with a reason, for the end of the process."""
+    def cut_all(self, code: Code, *, local: bool = True) -> None:
+        """End every link with a reason: for the end of the process, or all but the box's own socket's."""
         for peer in list(self._peers.values()):
-            peer.cut(code)
+            if local or all(one.role is not Role.LOCAL for one in peer.claims.values()):
+                peer.cut(code)
 
     # --- the handshake -----------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ Files are small documents of the keystore; facts of what changed go through the 
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 
 import msgspec
@@ -26,24 +25,15 @@ from common.policy import Claims
 from common.ports import Clock, Ids
 from common.trust.enrolment import BOX_CODE_LIFE_MS
 from edge.devices import Devices, Made
+from edge.identity import Identity
 from edge.invites import Invites
+from edge.sitefile import SiteFile
 from edge.withdrawals import Withdrawals
 
 #: Certificate hashes in a QR or an invite: today's and what follows until it is redeemed; the proof has all.
 SHOWN_CERTIFICATES = 3
-#: What a site is called that nobody has named yet.
-UNNAMED = "Plugside"
 #: Drivers keep what they have for so long while no cloud can be reached (design §10), shown and audited.
 OFFLINE_GRACE_MS = 7 * 24 * 3_600_000
-
-
-class SiteDocument(msgspec.Struct, kw_only=True):
-    """What the box is, on disk as site.json."""
-
-    site: str
-    instance: str  #: of this data folder; differs on a cloned card
-    name: str = ""
-    tag_secret: str = ""
 
 
 class TrustDocument(msgspec.Struct, kw_only=True):
@@ -65,12 +55,13 @@ class Authority:
         self._named_here = bool(name)
         self._clock = clock
         self._ids = ids
-        self.identity = store.identity("identity")
+        self.keys = Identity(store)
         self._issuer_key = store.issuer("issuer")
-        self._document = self._load_site(name)
+        self.document = SiteFile(store, ids, self.keys.origin, name)
+        self.keys.belongs_to(self.site)
         self._cloud = store.load("cloud", TrustDocument)
         self.invites = Invites(store, clock)
-        self._own = trust.box_issuer(self.edge_id, self._issuer_key.public, self.site)
+        self._own = self._issuer(self.site)
         self._code: trust.BoxCode | None = None
         self.granted: Callable[[AuthorizationChanged], None] = lambda _: None
         self.addresses: tuple[str, ...] = ()
@@ -84,37 +75,17 @@ class Authority:
             store, self.verifier, clock, issuing=lambda: self._issuing, site=lambda: self.site
         )
 
-    def _rename(self, name: str) -> None:
-        self._document.name = name
-        self._store.save("site", self._document)
-
-    def _load_site(self, name: str) -> SiteDocument:
-        known = self._store.load("site", SiteDocument)
-        if known is None:
-            known = SiteDocument(
-                # A site outlives its box: named after the first key, kept by whoever replaces it.
-                site=f"s-{self.edge_id[:16]}",
-                instance=self._ids.uid(),
-                name=name,
-                tag_secret=self._ids.token(32).hex(),
-            )
-            self._store.save("site", known)
-        elif name and name != known.name:
-            known.name = name
-            self._store.save("site", known)
-        return known
-
     # --- who the box is ----------------------------------------------------------------------------------
 
     @property
     def site(self) -> str:
         """The site's id."""
-        return self._document.site
+        return self.document.site
 
     @property
     def name(self) -> str:
         """What people call the site."""
-        return self._document.name or UNNAMED
+        return self.document.name
 
     @property
     def edge_id(self) -> str:
@@ -122,42 +93,29 @@ class Authority:
         return self.identity.fingerprint
 
     @property
+    def identity(self) -> trust.IdentityKey:
+        """The key that the box proves itself with now."""
+        return self.keys.key
+
+    @property
     def issuer_id(self) -> str:
-        """The issuer that grants of the box name."""
+        """The issuer that grants and lists of the box name: its first key, whatever it has now."""
         return self._own.id
+
+    def rotate_key(self) -> trust.Rotation:
+        """Go on with a new identity key; a pairing code on show is void. Raises as `Identity.rotate`."""
+        self._code = None
+        return self.keys.rotate(self.site, self._clock.now_ms())
 
     @property
     def instance(self) -> str:
         """Which data folder this is."""
-        return self._document.instance
+        return self.document.instance
 
     @property
     def cloud_url(self) -> str:
         """The cloud that took the box in; empty while none has."""
         return self._cloud.url if self._cloud else ""
-
-    @property
-    def file_secret(self) -> bytes:
-        """What the addresses of chargers' files are made from: the same as long as the box is the same."""
-        key = bytes.fromhex(self._document.tag_secret)
-        return hmac.digest(key, b"plugside-file-addresses", "sha512")  # no tag is hashed so
-
-    @property
-    def tag_secret(self) -> str:
-        """What tag references are made with, hex. Leaves the box sealed to its recovery key only."""
-        return self._document.tag_secret
-
-    def take_tag_secret(self, secret: str) -> None:
-        """Go on with the secret of the box before this one."""
-        if len(bytes.fromhex(secret)) != 32:
-            raise ValueError("a tag secret is 32 bytes")
-        self._document.tag_secret = secret
-        self._store.save("site", self._document)
-
-    def tag_ref(self, tag: str) -> str:
-        """A tag's reference: a keyed hash of its text, without blanks around it, in lower case."""
-        key = bytes.fromhex(self._document.tag_secret)
-        return hmac.digest(key, tag.strip().casefold().encode(errors="surrogatepass"), "sha256").hex()[:32]
 
     # --- whom it believes --------------------------------------------------------------------------------
 
@@ -167,6 +125,9 @@ class Authority:
             keys = trust.open_key_set(self._cloud.keys, self._cloud.root, at_least=self._cloud.number)
             issuers += trust.cloud_issuers(keys)
         return trust.TrustSet(issuers)
+
+    def _issuer(self, site: str) -> trust.Issuer:
+        return trust.box_issuer(self.keys.origin, self._issuer_key.public, site)
 
     def claims_of(self, grant: str, now_ms: int) -> Claims:
         """What a grant permits at this site now. Raises Refused."""
@@ -246,7 +207,7 @@ class Authority:
         )
         self._code = None
         if bundle.name and not self._named_here:
-            self._rename(bundle.name)
+            self.document.rename(bundle.name)
 
     def _move(self, site: str) -> None:
         """Be another site's box from now on: its new one."""
@@ -257,9 +218,9 @@ class Authority:
                 hint="Take a box with an empty data folder to replace another one.",
             )
         # The site first: with it and no cloud the same code works again, the other way round nothing does.
-        self._document.site = site
-        self._store.save("site", self._document)
-        self._own = trust.box_issuer(self.edge_id, self._issuer_key.public, site)
+        self.document.move(site)
+        self.keys.belongs_to(site)
+        self._own = self._issuer(site)
         self.moved(site)
 
     def hello(self, nonce: str, host: str, **standing: object) -> sync.TunnelHello:
@@ -273,6 +234,7 @@ class Authority:
             "vouching": voucher.signature,
             "addresses": self.addresses,
             "certificates": self.certificates,
+            "rotations": self.keys.statements,
             "signature": trust.sign_tunnel(self.identity, nonce, host),
             **standing,
         }

@@ -119,6 +119,7 @@ class Exports:
             clock=self._clock.quality,
             software=SOFTWARE,
             begins_after=self._journal.begins_after,
+            rotations=self._authority.keys.statements,
         )
         return bundle.sign_head(head, self._authority.identity)
 

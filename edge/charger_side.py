@@ -100,7 +100,7 @@ class ChargerSide:
         )
         check.present = self.listener.present
         check.disconnect = lambda charger, code, why: self.listener.disconnect(charger, code=code, reason=why)
-        passes = Passes(authority.file_secret, lambda: gateway.state)
+        passes = Passes(authority.document.file_secret, lambda: gateway.state)
         host, port = places.files
         self.files = FileServer(shelf, passes, gateway, host=host, port=port, ids=ids)
         files = FileDesk(self.listener, gateway, shelf, passes, self.files, tasks)
@@ -132,8 +132,8 @@ class ChargerSide:
     def _names(self) -> list[str]:
         """What chargers may dial: each must be in the certificate (A00.FR.308; quirk 109)."""
         assert self._places.secure is not None
-        own = f"plugside-{self._authority.edge_id[:8]}.local"
-        return [own, *self._places.names, *lan_addresses((), self._places.secure[0])]
+        own = self._authority.keys.host_names
+        return [*own, *self._places.names, *lan_addresses((), self._places.secure[0])]
 
     async def keep_certificates(self) -> None:
         """The room that renews the box's certificates for chargers, and follows its address."""

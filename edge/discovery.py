@@ -1,6 +1,7 @@
 """mDNS: tells phones on the LAN that a box is here. A hint, never an identity, never on the fast path.
 
-One `_plugside._tcp` service named by the edge's key, with a TXT record that holds no person and no site name.
+A `_plugside._tcp` service named by the edge's key, with a TXT record that holds no person and no site name;
+and one for each key that it had before, because a phone that was away looks for the one that it pinned.
 Runs as a supervised room: when it fails, control goes on and addresses from QR and cloud still work.
 """
 
@@ -10,7 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,10 @@ SERVICE = "_plugside._tcp.local."
 LOOK_EVERY_S = 10.0
 
 
-def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceInfo:
+def service_info(edge_id: str, port: int, addresses: list[str], now: str = "") -> AsyncServiceInfo:
     """What is announced: protocol version, the edge's fingerprint, nothing personal.
+
+    now: for a key that the box had before, the one that it has; a hint like all the rest.
 
     The host name comes from the key, so two boxes never claim the same one: zeroconf would let them.
     """
@@ -42,37 +45,43 @@ def service_info(edge_id: str, port: int, addresses: list[str]) -> AsyncServiceI
         f"{host}.{SERVICE}",
         port=port,
         addresses=packed,
-        properties={"v": "1", "id": edge_id, "ws": str(port)},
+        properties={"v": "1", "id": edge_id, "ws": str(port), **({"now": now} if now else {})},
         server=f"{host}.local.",
     )
 
 
-async def announce(edge_id: str, port: int, interfaces: tuple[str, ...]) -> None:
+async def announce(ids: Callable[[], tuple[str, ...]], port: int, interfaces: tuple[str, ...]) -> None:
     """Announce until cancelled, on the given interface addresses only; takes the goodbye back at the end.
 
-    On those that are here: one that comes, goes or returns is noticed. Raises Unavailable when none is.
+    ids: the box's fingerprints, the present one first. On those addresses that are here: one that comes, goes
+    or returns is noticed, and so is another key. Raises Unavailable when none is.
     """
     while True:
         present = tuple(filter(is_here, interfaces))
         if not present:
             raise error(Code.NO_PATH, f"this box has none of the addresses {', '.join(interfaces)} now")
-        async with _announced(edge_id, port, present):
-            while tuple(filter(is_here, interfaces)) == present:  # noqa: ASYNC110 - the kernel tells nobody
+        named = ids()
+        async with _announced(named, port, present):
+            while (ids(), tuple(filter(is_here, interfaces))) == (named, present):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(LOOK_EVERY_S)
 
 
 @asynccontextmanager
-async def _announced(edge_id: str, port: int, interfaces: tuple[str, ...]) -> AsyncIterator[None]:
+async def _announced(ids: tuple[str, ...], port: int, interfaces: tuple[str, ...]) -> AsyncIterator[None]:
     # Loaded once the box serves already: that takes some 25 ms of a start.
     from zeroconf.asyncio import AsyncZeroconf
 
     announcer = AsyncZeroconf(interfaces=list(interfaces), ip_version=_versions(interfaces))
     try:
-        info = service_info(edge_id, port, list(interfaces))
+        here = list(interfaces)
+        infos = [
+            service_info(ids[0], port, here),
+            *(service_info(id_, port, here, ids[0]) for id_ in ids[1:]),
+        ]
         # The name is unique by key, so probing for a conflict (1.2 s) finds nothing but our own last run.
-        done = await announcer.async_register_service(info, cooperating_responders=True)
-        await done
-        log.info("announced %s on %s", info.name, ", ".join(interfaces))
+        for done in [await announcer.async_register_service(i, cooperating_responders=True) for i in infos]:
+            await done
+        log.info("announced %s on %s", infos[0].name, ", ".join(interfaces))
         yield
     finally:
         await announcer.async_close()

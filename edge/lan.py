@@ -131,12 +131,8 @@ class Lan:
     def origins(self) -> tuple[str, ...]:
         """Where the box itself serves the app, the best first: names that are vouched for, then addresses."""
         vouched = [host for host in (self._named.hosts if self._named else ()) if "*" not in host]
-        names = (*vouched, *self._addresses, self._host_name)
+        names = (*vouched, *self._addresses, *self._authority.keys.host_names)
         return tuple(f"https://{host_port(name, self.port)}" for name in names)
-
-    @property
-    def _host_name(self) -> str:
-        return f"plugside-{self._authority.edge_id[:8]}.local"
 
     def _ours(self, host: str) -> bool:
         """Whether this is a name of this box: the installer's own may be among the origins of the app."""
@@ -160,8 +156,9 @@ class Lan:
 
     def _made(self, at_once: int) -> LanCertificates:
         """The certificates for this time and the year to come, of which so many are made now."""
+        name = self._authority.keys.host_names[0]
         return self._store.lan_certificates(
-            self._clock.now_ms(), self._host_name, self._addresses, ahead=YEAR_AHEAD, at_once=at_once
+            self._clock.now_ms(), name, self._addresses, ahead=YEAR_AHEAD, at_once=at_once
         )
 
     def _renew_certificate(self, made: LanCertificates | None = None) -> ServerTls:
@@ -234,7 +231,13 @@ def named(cert: FilePath | None, key: FilePath | None) -> Named | None:
 
 def serving(authority: Authority, path: Path) -> Serving:
     """What a session that came by `path` proves itself with."""
-    return Serving(identity=authority.identity, verifier=authority.verifier, path=path, site=authority.site)
+    return Serving(
+        identity=authority.identity,
+        verifier=authority.verifier,
+        path=path,
+        site=authority.site,
+        rotations=authority.keys.statements,
+    )
 
 
 def host_port(host: str, port: int) -> str:

@@ -27,6 +27,7 @@ def health(site: Site) -> dict[str, Any]:
         "site": site.authority.site,
         "name": site.authority.name,
         "edge": site.authority.edge_id,
+        "key": site.rekeying.describe(),
         "started_at": iso(site.started_ms),
         "time": iso(site.clock.now_ms()),
         "clock": site.clock.quality,

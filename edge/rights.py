@@ -56,7 +56,7 @@ class Rights:
 
     def changed(self, one: trust.RevocationList) -> None:
         """A list is new, and on disk."""
-        mine = one.issuer == self._authority.edge_id
+        mine = one.issuer == self._authority.issuer_id
         who = "this box" if mine else f"issuer {one.issuer}"
         log.warning("list %d of %s: %d rights are withdrawn", one.number, who, len(one.entries))
         gone = self._gone(one)
@@ -141,7 +141,7 @@ class Rights:
                     "key": device.key,
                     "device": device.label,
                     "seen_at": iso(device.seen_ms),
-                    "made_here": device.issuer == self._authority.edge_id,
+                    "made_here": device.issuer == self._authority.issuer_id,
                 }
             )
         rows.sort(key=lambda row: str(row["seen_at"]), reverse=True)

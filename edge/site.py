@@ -21,7 +21,7 @@ from common import applink
 from common.clock import BUILT_MS, SystemClock, SystemIds
 from common.config import split_endpoint
 from common.domain import Path
-from common.errors import Code, LocalFault, Unavailable
+from common.errors import Code, LocalFault
 from common.keystore import Keystore
 from common.link import Link
 from common.link.unix import UnixListener, listen_unix
@@ -30,7 +30,7 @@ from common.notify import notify, watchdog_interval_s
 from common.policy import local_presence
 from common.supervise import Supervisor
 from common.view import spelling
-from edge import discovery, opening, outage, report, timekeeping
+from edge import discovery, opening, outage, report, timekeeping, vigil
 from edge.apps import Apps
 from edge.authority import Authority
 from edge.bundles import Exports
@@ -56,6 +56,7 @@ from edge.overview import Overview
 from edge.queries import Queries
 from edge.receipts import Receipts
 from edge.recovery import Recovery
+from edge.rekeying import Rekeying
 from edge.rights import Rights
 from edge.settings import EdgeSettings
 from edge.tag_recovery import TagPart
@@ -63,9 +64,6 @@ from edge.tags import Tags
 from edge.uplink import Uplink
 
 log = logging.getLogger("plugside.site")
-
-#: For the last goodbye to apps before the process ends, in s.
-GOODBYE_S = 0.3
 
 
 class Site:
@@ -82,7 +80,7 @@ class Site:
 
         Raises LocalFault: folder_in_use, folder_unusable.
         """
-        self._settings = settings
+        self._settings, self.folder = settings, settings.data
         self.clock = SystemClock(BUILT_MS)
         self.ids = SystemIds()
         self.boot_id = self.ids.uid()
@@ -92,7 +90,7 @@ class Site:
         except OSError as unusable:
             why = f"{settings.data}: {unusable.strerror or unusable}"
             raise LocalFault(Code.FOLDER_UNUSABLE, why) from None
-        self._open_journal, self._has_room = open_journal, has_room
+        self._open_journal, self.has_room = open_journal, has_room
         self.journal = opening.opened(settings.data, self.ids, open_journal)
         try:
             self._make()
@@ -139,7 +137,8 @@ class Site:
         self.rights = Rights(self.authority, self.gateway, self.journal, self.apps)
         overview = Overview(self, receipts)
         self.queries.offer(overview.queries)
-        parts = self.tags.requests | overview.requests | self.rights.requests
+        self.rekeying = Rekeying(self.authority, self.gateway, self.journal, self.apps)
+        parts = self.tags.requests | overview.requests | self.rights.requests | self.rekeying.requests
         for name, request in {"export": exports.request, "clock": self.watch.request, **parts}.items():
             management.offer(name, request)
         self.authority.verifier.heard = self.watch.heard
@@ -201,7 +200,7 @@ class Site:
             return opening.state_of(self.journal, self.authority.site)
         except Damaged as found:
             self.journal.close()
-            why, folder = found.detail, self._settings.data
+            why, folder = found.detail, self.folder
         self.journal = opening.saved(folder, self.ids, self._open_journal, why)
         return opening.state_of(self.journal, self.authority.site)
 
@@ -235,10 +234,11 @@ class Site:
             # The last one: whoever waits for this socket then finds every door open.
             Door("local socket", self._open_local),
         ]
-        self.supervisor.room("gateway", self._watch_gateway, fatal=True)
+        self.supervisor.room("gateway", lambda: vigil.gateway(self), fatal=True)
         if (news := opening.news(self.journal)) is not None:
             await self.gateway.written(news.fact())
             await opening.news_told(self.journal)
+        await self.rekeying.catch_up()
         # No charge depends on it: a port that somebody else holds keeps no charger from charging.
         if settings.app_origins or settings.cloud:
             self.supervisor.room("browsers", Door("browsers", self._open_browsers).run)
@@ -262,11 +262,12 @@ class Site:
                 boot_id=self.boot_id,
             )
             self.rights.tell = self.uplink.withdrawn
-            self.rights.released = self.uplink.left.set
+            self.rights.released = self.rekeying.leave = self.uplink.left.set
+            self.uplink.heard_of_key = self.rekeying.welcomed
             self.uplink.hear_time = self.watch.told_by_cloud
             self.supervisor.room("uplink", self.uplink.run)
         if (interval_s := watchdog_interval_s(os.environ)) is not None:
-            self.supervisor.room("watchdog", lambda: self._feed_watchdog(interval_s))
+            self.supervisor.room("watchdog", lambda: vigil.feed_watchdog(self.journal, interval_s))
         log.info(
             "site %s: chargers at %s, apps at %s", self.authority.site, self.ocpp_url, self.lan_addresses
         )
@@ -283,7 +284,7 @@ class Site:
         finally:
             notify("STOPPING=1", environ=os.environ)
             self.apps.cut_all(Code.SHUTTING_DOWN)
-            await asyncio.sleep(GOODBYE_S)
+            await asyncio.sleep(vigil.GOODBYE_S)
             stopped.cancel()
             rooms.cancel()
             await asyncio.wait({rooms, stopped})
@@ -301,25 +302,6 @@ class Site:
             parts.push_async_callback(self.listener.stop)
             for door in self._doors:
                 parts.push_async_callback(door.close)
-
-    async def _watch_gateway(self) -> None:
-        """Fatal: a journal that cannot commit ends the process; chargers keep what they queue."""
-        assert self.gateway.failed is not None
-        # Shielded: this room's own end is not the journal's, and what is pending must still be written.
-        why = await asyncio.shield(self.gateway.failed)
-        self.listener.disconnect(reason="nothing can be written down now; dial again")
-        self.apps.cut_all(Code.JOURNAL_UNAVAILABLE)
-        if outage.for_want_of_room(why):
-            await outage.over(self._settings.data, enough=self._has_room)
-        await asyncio.sleep(GOODBYE_S)
-        raise Unavailable(Code.JOURNAL_UNAVAILABLE, str(why))
-
-    async def _feed_watchdog(self, interval_s: float) -> None:
-        """WATCHDOG=1 only if the loop ticked and the journal's thread answered."""
-        while True:
-            await self.journal.probe()
-            notify("WATCHDOG=1", environ=os.environ)
-            await asyncio.sleep(interval_s)
 
     # --- doors -------------------------------------------------------------------------------------------
 
@@ -350,7 +332,8 @@ class Site:
         await applink.serve(link, session, self.apps, clock=self.clock)
 
     async def _announce(self) -> None:
-        await discovery.announce(self.authority.edge_id, self.lan.port, self._settings.interfaces)
+        names = self.authority.keys
+        await discovery.announce(lambda: names.names, self.lan.port, self._settings.interfaces)
 
     # --- what it tells of itself -------------------------------------------------------------------------
 

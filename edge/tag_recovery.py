@@ -33,7 +33,7 @@ class TagPart:
         self._journal = journal
 
     def collect(self) -> bytes:
-        return msgspec.json.encode(_Tags(secret=self._authority.tag_secret, tags=self._assigned()))
+        return msgspec.json.encode(_Tags(secret=self._authority.document.tag_secret, tags=self._assigned()))
 
     def _assigned(self) -> tuple[_Tag, ...]:
         assigned = []
@@ -49,20 +49,20 @@ class TagPart:
         # First what hung on the secret that goes: no reference of it would mean a tag any more.
         for tag in here:
             await self._withdraw(tag)
-        self._authority.take_tag_secret(found.secret)
+        self._authority.document.take_tag_secret(found.secret)
         # Whoever has assigned a tag at the new box meanwhile meant it.
         for tag in (*found.tags, *here):
             await self._assign(tag)
         return len(found.tags)
 
     async def _withdraw(self, tag: _Tag) -> None:
-        ref = self._authority.tag_ref(tag.tag)
+        ref = self._authority.document.tag_ref(tag.tag)
         body = AuthorizationChanged(principal=tag.principal, change="tag_removed", tag_ref=ref)
         await self._gateway.written(body)
         await self._journal.submit(lambda db: people.remove_tag(db, ref))
 
     async def _assign(self, tag: _Tag) -> None:
-        ref = self._authority.tag_ref(tag.tag)
+        ref = self._authority.document.tag_ref(tag.tag)
         await self._journal.submit(lambda db: people.put_tag(db, ref, tag.tag, tag.principal))
         body = AuthorizationChanged(
             principal=tag.principal, change="tag_assigned", tag_ref=ref, chargers=tag.chargers

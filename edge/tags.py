@@ -77,7 +77,7 @@ class Tags:
 
     def ref(self, tag: str) -> str:
         """A tag's reference. Remembers the tag for a moment."""
-        made = self._authority.tag_ref(tag)
+        made = self._authority.document.tag_ref(tag)
         self._seen[made] = tag
         self._seen.move_to_end(made)
         if len(self._seen) > SEEN_MAX:
@@ -118,7 +118,7 @@ class Tags:
     # --- requests ------------------------------------------------------------------------------------------
 
     async def _assign(self, args: _Tagged, _: Claims) -> Plain:
-        ref = self._authority.tag_ref(args.tag)
+        ref = self._authority.document.tag_ref(args.tag)
         await self._journal.submit(lambda db: people.put_tag(db, ref, args.tag, args.principal))
         await self._gateway.written(
             AuthorizationChanged(
@@ -128,7 +128,7 @@ class Tags:
         return {"tag_ref": ref, "principal": args.principal}
 
     async def _remove(self, args: _Untagged, _: Claims) -> Plain:
-        ref = self._authority.tag_ref(args.tag)
+        ref = self._authority.document.tag_ref(args.tag)
         known = self._journal.recall_tag(ref)
         if known is None:
             raise Refused(Code.BAD_REQUEST, "that tag is not known here")

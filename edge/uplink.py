@@ -93,8 +93,11 @@ class Uplink:
         self.work = asyncio.Event()
         self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
         self.hears = self.renews = False
-        self.left = asyncio.Event()  #: this link has to end: the box is released, or the cloud reads nothing
+        self.left = (
+            asyncio.Event()
+        )  #: this link has to end: released, another key, or the cloud reads nothing
         self.hear_time: Callable[[str], None] = lambda _: None  #: told the cloud's time
+        self.heard_of_key: Callable[[sync.TunnelWelcome], None] = lambda _: None  #: told the site's key there
         gateway.bus.tap(self._committed)
 
     # --- fed by the bus ----------------------------------------------------------------------------------
@@ -184,6 +187,7 @@ class Uplink:
                 raise RemoteFault(Code.PROTOCOL, "the cloud answered hello with something else")
             self.authority.learn(welcome.trust)
             self.hear_time(welcome.time)
+            self.heard_of_key(welcome)
             self.authority.withdrawals.take(welcome.revocations)
             self.hears, self.renews = welcome.hears, welcome.renews
             told = set(welcome.revocations)
@@ -249,11 +253,11 @@ class _Link:
             self._up.commander.leave(sender)
 
     async def overflow(self) -> None:
-        """Raises Unavailable: more waits to be said than may (slow_reader), or the box is released."""
+        """Raises Unavailable: more waits to be said than may (slow_reader), or this link is over for us."""
         await self._up.left.wait()
         if self._slow:
             raise Unavailable(Code.SLOW_READER, "the cloud does not read")
-        raise Unavailable(Code.SHUTTING_DOWN, "the box was released")
+        raise Unavailable(Code.SHUTTING_DOWN, "the box was released, or has another key")
 
     # --- cloud → edge ------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from cloud.store.rows import DeviceRow, PairingRow, SiteRow
 from common.errors import Code, Refused
 from common.trust import InviteRecord
 
+#: Columns of a site that its box's key is in.
+_OF_THE_BOX = ("box", "public", "succession", "rotations", "former", "former_until_ms", "retired")
 _RIGHTS = (schema.device, schema.token, schema.invite)
 
 
@@ -51,6 +53,16 @@ class AccountPart:
             raise Refused(
                 Code.BAD_REQUEST, f"another site is called {row.name}", hint="Choose another name."
             ) from None
+
+    @whole
+    async def rotate_box(self, row: SiteRow, *, held: str) -> bool:
+        table = schema.site
+        values = codec.site_values(row)
+        changed = {name: values[name] for name in _OF_THE_BOX}
+        async with self._db.write() as tx:
+            where = (table.c.id == row.id) & (table.c.public == held)
+            done: Any = await tx.execute(update(table).where(where).values(**changed))
+        return bool(done.rowcount)
 
     @whole
     async def site(self, name_or_id: str) -> SiteRow | None:

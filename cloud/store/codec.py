@@ -28,6 +28,8 @@ _sample = msgspec.json.Decoder(MeterSample)
 _names = msgspec.json.Decoder(tuple[str, ...])
 _caps = msgspec.json.Decoder(Caps)
 
+#: Of a site: lists of what holds no blank.
+_KEYS = ("rotations", "retired")
 #: Columns whose name SQL has taken, and the field they stand for.
 _RENAMED = {"transaction_id": "transaction"}
 
@@ -122,6 +124,7 @@ def site_values(row: SiteRow) -> dict[str, Any]:
     return {
         **msgspec.structs.asdict(row),
         "hello": to_json(row.hello),
+        **{name: " ".join(getattr(row, name)) for name in _KEYS},
     }
 
 
@@ -133,6 +136,8 @@ def hello_in(text: str) -> HelloNote:
 def site_row(row: Row[Any]) -> SiteRow:
     values = dict(row._mapping)
     values["hello"] = hello_in(values["hello"])
+    for name in _KEYS:
+        values[name] = tuple(values[name].split())
     return SiteRow(**values)
 
 

@@ -54,17 +54,21 @@ async def write_head(database: Database, tx: AsyncConnection, site: str, batch: 
     if not batch.signature:
         return
     table = schema.head
-    key = await tx.scalar(select(schema.site.c.public).where(schema.site.c.id == site))
+    of = schema.site.c
+    keys = (await tx.execute(select(of.public, of.former).where(of.id == site))).first() or ("", "")
     row = HeadRow(
         site=site,
         epoch=batch.epoch,
         seq=batch.records[-1].seq,
         chain=batch.chain_end,
         at=batch.at,
-        key=key or "",
+        key=keys[0],
         signature=batch.signature,
         kept=any(kind in (record.record or b"") for record in batch.records for kind in _KEPT),
     )
+    if not row.signed and keys[1]:
+        # The tunnel's hello said whether the key before this one is still heard; here it is one of the box's.
+        row = msgspec.structs.replace(row, key=keys[1])
     if not row.signed:
         raise RemoteFault(
             Code.UNTRUSTED_PEER, f"the head at {row.seq} of {row.epoch} is not signed by the box"

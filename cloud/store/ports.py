@@ -161,6 +161,9 @@ class AccountStore(Protocol):
     async def put_site(self, row: SiteRow) -> None:
         """Add a site, or give it another box; its ledger stays. Raises Refused(bad_request): name taken."""
 
+    async def rotate_box(self, row: SiteRow, *, held: str) -> bool:
+        """The site's box has the row's key now, if the site still `held` this public key; False if not."""
+
     async def site(self, name_or_id: str) -> SiteRow | None: ...
 
     async def sites(self) -> list[SiteRow]: ...

@@ -10,6 +10,7 @@ from common import sync
 from common.caps import Caps
 from common.domain import MeterSample, Role
 from common.reconcile import LedgerRow
+from common.trust.rotation import kept
 
 T = TypeVar("T")
 
@@ -45,6 +46,15 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     added_ms: int = 0
     zone: str = "UTC"  #: IANA time zone in which its months begin and end
     succession: str = ""  #: our signed word that `box` took another one's place; empty = it is the first
+    rotations: tuple[str, ...] = ()  #: how the box came to its key, from its first (`common.trust.rotation`)
+    former: str = ""  #: the public key that the box gave up last, and until when it is heard all the same
+    former_until_ms: int = 0
+    retired: tuple[str, ...] = ()  #: fingerprints that are the site's no more; none comes back by itself
+
+    @property
+    def origin(self) -> str:
+        """The fingerprint of the box's first key: the name of its issuer."""
+        return kept(self.rotations[0]).former if self.rotations else self.box
 
 
 class PairingRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,10 @@ site = Table(
     Column("added_ms", BigInteger, nullable=False),
     Column("zone", Text, nullable=False, default="UTC", server_default="UTC"),  # what a month is here (IANA)
     Column("succession", Text, nullable=False, default="", server_default=""),  # signed, for phones
+    Column("rotations", Text, nullable=False, default="", server_default=""),  # the box's own chain of keys
+    Column("former", Text, nullable=False, default="", server_default=""),  # public key that it gave up last
+    Column("former_until_ms", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("retired", Text, nullable=False, default="", server_default=""),  # fingerprints given up, for good
 )
 
 # What a box has sealed for the one after it; the newest of each recovery key. Nobody here can open it.

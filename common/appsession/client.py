@@ -9,7 +9,7 @@ been shown, so that a change of path never shows an older state. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 
 import msgspec
@@ -18,7 +18,7 @@ from common import wire
 from common.appsession.events import Closed
 from common.domain import Path
 from common.errors import Code, LocalFault, PlugsideError, RemoteFault
-from common.trust import IdentityKey, Purpose, Transcript, fingerprint, verify_identity
+from common.trust import IdentityKey, Purpose, Rotation, Transcript, fingerprint, followed, verify_identity
 from common.trust.handshake import CERTIFICATES_MAX, is_hash, is_nonce
 
 
@@ -108,22 +108,29 @@ class ClientSession:
         positions: Positions | None = None,
         client: str = "",
         carried: tuple[str, ...] = (),
+        site: str = "",
+        rotation: int = 0,
+        gone: Collection[str] = (),
     ) -> None:
         """nonce: 32 fresh random bytes, base64url. server: the pinned identity fingerprint; None only on the
         local socket, where the file's place is the proof. binding: SHA-256 hex of the certificate that the
         transport saw, or empty. invite: a secret to redeem instead of showing grants. carried: lists of
-        withdrawn rights to bring; those that do not fit into the first frame follow the welcome.
+        withdrawn rights to bring; those that do not fit into the first frame follow the welcome. site: whose
+        box this must be, where that is known; rotation: the number of the statement by which `server` was
+        pinned, 0 = by none; gone: fingerprints that were the box's and are not any more.
         """
         if path is not Path.LOCAL and (server is None or key is None):
             raise LocalFault(Code.NOT_PAIRED)
         self.state = State.START
         self.proof: wire.Proof | None = None  #: what the server signed, once it was checked
         self.welcome: wire.Welcome | None = None
+        self.rotated: tuple[Rotation, ...] = ()  #: how the one who was pinned came to the key that it proved
         self.grants = grants
         self.positions = positions if positions is not None else Positions()
         self._nonce = nonce
         self._path = path
-        self._server = server
+        self._server, self._site = server, site
+        self._rotation, self._gone = rotation, gone
         self._key = key
         self._invite = invite
         self._device = device
@@ -287,9 +294,24 @@ class ClientSession:
             verify_identity(proof.key, proof.signature, Purpose.SERVER_PROOF, message)
         except (ValueError, PlugsideError):
             raise RemoteFault(Code.UNTRUSTED_PEER) from None
-        if named != proof.server or (self._server is not None and named != self._server):
+        if named != proof.server:
             raise RemoteFault(Code.UNTRUSTED_PEER)
+        if self._server is not None and named != self._server:
+            self.rotated = self._follow(proof, self._server)
         self._transcript = transcript
+
+    def _follow(self, proof: wire.Proof, pinned: str) -> tuple[Rotation, ...]:
+        """How the box that was pinned came to the key that it has proved. Raises RemoteFault."""
+        if self._path is not Path.LAN or not proof.rotations:
+            raise RemoteFault(Code.UNTRUSTED_PEER)
+        return followed(
+            proof.rotations,
+            pinned=pinned,
+            key=proof.key,
+            site=self._site,
+            after=self._rotation,
+            gone=self._gone,
+        )
 
     def _proved(self) -> Transcript:
         """The transcript that was proved. Nothing that needs it can be sent before."""

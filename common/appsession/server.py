@@ -77,6 +77,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     verifier: Verifier
     path: Path
     site: str | None = None  #: the box's own; None at the cloud, which serves many
+    rotations: tuple[str, ...] = ()  #: how the box came to this identity, for apps that pinned one before it
 
 
 class ServerSession:
@@ -227,6 +228,7 @@ class ServerSession:
             time=time,
             clock=self._clock,
             signature=identity.sign(Purpose.SERVER_PROOF, transcript.proof(time, self._clock)),
+            rotations=self._serving.rotations,
         )
         self._transcript, self.state = transcript, State.PROVED
         self._send(proof)

@@ -46,6 +46,8 @@ async def discover(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     async for found in browse(args.interfaces, args.seconds):
         entry = paired.get(found.edge)
+        if found.now and entry is None:
+            continue  # the same box, by a key that it had before
         rows.append(
             {
                 "box": found.edge,

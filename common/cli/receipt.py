@@ -50,7 +50,8 @@ async def receipt(client: Client, args: argparse.Namespace) -> int:
     except (ValueError, msgspec.ValidationError) as wrong:
         raise RemoteFault(Code.PROTOCOL, f"no receipt: {wrong}") from None
     # Whoever carried it: what is written here is what the box signed, for the session that was asked for.
-    told = check_receipt(got, client.profile.get(site).box)
+    entry = client.profile.get(site)
+    told = check_receipt(got, entry.box, entry.was)
     if (got.site, got.session) != (site, session):
         raise BadReceipt(Flaw.SESSION, "it is of another session than was asked for")
     text = page(got, told, args.language) if args.html else receipt_bytes(got).decode() + "\n"
@@ -119,8 +120,9 @@ async def verify(args: argparse.Namespace) -> int:
     text = _read(args.file)
     is_page = text.lstrip().startswith("<")
     got = open_receipt(receipt_in(text) if is_page else text)
-    expected = args.box or _known_box(args, got.site)
-    told = check_receipt(got, expected)
+    known_box, former = _known_box(args, got.site)
+    expected = args.box or known_box
+    told = check_receipt(got, expected, former if expected == known_box else {})
     if is_page:
         check_page(text, got, told)
     known = bool(expected)
@@ -145,15 +147,16 @@ def _read(file: str) -> str:
         raise BadReceipt(Flaw.FORM, "it is no text") from None
 
 
-def _known_box(args: argparse.Namespace, site: str) -> str:
-    """The box that this device was paired with at that site; empty where it was with none."""
+def _known_box(args: argparse.Namespace, site: str) -> tuple[str, dict[str, int]]:
+    """The box that this device was paired with at that site, and its former keys; empty where with none."""
     folder: Path = args.home or default_folder()
     if not folder.is_dir():
-        return ""
+        return "", {}
     try:
-        return next((entry.box for entry in Profile(folder).sites if entry.site == site), "")
+        found = (entry for entry in Profile(folder).sites if entry.site == site)
+        return next(((entry.box, entry.was) for entry in found), ("", {}))
     except PlugsideError:
-        return ""
+        return "", {}
 
 
 def _json(got: Receipt, told: tuple[Fact, ...], *, known: bool) -> dict[str, Any]:

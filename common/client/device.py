@@ -34,6 +34,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     invite: str = ""
     name: str = ""
     revocations: tuple[str, ...] = ()
+    site: str = ""  #: whose box it must be that is dialled; empty = an invite does not say
+    rotation: int = 0  #: the number of the statement by which its key was pinned
+    gone: tuple[str, ...] = ()  #: fingerprints that were its box's and are not any more
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +70,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
             positions=self.positions,
             client=CLIENT_NAME,
             carried=shown.revocations,
+            site=shown.site,
+            rotation=shown.rotation,
+            gone=shown.gone,
         )
         return await authenticate(link, session, self.clock)
 

@@ -37,6 +37,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One announcement."""
 
     edge: str  #: the fingerprint that it claims
+    now: str = ""  #: it had that key before, and claims to have this one since
     addresses: tuple[str, ...]  #: host:port
 
 
@@ -159,4 +160,5 @@ def _read(properties: dict[bytes, bytes | None], hosts: list[str], port: int | N
         for host in usable
         if not host.is_link_local
     )
-    return Found(edge=edge, addresses=addresses) if addresses else None
+    now = (properties.get(b"now") or b"").decode("ascii", "replace")
+    return Found(edge=edge, addresses=addresses, now=now) if addresses else None

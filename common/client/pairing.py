@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator
 from common import wire
 from common.client.device import Device, Shown
 from common.client.handshake import Opened
-from common.client.profile import ADDRESSES_MAX, SiteEntry
+from common.client.profile import ADDRESSES_MAX, SiteEntry, rotated
 from common.client.race import race
 from common.domain import Path
-from common.errors import Code, Refused
+from common.errors import Code, Refused, RemoteFault
 from common.trust import BoxCode, Invite
 from common.trust.enrolment import BOX_PREFIX
 
@@ -54,7 +54,7 @@ async def redeem(device: Device, text: str, device_name: str, *, lan: bool, clou
     )
     try:
         entry = _entry(invite, where, opened)
-        device.profile.put(entry)
+        device.profile.put(entry, paired=True)
     finally:
         await opened.link.close()
     return entry
@@ -66,7 +66,10 @@ def _entry(invite: Invite, where: str, opened: Opened) -> SiteEntry:
     granted: wire.Granted = opened.granted[-1]
     by_cloud = opened.link.path is Path.CLOUD
     site = granted.site
-    return SiteEntry(
+    chain = opened.session.rotated
+    if chain and chain[-1].site != site.site:
+        raise RemoteFault(Code.UNTRUSTED_PEER, "the invite's maker is the box of another site")
+    entry = SiteEntry(
         site=site.site,
         name=site.name,
         grant=granted.grant,
@@ -78,3 +81,4 @@ def _entry(invite: Invite, where: str, opened: Opened) -> SiteEntry:
         cloud_url=granted.cloud or (where if by_cloud else ""),
         cloud_key=invite.server if by_cloud else granted.cloud_key,
     )
+    return rotated(entry, chain) if chain else entry

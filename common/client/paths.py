@@ -160,13 +160,21 @@ class LanPath(_Keeper):
     async def find(self) -> Opened:
         entry = self._site.entry
         known = tuple(dict.fromkeys(filter(None, (entry.last_good, *entry.addresses))))
-        shown = Shown(grants=(entry.grant,), revocations=entry.lists)
+        shown = Shown(
+            grants=(entry.grant,),
+            revocations=entry.lists,
+            site=entry.site,
+            rotation=entry.box_number,
+            gone=tuple(entry.was),
+        )
         self._address, opened = await race(
             known,
             lambda address: self.device.dial_lan(address, entry.box, shown),
             lambda: self.device.search(entry.box, known),
             search_after_s=self.device.pace.search_after_s,
         )
+        # Kept at once: whoever has the key before this one is not to be believed again.
+        self._site.learn_rotated(opened.session.rotated)
         return opened
 
     def begin(self) -> None:

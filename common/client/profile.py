@@ -20,12 +20,20 @@ from common.commands import Name
 from common.domain import Target
 from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault
 from common.keystore import FILE_MODE, Keystore
-from common.trust import IdentityKey, newest_lists, open_succession, unb64
+from common.trust import IdentityKey, Rotation, newest_lists, open_succession, unb64
+from common.trust.rotation import OLD_KEPT_MS, ROTATIONS_MAX
 
 #: A command's file is kept for so long after its end: then nobody asks about it any more.
 PENDING_KEPT_MS = 24 * 3_600_000
 #: Addresses kept for one box: a few interfaces, IPv4 and IPv6.
 ADDRESSES_MAX = 8
+
+
+class FormerBox(msgspec.Struct, frozen=True):
+    """A key that the site's box had, or a box that it had: what was signed by it then still counts."""
+
+    box: str
+    until_ms: int  #: site time; it signed nothing of ours later
 
 
 class SiteEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,13 +50,31 @@ class SiteEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cloud_url: str = ""
     cloud_key: str = ""  #: the cloud's identity fingerprint, pinned at pairing
     box_at_ms: int = 0  #: of the cloud's word by which `box` took another one's place
+    box_number: int = 0  #: of the box's own statement by which it came to this key; 0 = none was followed
+    former: tuple[FormerBox, ...] = ()  #: what `box` was before, the latest last
     box_lists: tuple[str, ...] = ()  #: lists of withdrawn rights that the box told, to be carried on
     cloud_lists: tuple[str, ...] = ()  #: the same of the cloud
+
+    @property
+    def was(self) -> dict[str, int]:
+        """Fingerprints that the site's box had before, and until when what they signed counts, in ms."""
+        return {one.box: one.until_ms for one in self.former}
 
     @property
     def lists(self) -> tuple[str, ...]:
         """What to bring to whoever serves this site."""
         return newest_lists(self.cloud_lists, self.box_lists)
+
+
+def placed(entry: SiteEntry, access: wire.SiteAccess) -> SiteEntry:
+    """The entry with the time of the cloud's word for the box that is pinned: none before it counts now.
+
+    Raises RemoteFault(untrusted_peer).
+    """
+    told = open_succession(access.succession, site=entry.site, cloud=entry.cloud_key)
+    if told.box != entry.box or told.at_ms <= entry.box_at_ms:
+        return entry
+    return msgspec.structs.replace(entry, box_at_ms=told.at_ms)
 
 
 def succeeded(entry: SiteEntry, access: wire.SiteAccess) -> SiteEntry:
@@ -59,7 +85,28 @@ def succeeded(entry: SiteEntry, access: wire.SiteAccess) -> SiteEntry:
     told = open_succession(access.succession, site=entry.site, cloud=entry.cloud_key)
     if told.box != access.key or told.at_ms <= entry.box_at_ms:
         raise RemoteFault(Code.UNTRUSTED_PEER, "an earlier word about this site's box is told again")
-    return msgspec.structs.replace(entry, box=told.box, box_at_ms=told.at_ms, last_good="", box_lists=())
+    return msgspec.structs.replace(
+        entry,
+        box=told.box,
+        box_at_ms=told.at_ms,
+        box_number=0,
+        former=_former(entry, FormerBox(entry.box, told.at_ms)),
+        last_good="",
+        box_lists=(),
+    )
+
+
+def rotated(entry: SiteEntry, chain: tuple[Rotation, ...]) -> SiteEntry:
+    """The entry with the key that its box has now, by a chain that was verified from the pinned one."""
+    gone = (FormerBox(one.former, one.at_s * 1000 + OLD_KEPT_MS) for one in chain)
+    return msgspec.structs.replace(
+        entry, box=chain[-1].box, box_number=chain[-1].number, former=_former(entry, *gone)
+    )
+
+
+def _former(entry: SiteEntry, *gone: FormerBox) -> tuple[FormerBox, ...]:
+    known = {one.box: one for one in (*entry.former, *gone) if one.box}
+    return tuple(known.values())[-ROTATIONS_MAX:]
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,11 +206,25 @@ class Profile:
             raise Refused(Code.UNKNOWN_SITE, site, hint=self._known())
         return self._sites[site]
 
-    def put(self, entry: SiteEntry) -> None:
-        """Add a site, or replace what is known about it; on disk when this returns."""
+    def put(self, entry: SiteEntry, *, paired: bool = False) -> SiteEntry:
+        """Add a site, or replace what is known about it; on disk when this returns. Returns what is kept.
+
+        A box's key that another program of this person has moved on from does not come back by what this one
+        still knows; only pairing anew (`paired`) brings it back.
+        """
         if self._sites.get(entry.site) != entry:
+            kept = None if paired else self._store.load(_file_of(entry.site), SiteEntry)
+            if kept is not None and entry.box_at_ms <= kept.box_at_ms and entry.box in kept.was:
+                entry = msgspec.structs.replace(
+                    entry,
+                    box=kept.box,
+                    box_at_ms=kept.box_at_ms,
+                    box_number=kept.box_number,
+                    former=kept.former,
+                )
             self._store.save(_file_of(entry.site), entry)
             self._sites[entry.site] = entry
+        return entry
 
     def forget(self, site: str) -> None:
         """Remove a site from this device."""

@@ -15,13 +15,13 @@ import msgspec
 
 from common import facts, wire
 from common.client.connection import Connection
-from common.client.profile import ADDRESSES_MAX, Profile, SiteEntry, succeeded
+from common.client.profile import ADDRESSES_MAX, Profile, SiteEntry, placed, rotated, succeeded
 from common.client.race import telling
 from common.domain import Path, from_iso
 from common.errors import Code, PlugsideError, RemoteFault, Unavailable
 from common.facts import Fact
 from common.ports import Clock
-from common.trust import newest_lists
+from common.trust import Rotation, newest_lists
 from common.view import View, apply
 
 log = logging.getLogger("plugside.client")
@@ -247,16 +247,11 @@ class Site:
 
     def learn_access(self, access: wire.SiteAccess, *, from_box: bool, last_good: str = "") -> None:
         """What a welcome says about the site. Another box is believed on the pinned cloud's word only."""
-        entry = self.entry
-        if access.key and entry.box and access.key != entry.box:
-            try:
-                entry = succeeded(entry, access)
-            except RemoteFault as unproved:
-                log.warning("%s: %s; pair again if it was replaced", entry.name or entry.site, unproved)
-                return
-            log.info("%s has another box now, and its cloud says so", entry.name or entry.site)
-            if self.lan.open is not None:
-                self.lan.open.end(Unavailable(Code.SHUTTING_DOWN, "the site has another box"))
+        try:
+            entry = self._placed(access, from_box=from_box)
+        except RemoteFault as unproved:
+            log.warning("%s: %s; pair again if it was replaced", self.entry.name or self.id, unproved)
+            return
         addresses = access.addresses[:ADDRESSES_MAX] or entry.addresses
         # Where a site has a cloud, its operator has named it there; the box has the name it was set up with.
         named = access.name if not (from_box and entry.cloud_url) else ""
@@ -278,6 +273,29 @@ class Site:
         if moved or addresses != entry.addresses:
             self.lan.wake.set()
 
+    def _placed(self, access: wire.SiteAccess, *, from_box: bool) -> SiteEntry:
+        """The entry with the site's box by this access. Raises RemoteFault: not by its cloud's word."""
+        entry = self.entry
+        if access.key in ("", entry.box) or not entry.box:
+            told = bool(access.succession and entry.box) and not from_box
+            return placed(entry, access) if told else entry
+        try:
+            entry = succeeded(entry, access)
+        except RemoteFault:
+            if access.key in entry.was:
+                return self.entry  # the cloud has not heard yet that the box has another key
+            raise
+        log.info("%s has another box now, and its cloud says so", entry.name or entry.site)
+        if self.lan.open is not None:
+            self.lan.open.end(Unavailable(Code.SHUTTING_DOWN, "the site has another box"))
+        return entry
+
+    def learn_rotated(self, chain: tuple[Rotation, ...]) -> None:
+        """The box has proved another key than the pinned one, and how it came to it (design §10)."""
+        if chain and chain[-1].number > self.entry.box_number:
+            log.info("the box of %s has another key now, by its own word", self.entry.name or self.id)
+            self._store(rotated(self.entry, chain))
+
     def replace(self, entry: SiteEntry) -> None:
         """The device was paired with this site again: links of the old rights end."""
         self.entry = entry
@@ -295,7 +313,7 @@ class Site:
     def _store(self, entry: SiteEntry) -> None:
         self.entry = entry
         try:
-            self._profile.put(entry)
+            self.entry = self._profile.put(entry)
         except PlugsideError as unwritten:
             # Known until this program ends; the next one finds it out again.
             log.warning("what was learnt about %s could not be kept: %s", entry.site, unwritten)

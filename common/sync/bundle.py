@@ -50,6 +50,7 @@ class BundleHead(_Frame, tag="head", frozen=True, kw_only=True):
     clock: str = ""
     software: str = ""
     begins_after: Annotated[int, msgspec.Meta(ge=0)] = 0  #: as in a hello
+    rotations: tuple[str, ...] = ()  #: as in a hello
     signature: str = ""
 
 

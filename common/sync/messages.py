@@ -69,6 +69,7 @@ class TunnelHello(TunnelMessage, tag="hello", frozen=True, kw_only=True):
     wall: str  #: site time, ISO 8601
     clock: str = "floor"  #: synced | floor
     key: str  #: the edge's identity public key
+    rotations: tuple[str, ...] = ()  #: how it came to that key, from its first one (`common.trust.rotation`)
     issuer: str = ""  #: the public key that signs the grants made at the box
     vouching: str = ""  #: the edge key's word for `issuer`
     addresses: tuple[str, ...] = ()  #: host:port of its LAN listener
@@ -183,6 +184,8 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     superseded: bool = False  #: this site has gone on to another epoch since: rotate
     incarnation: str = ""  #: changes when the cloud's own database was restored
     time: str = ""  #: cloud time, ISO 8601
+    box: str = ""  #: the fingerprint that is the site's here: the box's new key, once it is confirmed
+    former_until: str = ""  #: the hello's key was given up: until when it is heard all the same, ISO 8601
     estate: tuple[bytes, ...] = ()  #: for who `inherits`: records that a site goes on with, oldest first
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
     revocations: tuple[str, ...] = ()  #: lists of what is withdrawn at the site (`common.trust.revocations`)

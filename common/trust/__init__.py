@@ -12,6 +12,7 @@ times are arguments, secrets and keys are handed in (`common.keystore` makes and
     revocations  numbered lists of what was withdrawn, which anybody may carry
     enrolment    how a box and a cloud come to trust each other, and the tunnel's challenge
     succession   a cloud's word that a site has another box now
+    rotation     a box's own word that it goes on with another key
     heads        where a site's chain is, under its box's signature
     receipts     one session's records, signed by its box, checked by anybody without a network
 
@@ -74,6 +75,7 @@ from common.trust.revocations import (
     revoked_principal,
     sign_list,
 )
+from common.trust.rotation import Rotation, followed, rotate
 from common.trust.succession import open_succession, succeed
 
 __all__ = [
@@ -93,6 +95,7 @@ __all__ = [
     "OpenedCommand",
     "Purpose",
     "RevocationList",
+    "Rotation",
     "SignedKeySet",
     "Transcript",
     "TrustBundle",
@@ -111,6 +114,7 @@ __all__ = [
     "entry_hash",
     "fingerprint",
     "fingerprint_of",
+    "followed",
     "invite_hash",
     "issue_grant",
     "kept_list",
@@ -128,6 +132,7 @@ __all__ = [
     "revoked_issuer_key",
     "revoked_key",
     "revoked_principal",
+    "rotate",
     "seal",
     "sign_head",
     "sign_key_set",

@@ -47,6 +47,7 @@ class Purpose(StrEnum):
     HEAD = "plugside-head-v1"
     RECEIPT = "plugside-receipt-v1"
     SUCCESSION = "plugside-succession-v1"
+    ROTATION = "plugside-rotation-v1"
     TOKEN = "plugside-token-v1"  # noqa: S105 - a purpose, not a secret
 
 

@@ -10,15 +10,16 @@ charger sent it. What a receipt proves and what not: `RECEIPTS.md` beside this f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import msgspec
 
 from common import chain, facts, signed
-from common.domain import EnergyMethod
+from common.domain import EnergyMethod, from_iso
 from common.errors import Code, PlugsideError, RemoteFault
 from common.facts import Fact
 from common.reconcile import LedgerRow, fold
@@ -120,15 +121,23 @@ def open_receipt(text: bytes | str) -> Receipt:
     return receipt
 
 
-def check_receipt(receipt: Receipt, box: str = "") -> tuple[Fact, ...]:
+def check_receipt(
+    receipt: Receipt, box: str = "", former: Mapping[str, int] = MappingProxyType({})
+) -> tuple[Fact, ...]:
     """The facts in a receipt that a box signed. box: the fingerprint that it must have; empty = any.
+
+    former: fingerprints that the box had before, and until when (ms) each may have signed.
 
     Raises BadReceipt with the first flaw found; what no other check names is found by the signature over all.
     """
     if not _is_key(receipt.key):
         raise BadReceipt(Flaw.FORM, "its key is none")
-    if box and fingerprint(receipt.key) != box:
-        raise BadReceipt(Flaw.BOX, f"box {fingerprint(receipt.key)} signed it, not {box}")
+    signer = fingerprint(receipt.key)
+    if box and signer != box:
+        if signer not in former:
+            raise BadReceipt(Flaw.BOX, f"box {signer} signed it, not {box}")
+        if _at_ms(receipt) > former[signer]:
+            raise BadReceipt(Flaw.BOX, f"signed by key {signer}, which the box had given up by then")
     told = [_opened(receipt, record) for record in receipt.records]
     reached = _walked(receipt.records)
     if reached != _bytes(receipt.chain):
@@ -144,6 +153,13 @@ def check_receipt(receipt: Receipt, box: str = "") -> tuple[Fact, ...]:
     except PlugsideError:
         raise BadReceipt(Flaw.SIGNATURE, "it was changed after the box signed it") from None
     return tuple(told)
+
+
+def _at_ms(receipt: Receipt) -> int:
+    try:
+        return from_iso(receipt.at)
+    except ValueError:
+        raise BadReceipt(Flaw.FORM, "its time is none") from None
 
 
 def _is_key(text: str) -> bool:

@@ -16,9 +16,9 @@ from common.clock import SystemIds
 from common.errors import Code, LocalFault
 from common.keystore import Keystore
 from edge import opening
-from edge.authority import SiteDocument
 from edge.cli.connect import connect
 from edge.settings import EdgeSettings
+from edge.sitefile import SiteDocument
 
 
 async def backup(args: argparse.Namespace) -> int:

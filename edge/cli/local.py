@@ -71,6 +71,21 @@ async def release(args: argparse.Namespace) -> int:
     return 0
 
 
+async def rotate_key(args: argparse.Namespace) -> int:
+    async with connect(args) as box:
+        done = await box.manage("rotate_key")
+    if args.json:
+        print_json(done)
+        return 0
+    print(f"This box is {done['edge']} from now on; it was {done['former']} (rotation {done['number']}).")
+    print("Phones follow when they next connect, without internet too; open invites stay good.")
+    print("A pairing code that was on show is void.")
+    if done["cloud"]:
+        print(f"{done['cloud']} is told once it can be reached, and hears the old key for a day from then.")
+    print("Copies of the keys folder from before hold the old key: make new ones.")
+    return 0
+
+
 async def clock(args: argparse.Namespace) -> int:
     async with connect(args) as box:
         told = await box.manage("clock", {"set": args.set})
@@ -102,10 +117,23 @@ async def health(args: argparse.Namespace) -> int:
         if not cloud["enrolled"]:
             joined = "not paired yet: run `plugside-edge pair`"
         print(f"Cloud {cloud['url']}: {joined}; {count(cloud['backlog'], 'record')} to send")
+        if (told["key"]["number"] or told["key"]["given_up_until"]) and cloud["enrolled"]:
+            print(_key_line(told["key"]))
     print(_journal_line(told["journal"]))
     rows = [(r["name"], r["state"], str(r["restarts"]), r["last_error"]) for r in told["rooms"]]
     table(("Part", "State", "Restarts", "Last error"), rows)
     return 0 if all(r["state"] in ("running", "ended") for r in told["rooms"]) else 1
+
+
+def _key_line(key: dict[str, Any]) -> str:
+    """Where the rotation of the box's key stands."""
+    if key["given_up_until"]:
+        return (
+            f"The cloud has another key for this site and hears this box until {key['given_up_until']} only."
+            " If it was put back from an older copy: release, pair, and `site add --replace` in the cloud."
+        )
+    said = "has confirmed it" if key["confirmed"] else "has not confirmed it yet"
+    return f"Key rotated at {key['rotated_at']} (rotation {key['number']}); the cloud {said}."
 
 
 def _journal_line(journal: dict[str, Any]) -> str:
@@ -150,6 +178,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = 
     "people": people,
     "clock": clock,
     "release": release,
+    "rotate-key": rotate_key,
     "revoke": revoke,
     **chargers.HANDLERS,
     **tuning.HANDLERS,

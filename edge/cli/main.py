@@ -109,6 +109,9 @@ def _add_standing(commands: Any, shared: argparse.ArgumentParser) -> None:
     commands.add_parser(
         "release", parents=[shared], help="leave the cloud and let go of everybody, to be paired anew"
     )
+    commands.add_parser(
+        "rotate-key", parents=[shared], help="give the box a new identity key; phones and cloud follow it"
+    )
     clock = commands.add_parser("clock", parents=[shared], help="what time it is here, and whether for sure")
     clock.add_argument(
         "--set", default="", metavar="TIME", help="it is this time (ISO 8601), or `system`: this machine's"

@@ -34,7 +34,7 @@ async def box(address: str) -> None:
         while word := (await inbox.readline()).strip():
             if word == b"announce":
                 began = time.monotonic_ns()
-                announcing = tasks.create_task(announce(EDGE, PORT, (address,)))
+                announcing = tasks.create_task(announce(lambda: (EDGE,), PORT, (address,)))
                 say("ANNOUNCING", ns=began)
             elif announcing is not None:
                 announcing.cancel()

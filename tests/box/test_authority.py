@@ -66,7 +66,7 @@ def test_a_restart_changes_nothing(place: Place) -> None:
     later = place.again()
     for one in ("site", "edge_id", "instance", "name"):
         assert getattr(later.box, one) == getattr(place.box, one)
-    assert later.box.tag_ref("DEADBEEF") == place.box.tag_ref("DEADBEEF")
+    assert later.box.document.tag_ref("DEADBEEF") == place.box.document.tag_ref("DEADBEEF")
     assert later.claims(grant).principal == place.claims(grant).principal
     assert later.box.redeem(secret, "key-1").site.principal == place.claims(grant).principal
     assert later.granted == [], "told once"
@@ -166,10 +166,10 @@ def test_grace_is_for_drivers_while_the_cloud_is_away(place: Place) -> None:
 
 def test_a_tags_reference_is_keyed_and_has_no_case(tmp_path: Path) -> None:
     here, there = Place(tmp_path / "a").box, Place(tmp_path / "b", life="c").box
-    assert here.tag_ref("deadBEEF") == here.tag_ref(" DEADbeef ")
-    assert here.tag_ref("DEADBEEF") != there.tag_ref("DEADBEEF")
-    assert here.tag_ref("DEADBEEF") != here.tag_ref("DEADBEEE")
-    assert "deadbeef" not in here.tag_ref("deadbeef").casefold()
+    assert here.document.tag_ref("deadBEEF") == here.document.tag_ref(" DEADbeef ")
+    assert here.document.tag_ref("DEADBEEF") != there.document.tag_ref("DEADBEEF")
+    assert here.document.tag_ref("DEADBEEF") != here.document.tag_ref("DEADBEEE")
+    assert "deadbeef" not in here.document.tag_ref("deadbeef").casefold()
 
 
 def test_a_pairing_code_has_an_end_and_a_later_one_voids_it(place: Place) -> None:

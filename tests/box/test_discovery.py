@@ -33,12 +33,12 @@ async def seek():
         print(json.dumps([found.edge, found.addresses]))
         return
 
-asyncio.run(announce(edge, 9443, (address,)) if what == "announce" else seek())
+asyncio.run(announce(lambda: (edge,), 9443, (address,)) if what == "announce" else seek())
 """
 
 
 async def test_the_box_is_found_on_loopback_and_tells_its_key_and_port_only() -> None:
-    task = asyncio.get_running_loop().create_task(announce(EDGE, 9443, (HERE,)))
+    task = asyncio.get_running_loop().create_task(announce(lambda: (EDGE,), 9443, (HERE,)))
     try:
         async with AsyncZeroconf(interfaces=[HERE], ip_version=IPVersion.V4Only) as seeker:
             info = AsyncServiceInfo(SERVICE, f"plugside-{EDGE[:8]}.{SERVICE}")

@@ -14,8 +14,9 @@ from common import trust
 from common.clock import SystemClock, SystemIds
 from common.errors import Code, RemoteFault, Unavailable
 from common.keystore import Keystore
-from edge.authority import UNNAMED, Authority
+from edge.authority import Authority
 from edge.enrolment import ANSWER_BYTES_MAX, ASK_LATER_EVERY_S, Enrolment, ask, pause_s
+from edge.sitefile import UNNAMED
 from tests.box.cloud import FakeCloud
 
 CHUNK = 16 * 1024

@@ -42,7 +42,7 @@ async def charge(site: Site) -> None:
     for number, who in enumerate(("p-ada", "p-bob")):
         tag = TAG if who == "p-ada" else "B0B"
         await manage(site, "tag_assign", {"tag": tag, "principal": who})
-        ref, at_ms = site.authority.tag_ref(tag), now + number * 10_000
+        ref, at_ms = site.authority.document.tag_ref(tag), now + number * 10_000
         site.gateway.submit(status(ConnectorState.PREPARING))
         site.gateway.submit(begin(ref, at_ms))
         transaction = await row_of(site, who, ended=False)

@@ -47,6 +47,7 @@ class Server:
 
     def __init__(self, path: Path, backend: FakeBackend, issuer: trust.Issuer, folder: FilePath) -> None:
         self.identity = generate_identity()
+        self.rotations: tuple[str, ...] = ()  #: how it came to that key
         self.verifier = trust.Verifier(trust.TrustSet([issuer]))
         self.backend = backend
         self.path = path
@@ -81,10 +82,12 @@ class Server:
         if self.path is Path.LAN:
             made = Keystore(self._folder).lan_certificates(SystemClock().now_ms(), "box.local", [HOST])
             tls, hashes = ServerTls(made.current.pem, made.current.hash), made.hashes
-        serving = Serving(identity=self.identity, verifier=self.verifier, path=self.path)
 
         async def on_link(link: Link) -> None:
             self.accepted += 1
+            serving = Serving(
+                identity=self.identity, verifier=self.verifier, path=self.path, rotations=self.rotations
+            )
             session = new_session(serving, link, SystemIds(), certificates=hashes)
             await serve(link, session, self.backend, clock=self)
 
@@ -208,12 +211,15 @@ async def world(*, box: bool = True, cloud: bool = True, site: str = "s-home") -
 class Twin:
     """Somebody on the LAN who claims to be the box: its name and fingerprint, a key of their own.
 
-    Answers a hello with a proof that lies as well as it can, and keeps every byte it is given.
+    Answers a hello with a proof that lies as well as it can, and keeps every byte it is given. With `has`, it
+    has that key, too: one that the box had, or one that it says came after it (`rotations`).
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.heard: list[bytes] = []
+        self.has: trust.IdentityKey | None = None
+        self.rotations: tuple[str, ...] = ()
         self.port = 0
         self._stack = AsyncExitStack()
 
@@ -221,8 +227,8 @@ class Twin:
         made = Keystore(self._world.folder / "twin").lan_certificates(
             SystemClock().now_ms(), "box.local", [HOST]
         )
-        identity = generate_identity()
-        server = self._world.box.identity.fingerprint
+        own = generate_identity()
+        box = self._world.box.identity.fingerprint
 
         async def on_link(link: Link) -> None:
             while (frame := await link.receive()) is not None:
@@ -230,6 +236,8 @@ class Twin:
                 hello = wire.client_decoder.decode(frame)
                 if not isinstance(hello, wire.Hello):
                     continue
+                identity = self.has or own
+                server = box if self.has is None else self.has.fingerprint
                 transcript = trust.Transcript(
                     offered=hello.versions,
                     version=1,
@@ -249,6 +257,7 @@ class Twin:
                     certificates=made.hashes,
                     path="lan",
                     time=time,
+                    rotations=self.rotations,
                     signature=identity.sign(trust.Purpose.SERVER_PROOF, transcript.proof(time, "synced")),
                 )
                 await link.send(wire.encode(proof))

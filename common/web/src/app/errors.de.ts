@@ -33,6 +33,7 @@ export const errorsDe: Record<Code, readonly [what: string, next: string]> = {
   security_profile: ['So lässt sich die Sicherung einer Ladestation nicht ändern.', 'Geh ein Profil nach dem anderen hinauf; hinab nur an der Box.'],
   bad_invite: ['Diese Einladung ist ungültig, schon benutzt oder abgelaufen.', 'Bitte den Betreiber um eine neue.'],
   bad_bundle: ['Diese Exportdatei wurde nicht angenommen; die Box hat nichts verloren.', 'Exportiere an der Box neu, und kopiere die Datei ganz.'],
+  key_replaced: ['Der Schlüssel dieser Box wurde durch einen anderen ersetzt und gehört nicht mehr zu ihrem Standort.', 'Wurde die Box aus einer alten Kopie zurückgesetzt, koppele sie neu. Sonst hat jemand eine Kopie ihres Speichers.'],
   limit_reached: ['Was für dich vereinbart ist, hast du verbraucht.', 'Bitte den Betreiber des Standorts um mehr.'],
   month_open: ['Dieser Monat ist an diesem Standort noch nicht abgeschlossen.', 'Sieh wieder nach, wenn der Monat vorbei ist.'],
   charger_rejected: ['Die Ladestation hat abgelehnt.', 'Prüfe, ob der Stecker ganz steckt, und versuch es noch einmal.'],

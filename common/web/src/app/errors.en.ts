@@ -33,6 +33,7 @@ export const errorsEn: Record<Code, readonly [what: string, next: string]> = {
   security_profile: ['A charger’s security does not change like that.', 'Go up one profile at a time; down only at the box.'],
   bad_invite: ['This invite is not valid, was used already, or has run out.', 'Ask the operator for a new one.'],
   bad_bundle: ['This export file was not taken; the box has lost nothing.', 'Export again at the box, and copy the file whole.'],
+  key_replaced: ['This box’s key was given up for another one, and is not its site’s any more.', 'If the box was put back from an old copy, pair it again. If not, somebody has a copy of its disk.'],
   limit_reached: ['You have used what was agreed for you.', 'Ask the operator of this site for more.'],
   month_open: ['That month is not closed at this site yet.', 'Look again once the month is over.'],
   charger_rejected: ['The charger said no.', 'Check that the plug is in all the way, then try again.'],

@@ -872,6 +872,7 @@ export interface Proof {
   readonly time: string;
   readonly clock: string;
   readonly signature: string;
+  readonly rotations: readonly string[];
 }
 
 /** Authenticated. What this link may do from here. Said again when something of it has changed. */
@@ -1479,7 +1480,8 @@ export const DEFAULTS = {
   },
   "Proof": {
     "certificates": [],
-    "clock": "synced"
+    "clock": "synced",
+    "rotations": []
   },
   "Welcome": {},
   "Granted": {
@@ -1978,6 +1980,11 @@ export const ERRORS = {
   "bad_bundle": {
     "message": "This export file was not taken; nothing of it was lost at the box.",
     "hint": "Run `plugside-edge export FILE` on the box again and copy the file whole.",
+    "branch": "Refused"
+  },
+  "key_replaced": {
+    "message": "This box's key was given up for another one, and is not its site's any more.",
+    "hint": "If the box was put back from an old copy, pair it again. If not, somebody has a copy of its disk.",
     "branch": "Refused"
   },
   "limit_reached": {
