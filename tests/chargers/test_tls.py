@@ -67,11 +67,11 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def tls_site(pem: Path) -> AsyncIterator[Site]:
+async def tls_site(pem: Path, open_timeout_s: float = PATIENCE_S) -> AsyncIterator[Site]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     spawn = Supervisor(SystemClock(), SystemIds()).spawn
-    async with Site(tls=context, spawn=spawn, limits=limits(open_timeout_s=0.5)) as made:
+    async with Site(tls=context, spawn=spawn, limits=limits(open_timeout_s=open_timeout_s)) as made:
         yield made
 
 
@@ -136,7 +136,7 @@ async def test_a_handshake_that_fails_is_told_with_its_reason(pem: Path) -> None
 
 @on_both_loops
 async def test_one_that_says_nothing_is_dropped(pem: Path) -> None:
-    async with tls_site(pem) as site:
+    async with tls_site(pem, open_timeout_s=0.1) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.listener.port)
         async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
