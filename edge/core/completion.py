@@ -2,8 +2,8 @@
 
 Used by `events` for every event, and by `engine` with the station's answers. An end that leaves numbers out
 is flagged `incomplete` and not billable; the missing events make it final when they come. The station is
-asked whether it still holds any (and, when it comes back, whether its open transactions go on); if it holds
-none, an operator decides (`needs_review`).
+asked whether it still holds any (and, when it comes back, whether its open transactions go on), and again
+while it says that it does; if it holds none, an operator decides (`needs_review`).
 """
 
 from __future__ import annotations
@@ -92,12 +92,27 @@ def questions(state: SiteState, draft: Draft, now_ms: int) -> None:
         if station.online and state.seen_ms < station.ready_ms <= now_ms:
             for session in _doubtful(station):
                 _ask(draft, charger, session, now_ms)
+        for session, due_ms in _again(state, station):
+            if due_ms <= now_ms:
+                _ask(draft, charger, session, now_ms)
 
 
 def timers(state: SiteState, station: Station) -> list[int]:
     """When a question is due."""
     due = station.online and station.ready_ms > state.seen_ms and any(True for _ in _doubtful(station))
-    return [station.ready_ms] if due else []
+    return [*([station.ready_ms] if due else []), *(due_ms for _, due_ms in _again(state, station))]
+
+
+def _again(state: SiteState, station: Station) -> list[tuple[Session, int]]:
+    """Sessions with a gap that the station has not said to be all, and when it is asked about each anew."""
+    if not station.online:
+        return []
+    due: list[tuple[Session, int]] = []
+    for session in station.sessions.values():
+        if session.gap_ms:
+            times = [session.gap_ms + after_ms for after_ms in sessions.GAP_ASK_AFTER_MS]
+            due += [(session, due_ms) for due_ms in times if due_ms > state.seen_ms][:1]
+    return due
 
 
 def _doubtful(station: Station) -> list[Session]:
@@ -120,7 +135,7 @@ def answered(state: SiteState, given: inputs.CallEnded, now_ms: int) -> inputs.D
     if not session.ended:
         if given.result.get("ongoing") is False:
             sessions.close_provisionally(state, draft, given.charger, session, "missing_stop", now_ms)
-    elif session.provisional and session.sequence.ended:
+    elif session.gap_ms and session.sequence.ended:
         energy = meter.energy(session.meter_start_wh, session.meter_stop_wh, session.registers)
         flags = (*energy.flags, "incomplete", "events_lost", "needs_review")
         draft.facts.append(

@@ -26,6 +26,9 @@ from edge.core.state import ENDED_SESSIONS_MAX, Draft, Session, SiteState, Stati
 SILENCE_MS: Final = 24 * 3600 * 1000
 AFTER_BOOT_MS: Final = 60_000
 AFTER_AVAILABLE_MS: Final = 600_000
+#: A station that said it still holds events of a session that has ended is asked anew so long after the end:
+#: soon, because its word may have crossed with our receipt for the last of them.
+GAP_ASK_AFTER_MS: Final = (5_000, 300_000, 3_600_000, 24 * 3_600_000)
 
 
 # --- looking up --------------------------------------------------------------------------------------------
@@ -320,6 +323,10 @@ def ended(state: SiteState, body: facts.SessionEnded, at_ms: int) -> None:
     session.ended, session.provisional = True, body.provisional
     session.ended_at, session.meter_stop_wh = body.ended_at, body.meter_stop_wh
     session.closing_ms, session.seen = 0, {}
+    missing = "incomplete" in body.flags and "events_lost" not in body.flags
+    session.gap_ms = at_ms if missing else 0
+    if missing:
+        state.arm(at_ms + GAP_ASK_AFTER_MS[0])
     if not body.provisional:
         session.registers = meter.Registers()
         if "superseded" not in body.flags:
@@ -334,6 +341,7 @@ def revised(state: SiteState, body: facts.SessionRevised, at_ms: int) -> None:
     if session is None:
         return
     session.ended, session.provisional, session.revision = True, False, body.revision
+    session.gap_ms = 0
     session.ended_at = body.ended_at or session.ended_at
     if body.meter_stop_wh is not None:
         session.meter_stop_wh = body.meter_stop_wh

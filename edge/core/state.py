@@ -98,6 +98,7 @@ class Session(msgspec.Struct, omit_defaults=True, kw_only=True):
     successor: str | None = None  #: the session that superseded it
     ended: bool = False
     provisional: bool = False
+    gap_ms: int = 0  #: when it ended with events missing that its station may hold; 0 = there are none
     revision: int = 0
     ended_at: str = ""
     meter_stop_wh: float | None = None

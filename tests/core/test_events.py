@@ -207,6 +207,28 @@ def test_what_the_station_does_not_hold_is_lost_and_a_person_decides() -> None:
     site.check()
 
 
+def test_a_station_that_still_holds_some_is_asked_again_until_it_holds_none() -> None:
+    site = Station().up()
+    site.event("started", 0, 1000.0, evse=1)
+    asked = site.event("ended", 5, 3000.0)
+    # Its answer to the end's own receipt may have crossed with the question.
+    site.answer(asked, result={"ongoing": False, "queued": True})
+
+    def questions(wait_ms: int) -> list[inputs.Request]:
+        told = [request for tick in site.wait(wait_ms) for request in tick.requests]
+        return [request for request in told if isinstance(request.action, AskTransaction)]
+
+    (again,) = questions(MINUTE)
+    (once_more,) = questions(10 * MINUTE)
+    held = {"ongoing": False, "queued": False}
+    site.feed(inputs.CallEnded(charger="CP1", request=again.id, answer="accepted", result=held))
+    assert "events_lost" in site.last(facts.SessionEnded).flags
+    site.feed(inputs.CallEnded(charger="CP1", request=once_more.id, answer="accepted", result=held))
+    assert len(site.all(facts.SessionEnded)) == 2, "once is enough"
+    assert questions(48 * HOUR) == []
+    site.check()
+
+
 def test_the_start_comes_after_the_end() -> None:
     site = Station().up()
     started = site.told("started", 0, 1000.0, evse=1, tag_ref="tag-a")
