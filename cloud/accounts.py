@@ -80,6 +80,7 @@ class Accounts:
         self.url = ""  #: where this cloud is reached; set once its listener is bound
         self.verifier = trust.Verifier(trust.TrustSet())
         self.withdrawals = Withdrawals(store, keyring, self.verifier, clock)
+        self.capped: Callable[[str, str], None] = lambda _, __: None  #: told of a grant with caps that is new
         self.tell_boxes: Callable[[tuple[str, ...]], None] = lambda _: None
         self.box_hears: Callable[[str], bool] = lambda _: False  #: whether a site's box is connected
 
@@ -256,7 +257,10 @@ class Accounts:
             trust.invite_hash(secret), lambda known: trust.redeem(known, secret, key, now_ms), now_ms, label
         )
         await self.note("redeemed", site=record.site, actor=record.principal, detail=f"key {key}")
-        return await self._grant(record.site, record.principal, record, key)
+        granted = await self._grant(record.site, record.principal, record, key)
+        if record.caps is not None:
+            self.capped(record.site, granted.grant)
+        return granted
 
     async def authenticated(self, claims: Claims) -> None:
         """A key has shown its grant: the invite that brought it in is spent."""

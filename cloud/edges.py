@@ -107,6 +107,13 @@ class Edges:
             with suppress(Unavailable):
                 tunnel.say(sync.Statements(trust=statements))
 
+    def capped(self, site: str, grant: str) -> None:
+        """Tell a site's box what somebody's cards are good for; in its welcome, if it is away."""
+        tunnel = self._tunnels.get(site)
+        if tunnel is not None:
+            with suppress(Unavailable):
+                tunnel.say(sync.Statements(rights=(grant,)))
+
     def withdrawn(self, one: trust.RevocationList) -> None:
         """Tell a site's box what is withdrawn there from now on; in its welcome, if it is away."""
         tunnel = self._tunnels.get(one.site)

@@ -21,6 +21,7 @@ import msgspec
 
 from cloud.accounts import Accounts
 from cloud.boxkeys import BoxKeys
+from cloud.capped import capped, charged
 from cloud.counters import Counters
 from cloud.hub import Hub
 from cloud.renewals import BoxRenewals
@@ -208,9 +209,13 @@ class Tunnel:
         self.link, self._epoch = opened.link, hello.epoch
         if opened.restored:
             log.warning("the box of %s remembers more than this database: it was restored", self.site.name)
+        sealed = await edges.store.sealed(self.site.id)
+        rights = await capped(edges.store, edges.accounts, self.site.id)
+        estate = await edges.store.estate(self.site.id) if hello.inherits else ()
+        charges = await charged(edges.store, self.site.id, now_ms) if hello.inherits else {}
+        # From here to the welcome nothing waits: whoever has news for the box says it behind that.
         self._welcomed(self)
         edges.hub.arrived(self.site.id, self.link)
-        sealed = await edges.store.sealed(self.site.id)
         self.say(
             sync.TunnelWelcome(
                 version=version,
@@ -229,7 +234,9 @@ class Tunnel:
                 packs=True,
                 renews=True,
                 max_bytes=sync.BATCH_UNPACKED_BYTES_MAX,
-                estate=await edges.store.estate(self.site.id) if hello.inherits else (),
+                estate=estate,
+                charges=charges,
+                rights=rights,
                 sealed=sealed if hello.inherits else (),
                 sealed_number=max((blob.number for blob in sealed), default=0),
             )

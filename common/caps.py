@@ -43,6 +43,17 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int = 0
 
 
+class Charge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One charge that is over, as far as its principal's caps need it: what a box tells the one after it."""
+
+    session: str
+    charger: str
+    at: str  #: its start, as the charger told it
+    told_at: str  #: when a box first heard of it
+    energy_wh: float = 0.0
+    refused: bool = False  #: its tag was not to begin it: no charge of those agreed
+
+
 def period_start_ms(caps: Caps, now_ms: int) -> int:
     """When the present period began. A week begins on Monday."""
     local = datetime.fromtimestamp(now_ms // 1000, UTC) + timedelta(minutes=caps.offset_min)

@@ -21,6 +21,7 @@ import msgspec
 from common.body import Audience as Audience
 from common.body import Body as Body
 from common.caps import Caps
+from common.carried import AllowanceCarried as AllowanceCarried
 from common.domain import Availability, ConnectorState, EnergyMethod, MeterSample, Path, Plug, Role
 from common.progress import (
     SessionEvent as SessionEvent,
@@ -315,6 +316,7 @@ BODIES: dict[str, type[Body]] = {
         CommandConfirmed,
         CommandSettled,
         AuthorizationChanged,
+        AllowanceCarried,
         FirmwareChanged,
         UploadChanged,
         CapabilityLearned,

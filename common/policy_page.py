@@ -32,7 +32,8 @@ A card has the rights of its owner: it is good where they may charge, and held t
 together with what they begin from the app. It is answered `Blocked` where no charge may begin, its owner
 and the journal are told, and a charge that begins all the same is stopped; it is never kept from ending
 a charge. What a charger begins by its own list while the box is away is held to what is left once it tells.
-The caps are those of the newest grant that the box has seen of that person.
+The caps are those of the newest grant of that person that the box has seen, or was told of by its cloud. What
+was counted for them goes along to a box that takes another one's place.
 
 A grant that runs out is renewed from half its life on, and afterwards while its key is known and nothing is
 withdrawn, by whoever can be reached of those who may speak for it. The box renews what it made itself. What

@@ -1,7 +1,8 @@
 """What the box remembers of its cloud between links, and how it takes over its site's estate (design §9).
 
 A box that holds nothing of its site yet, or lost something (a restore, a new epoch), asks at its hello for
-what the site goes on with: adopted chargers and sessions that are not over (`edge.core.estate`). All of it is
+what the site goes on with: adopted chargers, sessions that are not over, and what was counted for caps
+(`edge.core.estate`). All of it is
 on disk before the first batch leaves; until then it asks again.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
@@ -39,7 +41,11 @@ class Inheritance:
         journal, state = self._journal, self._gateway.state
         if self.wanted:
             taken = 0
-            for body in estate.taken_over(state, _read(welcome), self._known):
+            bodies = (
+                estate.taken_over(state, _read(welcome), self._known),
+                estate.counted(state, welcome.charges),
+            )
+            for body in chain.from_iterable(bodies):
                 if not (self._gateway.accepting and journal.room):
                     raise Unavailable(Code.BUSY)  # the next link takes over the rest
                 self._gateway.note(body)

@@ -27,6 +27,7 @@ from common.link.websocket import is_loopback
 from common.policy import local_presence, view_for
 from common.ports import Clock
 from common.trust.revocations import LISTS_MAX
+from edge import agreed
 from edge.authority import Authority
 from edge.commander import Commander, Sender, refusal
 from edge.enrolment import Enrolment, tunnel_url
@@ -194,6 +195,7 @@ class Uplink:
             self.news.clear()
             self.news.extend(text for text in self.authority.withdrawals.texts if text not in told)
             self.recovery.welcomed(welcome)
+            agreed.told(self.gateway, self.authority, welcome.rights, self.clock.now_ms())
             step = self.cursor.on_welcome(welcome, self.journal.chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
                 await self._inheritance.settle(welcome)
@@ -278,6 +280,8 @@ class _Link:
             elif isinstance(message, sync.Statements):
                 self._up.authority.learn(message.trust)
                 self._up.authority.withdrawals.take(message.revocations)
+                now_ms = self._up.clock.now_ms()
+                agreed.told(self._up.gateway, self._up.authority, message.rights, now_ms)
             elif isinstance(message, sync.Renewed):
                 self._up.renewals.told(message)
             elif isinstance(message, sync.TunnelBye):

@@ -10,6 +10,7 @@ from cloud.store import schema
 from cloud.store.engine import Database, whole
 from cloud.store.projection import SESSION_KINDS
 from common import facts
+from common.caps import Charge
 from common.trust.recovery import Sealed
 
 #: Sessions that are handed over, the latest first: open ones, and those that wait for their charger's stop.
@@ -18,6 +19,8 @@ SESSIONS_MAX = 512
 RECORDS_MAX = 4096
 #: An estate is a part of one frame of the tunnel, which has 4 MiB.
 BYTES_MAX = 2 * 1024 * 1024
+#: Charges of those with caps that are handed over, the latest first: 1 MiB of the welcome at most.
+CHARGES_MAX = 4096
 #: Recovery keys of which something is kept: the present one, and those of boxes before it, which somebody may
 #: still want to use.
 SEALED_MAX = 3
@@ -41,6 +44,33 @@ class EstatePart:
                 break
             records.append(record)
         return tuple(records)
+
+    @whole
+    async def charges(self, site: str, since: str) -> dict[str, tuple[Charge, ...]]:
+        session, device = schema.session, schema.device
+        capped = select(device.c.principal).where(device.c.site == site, device.c.caps.is_not(None))
+        columns = ("principal", "session", "charger", "started_at", "first_at", "energy_wh", "authorization")
+        query = (
+            select(*(session.c[name] for name in columns))
+            .where(session.c.site == site, session.c.principal.in_(capped), session.c.first_at >= since)
+            .where(session.c.ended_at != "", session.c.provisional.is_(False))  # others are in the estate
+            .order_by(session.c.first_at.desc())
+            .limit(CHARGES_MAX)
+        )
+        async with self._db.read() as tx:
+            rows = (await tx.execute(query)).all()
+        found: dict[str, tuple[Charge, ...]] = {}
+        for row in reversed(rows):
+            one = Charge(
+                session=row.session,
+                charger=row.charger,
+                at=row.started_at,
+                told_at=row.first_at,
+                energy_wh=row.energy_wh or 0.0,
+                refused=row.authorization == "blocked",
+            )
+            found[row.principal] = (*found.get(row.principal, ()), one)
+        return found
 
     @whole
     async def keep_sealed(self, blob: Sealed, now_ms: int) -> None:

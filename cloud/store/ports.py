@@ -30,6 +30,7 @@ from cloud.store.rows import (
     ViewCopy,
 )
 from common import facts, sync
+from common.caps import Charge
 from common.policy import Claims
 from common.reconcile import LedgerRow
 from common.sought import ALL, Sought
@@ -142,6 +143,9 @@ class EstateStore(Protocol):
 
     async def estate(self, site: str) -> tuple[bytes, ...]:
         """Records for a box that takes another one's place: adopted chargers, sessions that are not over."""
+
+    async def charges(self, site: str, since: str) -> dict[str, tuple[Charge, ...]]:
+        """What those with caps have charged, of sessions that are over and were first told of since then."""
 
     async def keep_sealed(self, blob: Sealed, now_ms: int) -> None:
         """Keep what a box has sealed, in place of an earlier number for the same recovery key."""

@@ -25,6 +25,7 @@ from typing import Annotated, Any
 import msgspec
 
 from common import wire
+from common.caps import Charge
 from common.errors import Code, RemoteFault
 from common.trust.recovery import Sealed
 from common.view import View
@@ -190,6 +191,11 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
     revocations: tuple[str, ...] = ()  #: lists of what is withdrawn at the site (`common.trust.revocations`)
     hears: bool = False  #: `Statements` may come from the box, too
+    #: For who `inherits`: by principal, what those with caps have charged lately, the oldest first.
+    charges: dict[str, tuple[Charge, ...]] = {}
+    #: Grants of those at the site who have caps, so that the box knows what their cards are good for. Each is
+    #: for its holder's key, and opens nothing without that.
+    rights: tuple[str, ...] = ()
     sealed: tuple[Sealed, ...] = ()  #: for who `inherits`: what boxes before it have sealed, the latest first
     sealed_number: int = 0  #: of what is kept for this site, the highest
     packs: bool = False  #: batches may come as `Packed`
@@ -248,6 +254,7 @@ class Statements(TunnelMessage, tag="statements", frozen=True, kw_only=True):
 
     trust: tuple[str, ...] = ()
     revocations: tuple[str, ...] = ()
+    rights: tuple[str, ...] = ()  #: from the cloud: as in its welcome, of one that is new
 
 
 class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):

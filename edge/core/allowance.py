@@ -234,6 +234,22 @@ def over(state: SiteState, body: facts.SessionEnded | facts.SessionRevised, at_m
         taken.energy_wh = body.energy_wh if body.energy_wh is not None else taken.energy_wh
 
 
+def carried(state: SiteState, body: facts.AllowanceCarried, at_ms: int) -> None:
+    """What another box has counted, by the rule of `began`."""
+    known = state.taken.setdefault(body.principal, {})
+    for charge in body.charges:
+        told_ms, begun_ms = identity.instant(charge.told_at) or at_ms, identity.instant(charge.at)
+        taken = Taken(
+            charger=charge.charger,
+            at_ms=begun_ms if begun_ms and identity.believable(begun_ms, told_ms) else told_ms,
+            energy_wh=charge.energy_wh,
+            ended=True,
+            refused=charge.refused,
+        )
+        known.setdefault(charge.session, taken)
+    _forget(state, body.principal, at_ms)
+
+
 def _forget(state: SiteState, principal: str, at_ms: int) -> None:
     """What no period can reach any more."""
     known = state.taken[principal]

@@ -284,6 +284,7 @@ _APPLIERS: Final[dict[type[facts.Body], Callable[[SiteState, Any, int], None]]] 
     facts.CommandConfirmed: orders.confirmed,
     facts.CommandSettled: orders.settled,
     facts.AuthorizationChanged: _rights_changed,
+    facts.AllowanceCarried: allowance.carried,
     facts.ChargerSeen: _seen,
     facts.ChargerAdopted: station.adopted,
     facts.ChargerBooted: _booted,

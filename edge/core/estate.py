@@ -1,4 +1,5 @@
-"""What a new box takes over from the one before it: chargers, their security profiles, open sessions.
+"""What a new box takes over from the one before it: chargers, their security profiles, open sessions, and the
+counts of caps.
 
 The cloud keeps the records of the box that is gone; a box that has nothing yet, or was restored from a
 backup, is given those that the site goes on with. It writes them down as its own facts, so that the charger's
@@ -8,11 +9,13 @@ box. What this box knows already it knows better, and leaves alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from common import facts
+from common.caps import Charge
+from common.carried import CHARGES_MAX
 from common.facts import Body, Fact
 from edge.core.state import SiteState
 
@@ -49,6 +52,16 @@ def taken_over(state: SiteState, records: Iterable[Fact], known: Callable[[str],
                 pass
             case _ if getattr(body, "session", None) in ours:
                 yield body
+
+
+def counted(state: SiteState, charges: Mapping[str, Sequence[Charge]]) -> Iterator[Body]:
+    """The facts that bring what was counted for caps: of charges that are over and not known here."""
+    for principal, told in charges.items():
+        known = state.taken.get(principal, {})
+        news = [charge for charge in told if charge.session not in known]
+        for first in range(0, len(news), CHARGES_MAX):
+            piece = tuple(news[first : first + CHARGES_MAX])
+            yield facts.AllowanceCarried(principal=principal, charges=piece)
 
 
 def _carried(state: SiteState, body: facts.SessionStarted) -> Body:

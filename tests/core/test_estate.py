@@ -1,13 +1,22 @@
-"""A new box takes over from the one before it: what runs goes on, what this box knows it knows better."""
+"""A new box takes over from the one before it: what runs goes on, what this box knows it knows better, and
+what was counted for caps counts on."""
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud.store.projection import session_after, session_of
+from cloud.store.rows import SessionRow
 from common import facts
-from common.domain import from_iso
+from common.caps import PERIOD_MAX_MS, Caps, Charge, Used
+from common.domain import from_iso, iso
 from common.facts import Fact
-from edge.core import inputs
-from edge.core.estate import taken_over, vacant
-from tests.core.world import MINUTE, Site, kinds
+from edge.core import allowance, inputs
+from edge.core.estate import counted, taken_over, vacant
+from tests.core.world import HOUR, MINUTE, T0, Site, kinds, tagged
+
+DAY = 24 * HOUR
 
 
 def estate_of(old: Site, *wanted: type[facts.Body]) -> list[Fact]:
@@ -130,3 +139,100 @@ def test_a_charger_s_security_profile_is_never_less_at_the_new_box() -> None:
     handed_over(old, again, facts.ChargerAdopted, facts.ChargerSecured)
     assert again.state.look("CP1").security.profile == 3
     new.check()
+
+
+# --- what was counted for caps -----------------------------------------------------------------------------
+
+
+def told_by_cloud(old: Site) -> dict[str, tuple[Charge, ...]]:
+    """What a cloud hands over, by its own fold of the old box's facts (`cloud.store.estate`)."""
+    rows: dict[str, SessionRow] = {}
+    for fact in old.journal:
+        if (uid := session_of(fact)) is not None:
+            rows[uid] = session_after(rows.get(uid), fact)
+    told: dict[str, tuple[Charge, ...]] = {}
+    for row in sorted(rows.values(), key=lambda row: row.first_at):
+        lately = row.first_at >= iso(old.now - PERIOD_MAX_MS)
+        if row.principal is not None and row.ended_at and not row.provisional and lately:
+            one = Charge(
+                session=row.session,
+                charger=row.charger,
+                at=row.started_at,
+                told_at=row.first_at,
+                energy_wh=row.energy_wh or 0.0,
+                refused=row.authorization == "blocked",
+            )
+            told[row.principal] = (*told.get(row.principal, ()), one)
+    return told
+
+
+def inherit(new: Site, charges: dict[str, tuple[Charge, ...]]) -> int:
+    """Write down what is news; how many facts that took."""
+    bodies = list(counted(new.state, charges))
+    for body in bodies:
+        new.feed(inputs.Note(body=body))
+    return len(bodies)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ann", "bob"]), st.integers(0, 40), st.integers(0, 50_000)), max_size=8
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_a_new_box_counts_what_the_old_one_counted(charged: list[tuple[str, int, int]]) -> None:
+    old = Site().ready()
+    capped = facts.AuthorizationChanged(change="capped", principal="ann", caps=Caps(sessions=2))
+    for body in (capped, tagged("ann", "ann").body, tagged("bob", "bob").body):
+        old.feed(inputs.Note(body=body))
+    for who, days, energy_wh in sorted(charged, key=lambda one: one[1]):
+        old.now = max(old.now + MINUTE, T0 + days * DAY)
+        transaction = old.begun(tag_ref=who, meter_start_wh=0.0)
+        old.now += MINUTE
+        old.end(transaction, float(energy_wh))
+    new = Site()
+    new.now = old.now + MINUTE
+    told = told_by_cloud(old)
+    inherit(new, told)
+    for who in ("ann", "bob"):
+        for since_ms in (0, T0 + 10 * DAY, old.now - DAY):
+            since_ms = max(since_ms, old.now - PERIOD_MAX_MS)
+            assert allowance.used(new.state, who, since_ms) == allowance.used(old.state, who, since_ms)
+    assert inherit(new, told) == 0, "and counts it once"
+    new.check()
+
+
+def test_what_this_box_counted_itself_it_counts_once_and_a_late_word_still_counts() -> None:
+    old = Site().ready()
+    old.feed(tagged("tag-a", "ann"))
+    transaction = old.begun(meter_start_wh=0.0)
+    old.now += MINUTE
+    old.end(transaction, 4000.0)
+    told = told_by_cloud(old)
+    assert inherit(old, told) == 0
+    new = Site()
+    new.now = old.now
+    assert inherit(new, told) == 1
+    (session,) = (charge.session for charge in told["ann"])
+    later = facts.SessionRevised(
+        session=session, charger="CP1", principal="ann", revision=1, energy_wh=5000.0
+    )
+    new.feed(inputs.Note(body=later))
+    assert allowance.used(new.state, "ann", 0) == Used(energy_wh=5000.0, sessions=1)
+    new.check()
+
+
+def test_a_month_of_charges_fits_into_facts() -> None:
+    told = tuple(
+        Charge(
+            session=f"01890000-0000-8000-8000-{number:012d}",
+            charger="C" * 48,
+            at=iso(T0),
+            told_at=iso(T0),
+            energy_wh=54_321.123,
+        )
+        for number in range(200)
+    )
+    new = Site()
+    assert inherit(new, {"p-0123456789abcdef": told}) == 5  # the world holds that each fits into a record
+    assert allowance.used(new.state, "p-0123456789abcdef", 0).sessions == 200

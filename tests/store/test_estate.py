@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cloud.store.ports import Store
 from common import facts
-from common.domain import EnergyMethod
+from common.caps import Caps
+from common.domain import EnergyMethod, Role
 from common.trust.recovery import Sealed
 from tests.store.box import Box
 
@@ -81,3 +82,48 @@ async def test_each_charger_s_security_profile_goes_with_it(store: Store, box: B
     _, secured = await handed_over(store, box)
     assert isinstance(secured, facts.ChargerSecured)
     assert (secured.charger, secured.profile) == ("CP1", 2)
+
+
+async def test_what_those_with_caps_have_charged_and_nobody_else(store: Store, box: Box) -> None:
+    for principal, key, caps in (("ann", "k-1", Caps(sessions=3)), ("bob", "k-2", None)):
+        granted = facts.AuthorizationChanged(
+            principal=principal, change="granted", role=Role.DRIVER, key=key, caps=caps
+        )
+        box.write(granted)
+    for number, (principal, authorization) in enumerate(
+        (("ann", "accepted"), ("bob", "accepted"), ("ann", "blocked"), ("ann", "accepted"))
+    ):
+        begun = f"2026-03-01T0{number}:00:00Z"
+        box.write(
+            facts.SessionStarted(
+                session=f"s-{number}",
+                charger="CP1",
+                evse=1,
+                transaction="7",
+                principal=principal,
+                authorization=authorization,
+                started_at=begun,
+                received_at=begun,
+            )
+        )
+        if number < 3:  # the last one is open: the estate has it
+            box.write(
+                facts.SessionEnded(
+                    session=f"s-{number}",
+                    charger="CP1",
+                    evse=1,
+                    ended_at="2026-03-01T09:00:00Z",
+                    received_at="2026-03-01T09:00:00Z",
+                    energy_wh=1000.0 * (number + 1),
+                )
+            )
+    await box.drain(store)
+    told = await store.charges(box.site, "")
+    assert {principal: [c.session for c in charges] for principal, charges in told.items()} == {
+        "ann": ["s-0", "s-2"]
+    }
+    first, second = told["ann"]
+    assert (first.energy_wh, first.refused, first.charger) == (1000.0, False, "CP1")
+    assert (second.energy_wh, second.refused) == (3000.0, True)
+    assert await store.charges(box.site, "2099-01-01T00:00:00Z") == {}
+    assert await store.charges("another", "") == {}

@@ -68,7 +68,8 @@ class _Maker:
 
     def value(self, name: str, kind: Any) -> Any:
         if name in _WORDS and not (name == "state" and kind is not str):
-            return self._chance.of(_WORDS[name])
+            words = _WORDS[name]
+            return self._chance.of([one for one in words if one is not None] if kind is str else words)
         if typing.get_origin(kind) is typing.Annotated:
             kind = typing.get_args(kind)[0]
         origin, parts = typing.get_origin(kind), typing.get_args(kind)

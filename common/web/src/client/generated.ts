@@ -431,6 +431,12 @@ export interface AuthorizationChanged {
   readonly because: string;
 }
 
+/** Charges of one principal that another box has counted; those that are known here already count once. */
+export interface AllowanceCarried {
+  readonly principal: string;
+  readonly charges: readonly Charge[];
+}
+
 /** How far a charger's firmware update is, in the charger's own word; `fetched`: the box served it whole. */
 export interface FirmwareChanged {
   readonly charger: string;
@@ -994,6 +1000,16 @@ export interface Caps {
   readonly offset_min: number;
 }
 
+/** One charge that is over, as far as its principal's caps need it: what a box tells the one after it. */
+export interface Charge {
+  readonly session: string;
+  readonly charger: string;
+  readonly at: string;
+  readonly told_at: string;
+  readonly energy_wh: number;
+  readonly refused: boolean;
+}
+
 /** The bodies of facts by their kind. */
 export interface Bodies {
   readonly charger_seen: ChargerSeen;
@@ -1015,6 +1031,7 @@ export interface Bodies {
   readonly command_confirmed: CommandConfirmed;
   readonly command_settled: CommandSettled;
   readonly authorization_changed: AuthorizationChanged;
+  readonly allowance_carried: AllowanceCarried;
   readonly firmware_changed: FirmwareChanged;
   readonly upload_changed: UploadChanged;
   readonly capability_learned: CapabilityLearned;
@@ -1090,6 +1107,7 @@ export const VERSIONS_OF_FACTS: Readonly<Record<string, number>> = {
   "command_confirmed": 1,
   "command_settled": 1,
   "authorization_changed": 1,
+  "allowance_carried": 1,
   "firmware_changed": 1,
   "upload_changed": 1,
   "capability_learned": 1,
@@ -1382,6 +1400,9 @@ export const DEFAULTS = {
     "since": "",
     "because": ""
   },
+  "AllowanceCarried": {
+    "charges": []
+  },
   "FirmwareChanged": {
     "detail": ""
   },
@@ -1545,6 +1566,7 @@ export const BODY_OF: Readonly<Record<string, keyof typeof DEFAULTS>> = {
   "command_confirmed": "CommandConfirmed",
   "command_settled": "CommandSettled",
   "authorization_changed": "AuthorizationChanged",
+  "allowance_carried": "AllowanceCarried",
   "firmware_changed": "FirmwareChanged",
   "upload_changed": "UploadChanged",
   "capability_learned": "CapabilityLearned",

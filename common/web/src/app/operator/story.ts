@@ -37,7 +37,7 @@ const SHOWN: Readonly<Record<string, readonly string[]>> = {
   command_sent: ['step', 'attempt'],
   command_confirmed: ['answer', 'detail'],
   command_settled: ['outcome', 'code', 'detail'],
-  authorization_changed: ['change', 'principal', 'role', 'charger'],
+  authorization_changed: ['change', 'principal', 'role', 'charger', 'because'],
   charger_adopted: ['charger', 'name', 'removed'],
   clock_stepped: ['before', 'after', 'reason'],
   security_noted: ['what', 'charger', 'address', 'detail'],
