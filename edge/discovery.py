@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -50,20 +50,56 @@ def service_info(edge_id: str, port: int, addresses: list[str], now: str = "") -
     )
 
 
-async def announce(ids: Callable[[], tuple[str, ...]], port: int, interfaces: tuple[str, ...]) -> None:
-    """Announce until cancelled, on the given interface addresses only; takes the goodbye back at the end.
+async def announce(
+    ids: Callable[[], tuple[str, ...]],
+    port: int,
+    interfaces: tuple[str, ...],
+    changed: Callable[[], None] = lambda: None,
+) -> None:
+    """Announce until cancelled, on the given interfaces only; takes the goodbye back at the end.
 
-    ids: the box's fingerprints, the present one first. On those addresses that are here: one that comes, goes
-    or returns is noticed, and so is another key. Raises Unavailable when none is.
+    ids: the box's fingerprints, the present one first. On those interfaces that are here: one that comes,
+    goes, returns or gets another address is noticed, and `changed` is called; so is another key. Raises
+    Unavailable when none is here.
     """
     while True:
-        present = tuple(filter(is_here, interfaces))
-        if not present:
-            raise error(Code.NO_PATH, f"this box has none of the addresses {', '.join(interfaces)} now")
+        here = present(interfaces)
+        if not here:
+            raise error(Code.NO_PATH, f"this box has no address of {', '.join(interfaces)} now")
+        changed()
         named = ids()
-        async with _announced(named, port, present):
-            while (ids(), tuple(filter(is_here, interfaces))) == (named, present):  # noqa: ASYNC110 - nobody tells
+        async with _announced(named, port, here):
+            while (ids(), present(interfaces)) == (named, here):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(LOOK_EVERY_S)
+
+
+def present(interfaces: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses of these that this machine has now: each is one itself, or an interface by its name."""
+    return tuple(
+        address
+        for named in interfaces
+        for address in ((named,) if _is_address(named) else _addresses_of(named))
+        if is_here(address)
+    )
+
+
+def _is_address(named: str) -> bool:
+    try:
+        ipaddress.ip_address(named)
+    except ValueError:
+        return False
+    return True
+
+
+def _addresses_of(name: str) -> Iterator[str]:
+    """An interface's addresses, without those that mean nothing beyond their link."""
+    import ifaddr  # with zeroconf, once the box serves already
+
+    for adapter in ifaddr.get_adapters():
+        for own in adapter.ips:
+            address = own.ip if isinstance(own.ip, str) else own.ip[0]
+            if adapter.name == name and not ipaddress.ip_address(address).is_link_local:
+                yield address
 
 
 @asynccontextmanager
@@ -97,12 +133,15 @@ def _versions(interfaces: tuple[str, ...]) -> IPVersion:
 
 
 def lan_addresses(interfaces: tuple[str, ...], lan_host: str) -> list[str]:
-    """Addresses a phone may try: the interfaces named, else the listening address, else the machine's own.
+    """Addresses a phone may try: those of the interfaces, else the listening one, else the machine's own.
 
-    Link-local ones are left out: a URL cannot carry their zone.
+    Link-local ones are left out: a URL cannot carry their zone. An address that is named is told though it is
+    not here now; what is named by its interface is told as it is now.
     """
-    if interfaces:
-        return [a for a in interfaces if not ipaddress.ip_address(a).is_link_local]
+    named = [one for one in interfaces if _is_address(one)]
+    named += present(tuple(one for one in interfaces if one not in named))
+    if named:
+        return [one for one in named if not ipaddress.ip_address(one).is_link_local]
     if lan_host and not ipaddress.ip_address(lan_host).is_unspecified:
         return [lan_host]
     found = _outgoing_address()

@@ -74,11 +74,13 @@ class Lan:
         self._ids = ids
         self._tls: ServerTls | None = None
         self._browsers: WebTransportListener | None = None
+        self._where: tuple[tuple[str, ...], str] = ((), "")
         self._addresses: list[str] = []
         self.port = 0
 
     async def open(self, host: str, port: int, interfaces: tuple[str, ...]) -> WebSocketListener:
         """Listen for native clients. Raises LocalFault."""
+        self._where = (interfaces, host)
         self._addresses = lan_addresses(interfaces, host)
         listener = await listen_websocket(
             host,
@@ -92,8 +94,13 @@ class Lan:
             spawn=self._tasks.spawn,
         )
         self.port = listener.addresses[0][1]
-        self._authority.addresses = tuple(host_port(a, self.port) for a in self._addresses)
+        self.look()
         return listener
+
+    def look(self) -> None:
+        """Tell phones from now on the addresses that the box has now."""
+        self._addresses = lan_addresses(*self._where)
+        self._authority.addresses = tuple(host_port(a, self.port) for a in self._addresses)
 
     async def open_browsers(self, host: str) -> WebTransportListener:
         """Listen for pages, at the port that native clients have over TCP. Raises LocalFault."""

@@ -5,6 +5,7 @@ Environment: `PLUGSIDE_EDGE_OCPP=0.0.0.0:9000` and so on. File: TOML, named by `
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -37,6 +38,11 @@ def _network(text: str) -> str:
     return str(ip_network(text))
 
 
+def _interface(text: str) -> str:
+    """An address, or the name of an interface: those begin with a letter and hold no colon."""
+    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.@-]{0,14}", text) else address(text)
+
+
 def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -45,7 +51,9 @@ def _commas(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]
-Addresses = Annotated[tuple[Annotated[str, AfterValidator(address)], ...], NoDecode, BeforeValidator(_commas)]
+Interfaces = Annotated[
+    tuple[Annotated[str, AfterValidator(_interface)], ...], NoDecode, BeforeValidator(_commas)
+]
 
 
 class EdgeSettings(DaemonSettings):
@@ -75,8 +83,9 @@ class EdgeSettings(DaemonSettings):
     """The local control socket; default: edge.sock in the data folder."""
     adopt: Literal["none", "any"] = "none"
     """`any` takes every charger that dials in. For demos and tests only."""
-    interfaces: Addresses = ()
-    """Addresses that mDNS speaks on, comma separated; empty = no mDNS."""
+    interfaces: Interfaces = ()
+    """Where mDNS speaks, comma separated: interfaces (eth0), whose addresses may change, or addresses;
+    empty = no mDNS."""
     app_origins: Names = ()
     """Web origins whose pages may connect to the LAN port, comma separated."""
     lan_cert: Path | None = None

@@ -332,8 +332,8 @@ class Site:
         await applink.serve(link, session, self.apps, clock=self.clock)
 
     async def _announce(self) -> None:
-        names = self.authority.keys
-        await discovery.announce(lambda: names.names, self.lan.port, self._settings.interfaces)
+        lan, keys = self.lan, self.authority.keys
+        await discovery.announce(lambda: keys.names, lan.port, self._settings.interfaces, lan.look)
 
     # --- what it tells of itself -------------------------------------------------------------------------
 

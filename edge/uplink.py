@@ -49,6 +49,8 @@ LIVE_MAX = 2048
 #: A silent cloud is pinged, and given up after as long again: a NAT forgets an idle mapping after minutes.
 PING_EVERY_S = 20.0
 OPEN_TIMEOUT_S = 10.0
+#: How long a cloud may take to agree to a close; one that is gone never does, and the box may want to stop.
+CLOSE_TIMEOUT_S = 2.0
 #: The cloud must have welcomed us by then, or the link is not one.
 WELCOME_TIMEOUT_S = 10.0
 #: Frames that may wait for a cloud that does not read, behind the live facts; then the link is ended.
@@ -140,6 +142,7 @@ class Uplink:
             self._url,
             compression=None,
             open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
             max_size=sync.TUNNEL_BYTES_MAX,
             ping_interval=PING_EVERY_S,
             ping_timeout=PING_EVERY_S,

@@ -146,7 +146,7 @@ def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
         "--adopt", choices=["none", "any"], help="`any` takes every charger: demos and tests only"
     )
     run.add_argument(
-        "--interfaces", metavar="ADDR[,ADDR]", help="addresses that mDNS speaks on; none = no mDNS"
+        "--interfaces", metavar="NAME[,…]", help="where mDNS speaks: eth0, or an address; none = no mDNS"
     )
     run.add_argument(
         "--app-origins", metavar="URL[,URL]", help="web origins that may connect to the LAN port"

@@ -55,8 +55,12 @@ def free_port() -> int:
 class Daemon:
     """One process of ours: started, awaited by its local socket, stopped or killed by its own id."""
 
-    def __init__(self, name: str, arguments: list[str], control: Path, log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], control: Path, log: Path, *, under: tuple[str, ...] = ()
+    ) -> None:
+        """under: a program that becomes the daemon, with its arguments (as `ip netns exec HOST` does)."""
         self.name = name
+        self._under = under
         self.control = control
         self._arguments = arguments
         self._log = log
@@ -67,6 +71,7 @@ class Daemon:
         self.control.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self._under,
                 sys.executable,
                 "-m",
                 *self._arguments,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,9 @@ from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from common.client.discovery import Found, browse
-from edge.discovery import SERVICE, announce, lan_addresses
-from tests.needs import find_tool, needs
+from edge.discovery import SERVICE, announce, lan_addresses, present
+from tests.e2e.hosts import Lan
+from tests.needs import needs
 
 EDGE = "abcdefgh234567" + "a" * 18
 HERE = "127.0.0.1"
@@ -69,38 +68,18 @@ def test_phones_are_told_addresses_that_a_url_can_carry(
     assert lan_addresses(interfaces, host) == wanted
 
 
-def ip(*words: str) -> None:
-    tool = find_tool("ip")
-    assert tool is not None
-    subprocess.run([tool, *words], check=True, capture_output=True)
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback interface is `lo` on Linux")
+def test_an_interface_is_asked_for_the_addresses_that_it_has_now() -> None:
+    assert HERE in present(("lo",))
+    assert present(("192.0.2.9", HERE)) == (HERE,)
+    assert present(("gone0",)) == ()
+    assert HERE in lan_addresses(("lo",), "0.0.0.0")
+    assert lan_addresses(("gone0",), "192.0.2.9") == ["192.0.2.9"]
 
 
-@contextmanager
-def two_hosts() -> Iterator[tuple[str, str]]:
-    """Two namespaces with a cable between them, and no way out."""
-    box, phone = f"plugside-b{os.getpid()}", f"plugside-p{os.getpid()}"
-    made: list[str] = []
-    try:
-        for name in (box, phone):
-            ip("netns", "add", name)
-            made.append(name)
-        ip("-n", box, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", phone)
-        for name, address in ((box, "10.77.0.1/24"), (phone, "10.77.0.2/24")):
-            ip("-n", name, "address", "add", address, "dev", "eth0")
-            for device in ("lo", "eth0"):
-                ip("-n", name, "link", "set", device, "up")
-            ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "eth0")
-        yield box, phone
-    finally:
-        for name in made:
-            ip("netns", "delete", name)
-
-
-def child(host: str, *words: str) -> subprocess.Popen[str]:
-    tool = find_tool("ip")
-    assert tool is not None
+def child(host: tuple[str, ...], *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [tool, "netns", "exec", host, sys.executable, "-c", CHILD, *words],
+        [*host, sys.executable, "-c", CHILD, *words],
         cwd=Path(__file__).resolve().parents[2],
         stdout=subprocess.PIPE,
         text=True,
@@ -110,9 +89,12 @@ def child(host: str, *words: str) -> subprocess.Popen[str]:
 @needs("ip")
 def test_the_box_is_found_across_a_cable_between_two_hosts() -> None:
     try:
-        with two_hosts() as (box, phone), child(box, "announce", EDGE, "10.77.0.1") as server:
+        with (
+            Lan({"box": "10.77.0.1", "phone": "10.77.0.2"}) as lan,
+            child(lan.inside("box"), "announce", EDGE, "10.77.0.1") as server,
+        ):
             try:
-                with child(phone, "browse", EDGE, "10.77.0.2") as client:
+                with child(lan.inside("phone"), "browse", EDGE, "10.77.0.2") as client:
                     told, _ = client.communicate(timeout=30)
             finally:
                 server.terminate()

@@ -56,6 +56,7 @@ class NpmCharger:
 
     def __init__(self, script: str, url: str, identity: str, *options: object) -> None:
         self.identity = identity
+        self.under: tuple[str, ...] = ()  #: a program that becomes it, with its arguments
         self.events: list[Event] = []
         self._command = [script, url, identity, *map(str, options)]
         self._more = asyncio.Event()
@@ -64,6 +65,7 @@ class NpmCharger:
     async def __aenter__(self) -> NpmCharger:
         node = Path(sys.executable).with_name("node")
         self._process = await asyncio.create_subprocess_exec(
+            *self.under,
             str(node),
             *self._command,
             cwd=CLIENTS,

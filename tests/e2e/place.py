@@ -51,9 +51,16 @@ class Ran:
         return f"{' '.join(self.argv)} (exit {self.code})\n{self.text}{self.err}"
 
 
-async def typed(module: str, *arguments: str, env: dict[str, str] | None = None, said: str = "") -> Ran:
-    """Run one command line to its end. said: what it reads from stdin."""
+async def typed(
+    module: str,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    said: str = "",
+    under: tuple[str, ...] = (),
+) -> Ran:
+    """Run one command line to its end. said: what it reads from stdin. under: a program that becomes it."""
     process = await asyncio.create_subprocess_exec(
+        *under,
         sys.executable,
         "-m",
         module,
@@ -82,12 +89,18 @@ async def typed(module: str, *arguments: str, env: dict[str, str] | None = None,
 class Driver:
     """`plugside` on a device of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        interfaces: tuple[str, ...] = ("--interfaces", "127.0.0.1"),
+        under: tuple[str, ...] = (),
+    ) -> None:
+        self._folder, self._interfaces, self._under = folder, interfaces, under
 
     async def types(self, *arguments: str) -> Ran:
-        where = ("--home", str(self._folder), "--interfaces", "127.0.0.1", "--json")
-        return await typed("common.cli.main", *where, *arguments)
+        where = ("--home", str(self._folder), *self._interfaces, "--json")
+        return await typed("common.cli.main", *where, *arguments, under=self._under)
 
     async def told(self, *arguments: str) -> Any:
         """The answer of a command line that must succeed."""
