@@ -32,7 +32,7 @@ from tests.needs import find_tool
 APP = "https://app.example"
 #: Every name that a test's page may have; all are the same server.
 NAMES = ("app.example", "evil.example", "app.example.evil.example", "static.example")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 HERE = Path(__file__).parent
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),

@@ -24,6 +24,7 @@ from common import webapp
 from common.clock import SystemClock
 from common.link.websocket import LINK_PATH
 from common.webapp import POLICY, WebApp
+from edge.demo.stage import free_port
 from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.box.support import living
@@ -258,8 +259,8 @@ def test_a_certificate_without_its_key_is_no_setting(tmp_path: Path) -> None:
         EdgeSettings.load({"data": tmp_path, "lan_cert": tmp_path / "box.pem"})
 
 
-async def test_over_plain_http_one_page_says_where_the_app_is(tmp_path: Path, unused_tcp_port: int) -> None:
-    page = f"127.0.0.1:{unused_tcp_port}"
+async def test_over_plain_http_one_page_says_where_the_app_is(tmp_path: Path) -> None:
+    page = f"127.0.0.1:{free_port()}"
     async with box(tmp_path / "box", page=page) as site, httpx.AsyncClient() as http:
         answer = await _soon(http, f"http://{page}/anything?at=all")
         assert f"https://127.0.0.1:{site.lan.port}" in answer.text
