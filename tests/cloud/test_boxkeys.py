@@ -10,7 +10,7 @@ from cloud.service import Cloud
 from cloud.store.rows import SiteRow
 from common import sync, trust
 from common.client.local import local
-from common.domain import Role, iso
+from common.domain import Role
 from common.errors import Code, PlugsideError
 from common.keystore import generate_identity
 from common.trust.rotation import OLD_KEPT_MS
@@ -198,40 +198,6 @@ async def test_a_rotation_is_confirmed_once_and_everything_goes_on(cloud: Cloud,
     # Rights of the box's own making count as before, and so do those that it gives now.
     for one in (right, box.grant("another-key")):
         assert cloud.accounts.verifier.claims(one, CLOCK.now_ms(), box.site).issuer == box.first.fingerprint
-
-
-async def test_a_card_that_was_put_back_is_heard_for_a_day(cloud: Cloud, rotating: Rotating) -> None:
-    box = rotating
-    before = box.rotate()
-    chain = box.rotations
-    assert isinstance(await box.greeted(), sync.TunnelWelcome)
-    new = box.identity
-    box.put_back(before)
-    site = await cloud.accounts._store.site(box.site)
-    assert site is not None
-    welcome = await box.greeted()
-    assert isinstance(welcome, sync.TunnelWelcome)
-    assert (welcome.box, welcome.former_until) == (new.fingerprint, iso(site.former_until_ms))
-    async with box.connected():  # its heads are its own key's
-        box.ledger.charge("s1", 0, 10)
-        await box._send_due()
-        await until(lambda: box.drained)
-    # A day later; and with a chain of its own it is refused at once.
-    await cloud.accounts._store.rotate_box(
-        msgspec.structs.replace(site, former_until_ms=CLOCK.now_ms() - 1), held=new.public
-    )
-    box.rotate()
-    fork = box.identity
-    for key, told in ((before, ()), (fork, box.rotations)):
-        box.put_back(key, told)
-        for _ in range(2):
-            bye = await box.greeted()
-            assert isinstance(bye, sync.TunnelBye)
-            assert bye.code == Code.KEY_REPLACED
-            assert "--replace" in bye.hint
-    assert len(await acts(cloud, "key_refused")) == 2, "each of them is flagged once"
-    box.put_back(new, chain)
-    assert isinstance(await box.greeted(), sync.TunnelWelcome)
 
 
 async def test_the_old_keys_link_ends_when_its_day_does(cloud: Cloud, rotating: Rotating) -> None:

@@ -135,6 +135,27 @@ MUTANTS = (
         "if False:",
         f"{LEDGER}::test_a_copy_with_the_same_keys_and_folder_shows_when_the_first_returns[sqlite]",
     ),
+    Mutant(
+        "a rotation is the old key's word",
+        "common/trust/rotation.py",
+        "        verify_identity(told.old, told.by_old, Purpose.ROTATION, message)\n",
+        "",
+        "tests/trust/test_rotation.py",
+    ),
+    Mutant(
+        "a phone follows from the key that it pinned",
+        "common/trust/rotation.py",
+        "if one.former == pinned), None)",
+        "), None)",
+        "tests/trust/test_rotation.py",
+    ),
+    Mutant(
+        "the first successor of a key wins",
+        "cloud/store/accounts.py",
+        "where = (table.c.id == row.id) & (table.c.public == held)",
+        "where = table.c.id == row.id",
+        "tests/cloud/test_boxkeys.py::test_two_tunnels_with_two_successors_at_once_are_one",
+    ),
 )
 
 #: What must be among them whatever else is (`tests/sync`, `tests/sim` show for each of these nine what goes

@@ -27,6 +27,17 @@ KEPT = """site => new Promise(resolve => {
         found.onsuccess = () => { opening.result.close(); resolve(found.result !== undefined); };
     };
 })"""
+#: The page has written down which key it takes for its box's, and by which statement.
+PINS = """([site, box, number]) => new Promise(resolve => {
+    const opening = indexedDB.open('plugside');
+    opening.onsuccess = () => {
+        const found = opening.result.transaction('sites').objectStore('sites').get(site);
+        found.onsuccess = () => {
+            opening.result.close();
+            resolve(found.result?.box === box && found.result?.boxNumber === number);
+        };
+    };
+})"""
 READY = "site => test.state(site)?.view.chargers.CP1?.connectors[1]?.state === 'preparing'"
 
 
@@ -268,3 +279,23 @@ async def test_a_box_with_no_cloud_serves_a_page_that_reaches_it(
             started = await charge(page, site)
             assert (started["outcome"], started["path"]) == ("succeeded", "lan"), started
             assert (await ends(page, site, started["session"]))["outcome"] == "succeeded"
+
+
+async def test_a_page_follows_its_box_to_another_key_while_the_cloud_is_away(
+    home: Place, charger: PackageCharger, page: Page
+) -> None:
+    """The last test of this box: who comes after meets it under its new key."""
+    site = await joined(home, page)
+    await until(page, ON_LAN, site)
+    await until(page, READY, site)
+    running = await charge(page, site)
+    await home.cloud.stop()
+    try:
+        done = await home.told(home.edge("rotate-key"))
+        await until(page, PINS, [site, done["edge"], done["number"]])
+        await until(page, ON_LAN, site)
+        await until(page, LIVE, site)
+        stopped = await ends(page, site, running["session"])
+        assert (stopped["outcome"], stopped["path"]) == ("succeeded", "lan"), stopped
+    finally:
+        await home.cloud.start()

@@ -5,7 +5,7 @@
 import { b64, random, sha256Hex } from './bytes';
 import { PlugsideError } from './errors';
 import type { ClientMessage, Granted, ServerMessage, SiteAccess } from './generated';
-import { deviceKey, fingerprint, sign, type DeviceKey } from './keys';
+import { deviceKey, fingerprint, lines, sign, type DeviceKey } from './keys';
 import type { Link } from './link';
 import { proofMessage } from './transcript';
 
@@ -23,6 +23,8 @@ export class FakeServer {
   renews: (() => Partial<Granted>) | null = null;
   /** With what it is refused. */
   renewRefusal = 'bad_grant';
+  /** What an invite brings; null = it is refused. */
+  grants: (() => object) | null = null;
   /** Called for each command. */
   onCommand: (message: Extract<ClientMessage, { kind: 'command' }>, call: Call) => void = () => {};
   /** A site's snapshot. */
@@ -34,9 +36,26 @@ export class FakeServer {
 
   private constructor(
     readonly path: 'lan' | 'cloud',
-    readonly key: DeviceKey,
-    readonly id: string,
+    public key: DeviceKey,
+    public id: string,
   ) {}
+
+  /** How it came to its key. */
+  rotations: readonly string[] = [];
+
+  /** Go on with another key, by a statement of both. Returns the key before. */
+  async rotate(site: string, fresh?: FakeServer): Promise<DeviceKey> {
+    const before = this.key;
+    const next = fresh ?? (await FakeServer.make(this.path));
+    const number = this.rotations.length + 1;
+    const message = lines(site, before.public, next.key.public, String(number), '1800000000');
+    const by = await Promise.all([before, next.key].map((one) => sign(one, 'plugside-rotation-v1', message)));
+    const told = JSON.stringify([site, before.public, next.key.public, number, 1800000000, ...by]);
+    this.rotations = [...this.rotations, b64(new TextEncoder().encode(told))];
+    this.key = next.key;
+    this.id = next.id;
+    return before;
+  }
 
   static async make(path: 'lan' | 'cloud'): Promise<FakeServer> {
     const pair = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
@@ -130,6 +149,10 @@ export class Call implements Link {
         if (server.refuses) this.say({ kind: 'refused', code: server.refuses, message: '' });
         else this.welcome();
         break;
+      case 'redeem':
+        if (server.grants) this.say({ kind: 'granted', ...server.grants() });
+        else this.say({ kind: 'refused', code: 'bad_invite', message: '' });
+        break;
       case 'renew':
         if (server.renews) this.say({ kind: 'granted', ...server.renews() });
         else this.say({ kind: 'refused', code: server.renewRefusal, message: '' });
@@ -177,6 +200,7 @@ export class Call implements Link {
       certificates: server.certificates,
       path: server.path,
       time: this.time,
+      rotations: server.rotations,
       signature: await sign(server.key, 'plugside-server-proof-v1', message),
     });
   }

@@ -9,6 +9,7 @@ import { LIMITS, type ClientMessage, type Granted, type Proof, type ServerMessag
 import { fingerprint, sign, verify, type DeviceKey } from './keys';
 import type { Link } from './link';
 import { decode, encode } from './messages';
+import { followed, type Pinned, type Rotation } from './rotation';
 import {
   authMessage,
   isHash,
@@ -35,6 +36,8 @@ export interface Shown {
   readonly proven?: readonly string[];
   /** Lists of withdrawn rights to bring along, signed in themselves; those that fit into the first frame. */
   readonly carried?: readonly string[];
+  /** How the server was pinned, where it is a box. */
+  readonly pinned?: Pinned;
 }
 
 /** What a server reads in one frame before it knows us, with room for the rest of it. */
@@ -47,6 +50,8 @@ export interface Opened {
   readonly proof: Proof;
   readonly welcome: Welcome;
   readonly granted: readonly Granted[];
+  /** How the box that was pinned came to the key that it proved; empty = it has that very one. */
+  readonly rotated: readonly Rotation[];
   /** `performance.now()` when the proof was read. */
   readonly provedAt: number;
   readonly inbox: Inbox;
@@ -165,7 +170,9 @@ class Handshake {
     const provedAt = performance.now();
     if (proof.kind === 'bye') throw fromWire(proof.code, '', '');
     if (proof.kind !== 'proof') throw new PlugsideError('protocol', 'the server did not prove itself first');
-    const transcript = await checkProof(proof, this.nonce, this.link, this.server, this.shown.proven ?? []);
+    const rotated = await this.follow(proof);
+    const server = rotated.at(-1)?.box ?? this.server;
+    const transcript = await checkProof(proof, this.nonce, this.link, server, this.shown.proven ?? []);
     if (this.shown.invite) this.say(await redeem(transcript, this.shown));
     else this.say(withLists(await show(transcript, this.shown.key, this.shown.grants), this.shown.carried ?? []));
     for (;;) {
@@ -178,6 +185,7 @@ class Handshake {
             proof,
             welcome: message,
             granted: this.granted,
+            rotated,
             provedAt,
             inbox: this.inbox,
           };
@@ -196,6 +204,14 @@ class Handshake {
           throw new PlugsideError('protocol', 'a message came before the welcome');
       }
     }
+  }
+
+  /** The way from the pinned key to the one that is claimed, if there is one; whether it is held shows in the proof. */
+  private async follow(proof: Proof): Promise<readonly Rotation[]> {
+    const other = proof.server !== this.server && this.link.path === 'lan' && proof.rotations.length > 0;
+    if (!other) return [];
+    const pinned = this.shown.pinned ?? { site: '', after: 0, gone: [] };
+    return followed(proof.rotations, this.server, proof.key, pinned);
   }
 
   /** A grant that has run out is worth a try at renewing; anything else ends the attempt. */

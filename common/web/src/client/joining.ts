@@ -8,6 +8,7 @@ import { authenticate, UntrustedPins, type Opened } from './handshake';
 import type { Granted } from './generated';
 import type { Invite } from './invite';
 import { linkUrl } from './link';
+import { rotated } from './rotation';
 import type { SiteEntry } from './store';
 
 /** Told to the maker of the invite with the key, so that a person can tell their devices apart. */
@@ -61,7 +62,10 @@ function entry(invite: Invite, attempt: Attempt | undefined, opened: Opened): Si
   if (!granted || !attempt) throw new PlugsideError('bad_invite', 'its maker gave no grant');
   const { site } = granted;
   const byCloud = attempt.url !== '';
-  return {
+  if (opened.rotated.some((one) => one.site !== site.site)) {
+    throw new PlugsideError('untrusted_peer', 'the maker of the invite is the box of another site');
+  }
+  const made = {
     site: site.site,
     name: site.name,
     grant: granted.grant,
@@ -78,6 +82,7 @@ function entry(invite: Invite, attempt: Attempt | undefined, opened: Opened): Si
     proven: byCloud ? [] : opened.proof.certificates,
     hinted: byCloud ? site.certificates : [],
   };
+  return rotated(made, opened.rotated);
 }
 
 /** The entry of a site whose grant a cloud has told over the link of another site of its own. */

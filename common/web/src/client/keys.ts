@@ -10,7 +10,8 @@ export type Purpose =
   | 'plugside-client-auth-v1'
   | 'plugside-client-redeem-v1'
   | 'plugside-server-proof-v1'
-  | 'plugside-succession-v1';
+  | 'plugside-succession-v1'
+  | 'plugside-rotation-v1';
 
 const CURVE = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' } as const;

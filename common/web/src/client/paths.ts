@@ -16,7 +16,7 @@ import { linkUrl } from './link';
 import { Alarm, retryDelayMs } from './pace';
 import type { Positions } from './positions';
 import type { Path, Site } from './site';
-import { lists } from './store';
+import { lists, pinnedAs } from './store';
 
 /** Grants in the first frame: the server reads 16 KiB before it knows us, and base64 and a key are in it too. */
 const FIRST_GRANTS_CHARS = 12 * 1024;
@@ -154,7 +154,7 @@ export class LanPath extends Keeper {
   private attempts() {
     const { entry } = this.site;
     const addresses = [...new Set([entry.lastGood, ...entry.addresses])].filter(Boolean);
-    const shown = { key: this.shared.key, grants: [entry.grant], carried: lists(entry) };
+    const shown = { key: this.shared.key, grants: [entry.grant], carried: lists(entry), pinned: pinnedAs(entry) };
     const own = entry.cloudUrl !== '' && originOf(entry.cloudUrl) === this.shared.origin;
     // The page of a cloud is not the box's: nothing is asked of it as if it were.
     const shared = own ? { ...this.shared, origin: '' } : this.shared;
@@ -178,6 +178,8 @@ export class LanPath extends Keeper {
     const attempts = this.attempts();
     const { at, opened } = await race(attempts.map((attempt) => attempt.open));
     this.address = attempts[at]?.address ?? '';
+    // Kept at once: whoever has the key before this one is not to be believed again.
+    this.site.learnRotated(opened.rotated);
     return opened;
   }
 

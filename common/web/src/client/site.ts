@@ -10,7 +10,8 @@ import type { FactMessage, Granted, Presence, RawRecord, Role, SiteAccess, Snaps
 import { Alarm } from './pace';
 import type { Positions } from './positions';
 import type { Kept, SiteEntry } from './store';
-import { succeeded } from './succession';
+import { rotated, type Rotation } from './rotation';
+import { placed, succeeded } from './succession';
 import type { SiteState, Way, WayState } from './types';
 
 /** Addresses and certificates kept for one box. */
@@ -285,15 +286,11 @@ export class Site {
 
   /** What a welcome says about the site. Another box is believed on the pinned cloud's word only. */
   async learnAccess(access: SiteAccess, from: Way, lastGood = '', certificates: readonly string[] = []): Promise<void> {
-    let { entry } = this;
-    if (access.key && entry.box && access.key !== entry.box) {
-      try {
-        entry = await succeeded(entry, access);
-      } catch {
-        return; // nobody we trust says so: join again if the box was replaced
-      }
-      this.lan.open?.end(new PlugsideError('shutting_down', 'the site has another box'));
-    }
+    const known = this.entry;
+    const entry = await this.placed(access, from);
+    if (!entry) return; // nobody we trust says so: join again if the box was replaced
+    // Something was learnt meanwhile, of the box's key perhaps: judged again by that.
+    if (this.entry !== known) return this.learnAccess(access, from, lastGood, certificates);
     const addresses = access.addresses.length ? access.addresses.slice(0, ADDRESSES_MAX) : entry.addresses;
     // Where a site has a cloud, its operator has named it there; the box has the name it was set up with.
     const named = from === 'lan' && entry.cloudUrl ? '' : access.name;
@@ -317,6 +314,28 @@ export class Site {
     if (from === 'cloud') this.online = access.online;
     if (moved || (before === 0 && this.entry.hinted.length > 0)) this.lan.wake.ring();
     this.changed();
+  }
+
+  /** The entry with the box that the site has by this access; null when nobody says so who is trusted. */
+  private async placed(access: SiteAccess, from: Way): Promise<SiteEntry | null> {
+    const { entry } = this;
+    if (!access.key || !entry.box || access.key === entry.box) {
+      return access.succession && entry.box && from === 'cloud' ? placed(entry, access) : entry;
+    }
+    try {
+      const moved = await succeeded(entry, access);
+      this.lan.open?.end(new PlugsideError('shutting_down', 'the site has another box'));
+      return moved;
+    } catch {
+      // A cloud that has not heard yet that the box has another key says nothing wrong beside.
+      return entry.former?.includes(access.key) ? entry : null;
+    }
+  }
+
+  /** The box has proved another key than the pinned one, and how it came to it. */
+  learnRotated(chain: readonly Rotation[]): void {
+    const last = chain.at(-1);
+    if (last && last.number > (this.entry.boxNumber ?? 0)) this.put(rotated(this.entry, chain));
   }
 
   /** A renewed grant. From the box itself also which cloud it belongs to. */

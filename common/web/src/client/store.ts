@@ -4,6 +4,7 @@
  */
 import { PlugsideError } from './errors';
 import { deviceKey, makeKey, type DeviceKey } from './keys';
+import type { Pinned } from './rotation';
 import type { Name, Target, View } from './generated';
 
 /** One site that this device has joined. */
@@ -28,6 +29,10 @@ export interface SiteEntry {
   readonly cloudKey: string;
   /** Of the cloud's word by which `box` took another one's place. */
   readonly boxAtMs: number;
+  /** Of the box's own statement by which it came to this key; absent or 0 = none was followed. */
+  readonly boxNumber?: number;
+  /** Fingerprints that `box` was before, the latest last. */
+  readonly former?: readonly string[];
   /** Lists of withdrawn rights, as the box and as the cloud told them last: to be carried on to whoever serves. */
   readonly boxLists?: readonly string[];
   readonly cloudLists?: readonly string[];
@@ -75,6 +80,11 @@ export interface Store {
   kept(): Promise<readonly Kept[]>;
   keep(kept: Kept): Promise<void>;
   close(): void;
+}
+
+/** What a box has to prove beside its key, where it has another one than the pinned one. */
+export function pinnedAs(entry: SiteEntry): Pinned {
+  return { site: entry.site, after: entry.boxNumber ?? 0, gone: entry.former ?? [] };
 }
 
 /** What is brought along to whoever serves this site. */

@@ -3,6 +3,7 @@ import { unb64 } from './bytes';
 import { PlugsideError } from './errors';
 import type { SiteAccess } from './generated';
 import { fingerprint, lines, verify } from './keys';
+import { given } from './rotation';
 import type { SiteEntry } from './store';
 
 /**
@@ -14,7 +15,15 @@ export async function succeeded(entry: SiteEntry, access: SiteAccess): Promise<S
   if (!told || told.box !== access.key || told.atMs <= entry.boxAtMs) {
     throw new PlugsideError('untrusted_peer', 'said to have another box, and not by the cloud that was pinned');
   }
-  return { ...entry, box: told.box, boxAtMs: told.atMs, lastGood: '', proven: [], hinted: [] };
+  const former = given(entry, entry.box);
+  return { ...entry, box: told.box, boxAtMs: told.atMs, boxNumber: 0, former, lastGood: '', proven: [], hinted: [] };
+}
+
+/** The entry with the time of the cloud's word for the box that is pinned: none before it counts now. */
+export async function placed(entry: SiteEntry, access: SiteAccess): Promise<SiteEntry> {
+  const told = await open(access.succession, entry.site, entry.cloudKey);
+  const news = told !== null && told.box === entry.box && told.atMs > entry.boxAtMs;
+  return news ? { ...entry, boxAtMs: told.atMs } : entry;
 }
 
 async function open(text: string, site: string, cloud: string): Promise<{ box: string; atMs: number } | null> {
