@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -23,6 +22,15 @@ from cloud.boxkeys import taken_in
 from cloud.keyring import Keyring
 from cloud.store.ports import Store
 from cloud.store.rows import ActRow, DeviceRow, PairingRow, SiteRow, TokenRow
+from cloud.tokens import (
+    TOKEN_LIFE_MS,
+    TOKEN_PREFIX,
+    TOKEN_SKEW_MS,
+    TokenAnswer,
+    TokenRequest,
+    token_hash,
+    token_message,
+)
 from cloud.withdrawals import Withdrawals
 from common import trust, wire
 from common.caps import Caps
@@ -31,41 +39,13 @@ from common.errors import Code, Refused, error
 from common.policy import Claims
 from common.ports import Clock, Ids
 from common.trust.invites import SECRET_BYTES, InviteRecord
-from common.trust.keys import lines
 
 log = logging.getLogger("plugside.accounts")
 
-#: A bearer token reads for so long; a device asks for the next one with its key.
-TOKEN_LIFE_MS = 15 * 60_000
-#: How far the time in a token request may be from ours: a device's clock, and no later replay.
-TOKEN_SKEW_MS = 2 * 60_000
-TOKEN_PREFIX = "plugsideread1_"  # noqa: S105 - what a token begins with
+WAITS = "an operator made at the box waits for the owner's word"
 PAIR_AGAIN = "Run `plugside-edge pair` on the box and copy its code whole."
 #: Token requests remembered for as long as they could be replayed.
 _SEEN_MAX = 4096
-
-
-class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A device asks for a token to read with."""
-
-    grant: str
-    key: str  #: the device's public key, uncompressed P-256 point, base64url
-    at: str  #: when it was signed, ISO 8601
-    signature: str  #: over `token_message`
-
-
-class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A bearer token: reads one site with the rights of one principal, for a quarter of an hour."""
-
-    token: str
-    site: str
-    role: str
-    expires_at: str
-
-
-def token_message(cloud: str, at: str, grant: str) -> bytes:
-    """What a device signs (`Purpose.TOKEN`). cloud: the fingerprint that it pinned."""
-    return lines(cloud, at, sha256(grant.encode(errors="surrogatepass")).hexdigest())
 
 
 class Accounts:
@@ -193,7 +173,7 @@ class Accounts:
         await self.open()
         if known is None or known.box != box.box:
             await self.note("site_joined", site=box.site, detail=f"box {box.box}")
-            log.info("box %s has joined as site %s (%s)", box.box, box.site, pairing.name)
+            log.info("box %s is site %s (%s)", box.box, box.site, pairing.name)
         bundle = trust.TrustBundle(
             site=box.site,
             root=self.keyring.root,
@@ -266,12 +246,16 @@ class Accounts:
         """A key has shown its grant: the invite that brought it in is spent."""
         await self._store.spend_invites(claims.site, claims.key)
 
-    async def waits(self, claims: Claims) -> bool:
-        """Whether this right was made at a box and waits for the owner: an operator's (design §8)."""
-        if claims.role is not Role.OPERATOR or claims.issuer == self.keyring.issuing.issuer.id:
-            return False
-        device = await self._store.device(claims.site, claims.key)
-        return device is None or device.pending
+    def doubtful(self, claims: Claims) -> bool:
+        """Whether this right may wait for the owner's word: an operator's of the box's making does."""
+        return claims.role is Role.OPERATOR and claims.issuer != self.keyring.issuing.issuer.id
+
+    async def let_in(self, claims: Claims) -> None:
+        """Raises Refused(not_permitted) for who waits for the owner's word: nothing is theirs."""
+        if self.doubtful(claims):
+            device = await self._store.device(claims.site, claims.key)
+            if device is None or device.pending:
+                raise Refused(Code.NOT_PERMITTED, WAITS)
 
     async def renew(self, claims: Claims) -> wire.Granted:
         """A fresh grant with the rights that its key has now. Raises Refused(revoked)."""
@@ -279,7 +263,7 @@ class Accounts:
         if device is None or device.principal != claims.principal:
             raise Refused(Code.REVOKED, "this device is not known here any more")
         if device.pending:
-            raise Refused(Code.NOT_PERMITTED, "an operator made at the box waits for the owner's word")
+            raise Refused(Code.NOT_PERMITTED, WAITS)
         return await self._grant(claims.site, device.principal, device, claims.key)
 
     async def renew_for_box(self, site: str, grant: str) -> str:
@@ -327,6 +311,7 @@ class Accounts:
         """A bearer token for whoever holds the grant's key. Raises Refused with what is wrong."""
         now_ms = self._clock.now_ms()
         claims = self.verifier.claims(request.grant, now_ms)
+        await self.let_in(claims)
         try:
             signer, signed_ms = trust.thumbprint(request.key), from_iso(request.at)
         except ValueError:
@@ -356,7 +341,7 @@ class Accounts:
         now_ms = self._clock.now_ms()
         secret = TOKEN_PREFIX + trust.b64(self._ids.token(32))
         row = TokenRow(
-            hash=_token_hash(secret),
+            hash=token_hash(secret),
             site=claims.site,
             principal=claims.principal,
             role=claims.role,
@@ -371,7 +356,7 @@ class Accounts:
     async def reader(self, token: str) -> Claims:
         """What a bearer token may read. Raises Refused(grant_expired)."""
         now_ms = self._clock.now_ms()
-        row = await self._store.token(_token_hash(token), now_ms)
+        row = await self._store.token(token_hash(token), now_ms)
         if row is None or self.verifier.withdrawn(
             Claims(site=row.site, principal=row.principal, role=row.role)
         ):
@@ -389,7 +374,3 @@ class Accounts:
     def access(self, site: SiteRow, claims: Claims, *, online: bool) -> wire.SiteAccess:
         """A site as a link's welcome and a grant name it."""
         return access(site, claims, self.withdrawals.carried(site.id), online=online)
-
-
-def _token_hash(token: str) -> str:
-    return sha256(b"plugside-token-v1|" + token.encode(errors="surrogatepass")).hexdigest()

@@ -7,7 +7,8 @@ to the management, commands to the router; rights are the claims that came with 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from cloud.accounts import Accounts
 from cloud.counters import Counters
@@ -86,8 +87,7 @@ class Apps:
     async def _welcome(self, claims: tuple[Claims, ...]) -> wire.Welcome:
         sites = []
         for one in claims:
-            if await self._accounts.waits(one):
-                raise Refused(Code.NOT_PERMITTED, "an operator made at the box waits for the owner's word")
+            await self._accounts.let_in(one)
             row = await self._store.site(one.site)
             if row is not None:
                 await self._accounts.authenticated(one)
@@ -123,6 +123,8 @@ class Apps:
 
     async def _follow(self, peer: Peer, sites: tuple[str, ...]) -> None:
         try:
+            for claims in peer.claims.values():
+                await self._accounts.let_in(claims)
             await self._hub.follow(peer, sites)
         except PlugsideError as declined:
             peer.refuse(declined)
@@ -140,13 +142,38 @@ class Apps:
         if claims.role is Role.LOCAL:
             hint = "Pair a device as operator: `plugside-cloud invite SITE --role operator`."
             raise Refused(Code.NOT_PERMITTED, "the cloud itself commands no charger", hint=hint)
-        self._router.command(peer, message, claims, payload, command)
+        if self._accounts.doubtful(claims):
+            self._tasks.spawn("command", self._doubtful(peer, message, claims, payload, command))
+        else:
+            self._router.command(peer, message, claims, payload, command)
+
+    async def _doubtful(
+        self,
+        peer: Peer,
+        message: wire.SendCommand,
+        claims: Claims,
+        payload: bytes,
+        command: commands.Command,
+    ) -> None:
+        """One whose sender may not be let in: that is looked up first."""
+        try:
+            await self._accounts.let_in(claims)
+            self._router.command(peer, message, claims, payload, command)
+        except PlugsideError as declined:
+            peer.refuse(declined, message.id)
+
+    async def _served(
+        self, claims: Claims, answer: Callable[[Any, Claims], Awaitable[wire.Message]], message: Any
+    ) -> wire.Message:
+        """What is asked on an open link: of whom it is open to in earnest."""
+        await self._accounts.let_in(claims)
+        return await answer(message, claims)
 
     def query(self, peer: Peer, message: wire.Query, claims: Claims) -> None:
-        self._begin(message.what, peer, message.id, self._queries.answer(message, claims))
+        self._begin(message.what, peer, message.id, self._served(claims, self._queries.answer, message))
 
     def manage(self, peer: Peer, message: wire.Manage, claims: Claims) -> None:
-        self._begin(message.name, peer, message.id, self._management.answer(message, claims))
+        self._begin(message.name, peer, message.id, self._served(claims, self._management.answer, message))
 
     def closed(self, peer: Peer) -> None:
         self._peers.pop(id(peer), None)

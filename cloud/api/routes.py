@@ -28,7 +28,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from cloud.accounts import Accounts, TokenAnswer, TokenRequest
+from cloud.accounts import Accounts
 from cloud.api.shapes import ChargeLine, ChargeLines, Health, Problem, Session, Sessions, Waiting
 from cloud.api.sockets import AppSocket, TunnelSocket
 from cloud.bundles import Bundles, Taken
@@ -38,6 +38,7 @@ from cloud.exports import Exports
 from cloud.hub import Hub
 from cloud.queries import Queries
 from cloud.store.ports import Store
+from cloud.tokens import TokenAnswer, TokenRequest
 from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault, error
 from common.link import Link
 from common.link.websocket import LINK_PATH

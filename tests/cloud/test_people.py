@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from cloud.accounts import TOKEN_SKEW_MS, TokenRequest, token_message
 from cloud.service import Cloud
+from cloud.tokens import TOKEN_SKEW_MS, TokenRequest, token_message
 from common import facts, trust
 from common.client.local import local
 from common.domain import Role, iso

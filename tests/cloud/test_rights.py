@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from cloud.service import Cloud
-from common import facts, sync, trust
+from cloud.tokens import TokenRequest, token_message
+from common import facts, sync, trust, wire
+from common.appsession import ClientSession
 from common.client.local import local
-from common.domain import Role
+from common.domain import Path as LinkPath
+from common.domain import Role, iso
 from common.errors import Code, PlugsideError
+from common.link.websocket import LINK_PATH, connect_websocket
 from common.trust import RevocationList
 from common.trust.revocations import KEPT_MS
-from tests.cloud.parts import CLOCK, Device, FakeBox, join, running, until
+from tests.cloud.parts import CLOCK, IDS, SOON_S, Device, FakeBox, join, running, until
 
 
 def principal(device: Device) -> str:
@@ -221,3 +226,79 @@ async def test_operators_of_the_box_wait_for_the_owner_and_drivers_do_not(cloud:
         assert (await owner.manage("confirm", {"site": "Home", "principal": "p-operator"}))["confirmed"] == 1
     async with people[Role.OPERATOR].link() as link:
         await link.renew(people[Role.OPERATOR].grants[0])
+
+
+async def test_an_operator_of_the_box_who_waits_is_served_nothing_whatever_they_say_on_the_link(
+    cloud: Cloud, box: FakeBox
+) -> None:
+    """A client that goes on talking where an honest one leaves."""
+    waiting = Device(cloud)
+    key = waiting.key.thumbprint
+    issuer = trust.box_issuer(box.identity.fingerprint, box.issuer.public, box.site)
+    issuing = trust.Issuing(key=box.issuer, issuer=issuer)
+    grant = trust.issue_grant(
+        issuing, site=box.site, principal="p-op", role=Role.OPERATOR, key=key, grant_id="g",
+        now_ms=CLOCK.now_ms(),
+    )  # fmt: skip
+    waiting.grants = (grant,)
+    async with box.connected():
+        for known in (False, True):  # before the ledger has told of them, and afterwards
+            if known:
+                body = facts.AuthorizationChanged(
+                    principal="p-op", change="granted", role=Role.OPERATOR, key=key
+                )
+                await box.tell(body)
+                await until(lambda: box.drained)
+            asked: list[wire.Message] = [
+                wire.Manage(id="1", site=box.site, name="device_add"),
+                wire.Manage(id="2", site=box.site, name="invite", args={"role": "driver"}),
+                wire.Manage(id="3", site=box.site, name="people"),
+                wire.Query(id="4", site=box.site, what="sessions", args={}, limit=10),
+                waiting.command(box.site, id_="5"),
+            ]
+            answers = await said_all_the_same(cloud, waiting, asked)
+            codes = {one.id: one.code for one in answers if isinstance(one, wire.Refusal)}
+            assert codes == {"": Code.NOT_PERMITTED, **dict.fromkeys("12345", Code.NOT_PERMITTED)}, answers
+            assert not [one for one in answers if isinstance(one, wire.Snapshot)]
+            with pytest.raises(PlugsideError) as no:
+                await cloud.accounts.token(token_request(cloud, waiting, grant))
+            assert no.value.code is Code.NOT_PERMITTED
+
+
+def token_request(cloud: Cloud, device: Device, grant: str) -> TokenRequest:
+    at = iso(CLOCK.now_ms())
+    message = token_message(cloud.accounts.identity.fingerprint, at, grant)
+    signature = device.key.sign(trust.Purpose.TOKEN, message)
+    return TokenRequest(grant=grant, key=device.key.public, at=at, signature=signature)
+
+
+async def said_all_the_same(cloud: Cloud, device: Device, asked: list[wire.Message]) -> list[wire.Message]:
+    """What is answered to a client that shows its grant and then asks, whatever it was told."""
+    link = await connect_websocket(cloud.url.replace("http", "ws", 1) + LINK_PATH, LinkPath.CLOUD)
+    session = ClientSession(
+        nonce=trust.b64(IDS.token(32)),
+        path=LinkPath.CLOUD,
+        server=cloud.accounts.identity.fingerprint,
+        key=device.key,
+        grants=device.grants,
+    )
+    answers: list[wire.Message] = []
+    try:
+        session.hello()
+        for _ in range(2):  # the hello; then, behind the proof, the grant
+            for frame in session.data_to_send():
+                await link.send(frame)
+            if _ == 0:
+                received = await link.receive()
+                assert received is not None
+                session.receive(received)
+        for one in (*asked, wire.Follow(sites=tuple({getattr(a, "site", "") for a in asked}))):
+            await link.send(wire.encode(one))
+        async with asyncio.timeout(SOON_S):
+            while len(answers) < len(asked) + 2:  # one for the grant, one for the follow
+                received = await link.receive()
+                assert received is not None, answers
+                answers.append(wire.server_decoder.decode(received))
+    finally:
+        await link.close()
+    return answers
