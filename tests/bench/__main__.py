@@ -33,7 +33,7 @@ BENCHES = {
     "commit": "a journalled reply with 50 chargers at once",
     "journal": "durable writes a second",
     "startup": "imports, memory with 20 chargers",
-    "backlog": "a month of a site that was offline drains into the cloud",
+    "backlog": "what a site wrote while it was offline drains into the cloud",
     "ingest": "samples into the cloud's ledger, on both databases",
     "webtransport": "a tap from a page in Chromium, its cold start, and a flood beside it",
     "discovery": "how soon a phone finds the box by mDNS",
