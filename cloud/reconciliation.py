@@ -8,6 +8,7 @@ Each comparison is named in the report's `compared`, so that a clean report is n
     places        sessions of one connector against each other, on either side (`common.doubles`)
     chain         every place of the current epoch up to the mark holds its record, and the chain over them
                   goes through every head that the box signed: a fact lost or rewritten here shows
+    earlier       the same for each epoch that is over (a box restored or replaced), once, not at every look
 
 Both sides are walked through in one order, a page at a time: memory does not grow with the ledger. The
 judgement is `common.reconcile`'s (design §9); this gathers what it judges.
@@ -85,7 +86,14 @@ async def reconcile(store: Store, site: SiteRow, ask: Ask, *, pause_s: float = P
         looks += 1
         if looks >= LOOKS and hwm == before:
             break
-    return told
+    earlier = await store.earlier_epochs(site.id)
+    whole = told.chain_intact and not earlier.first_break
+    return msgspec.structs.replace(
+        told,
+        ok=told.ok and whole,
+        chain_intact=whole,
+        compared=told.compared | {"earlier": msgspec.structs.asdict(earlier)},
+    )
 
 
 async def _once(store: Store, site: SiteRow, ask: Ask) -> Reconciled:

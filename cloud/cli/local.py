@@ -203,11 +203,13 @@ def _print_report(report: dict[str, Any]) -> None:
         f"{report['name']}: {verdict}. {count(report['sessions'], 'session')}; {report['lost']} lost,"
         f" {report['doubled']} doubled, {report['differing']} differing."
     )
-    chain = report["compared"]["chain"]
-    if not report["chain_intact"]:
-        print(
-            f"A fact is missing or changed: the chain breaks at {chain['first_break']} of {chain['epoch']}."
-        )
+    chain, earlier = report["compared"]["chain"], report["compared"]["earlier"]
+    for broken, epoch in (
+        (chain["first_break"], chain["epoch"]),
+        (earlier["first_break"], earlier["break_epoch"]),
+    ):
+        if broken:
+            print(f"A fact is missing or changed: the chain breaks at {broken} of {epoch}.")
     if report["quarantined"]:
         verb = "is" if report["quarantined"] == 1 else "are"
         print(f"{count(report['quarantined'], 'record')} could not be read and {verb} in quarantine:")
@@ -234,6 +236,11 @@ def _compared(compared: dict[str, Any]) -> str:
         f"{compared['billed_sessions']} on charge lines",
         f"a chain of {count(chain['hwm'], 'fact')} with {count(chain['heads'], 'signed head')}",
     ]
+    if epochs := compared["earlier"]["epochs"]:
+        records = count(compared["earlier"]["records"], "fact")
+        parts.append(f"{records} of {count(epochs, 'earlier epoch')}")
+    if alone := compared["earlier"]["without_chain"]:
+        parts.append(f"{count(alone, 'epoch')} of those by hashes alone")
     return f"Looked at: {', '.join(parts)}."
 
 

@@ -14,10 +14,11 @@ from sqlalchemy import Row, Select, case, func, select, tuple_
 from cloud.store import codec, schema
 from cloud.store.charges import facts_of
 from cloud.store.engine import Database, whole
-from cloud.store.heads import HeadRow, count_heads, heads_between
+from cloud.store.epochs import EpochsPart, first_break
+from cloud.store.heads import count_heads
 from cloud.store.projection import SESSION_KINDS
 from cloud.store.rows import ChainState, SessionRow
-from common import chain, facts
+from common import facts
 from common.doubles import place_order
 from common.facts import Fact
 from common.reconcile import LedgerRow
@@ -29,7 +30,7 @@ ASIDE_MAX = 20
 _PLACE = ("charger", "evse", "connector", "started_at", "session")
 
 
-class AuditPart:
+class AuditPart(EpochsPart):
     """`cloud.store.ports.AuditStore` on SQL."""
 
     _db: Database
@@ -145,23 +146,11 @@ class AuditPart:
             latest = latest.order_by(held.c.at_ms.desc(), held.c.seq).limit(ASIDE_MAX)
             aside = tuple(dict(row._mapping) for row in await tx.execute(latest))
             hello = codec.hello_in(known.hello)
-            reached, broken = chain.seed(known.epoch), 0
             hwm = end.hwm if end else 0
-            heads: dict[int, HeadRow] = {}
-            async for seq, uid, inner in self._places(tx, site, known.epoch, hello.begins_after, hwm):
-                if (seq - hello.begins_after) % _STEP == 1:
-                    heads = await heads_between(tx, site, known.epoch, seq, seq + _STEP - 1)
-                if inner is None:
-                    broken = seq
-                    break
-                reached = chain.link(reached, seq, uid, inner)
-                head = heads.get(seq)
-                if head is not None and (head.chain != reached or not head.signed):
-                    broken = seq
-                    break
+            broken = await first_break(
+                tx, site, known.epoch, hello.begins_after, hwm, end.chain if end else None
+            )
             kept = await count_heads(tx, site)
-        if end is not None and not broken and reached != end.chain:
-            broken = hwm
         return ChainState(
             epoch=known.epoch,
             hwm=hwm,
@@ -172,36 +161,6 @@ class AuditPart:
             heads=kept,
             last_seq=hello.last_seq,
         )
-
-    async def _places(
-        self, tx: Any, site: str, epoch: str, after: int, hwm: int
-    ) -> AsyncIterator[tuple[int, str, bytes | None]]:
-        """What stands at each seq behind `after`: a fact, or what lies aside. `inner` None: nothing, or a
-        record whose content is another one than was hashed.
-        """
-        expected = after + 1
-        while expected <= hwm:
-            found: dict[int, tuple[str, bytes | None]] = {}
-            fact, aside = schema.fact, schema.quarantine
-            for table, more in ((fact, (fact.c.salt, fact.c.record)), (aside, ())):
-                query = select(table.c.seq, table.c.uid, table.c.inner, *more).where(
-                    table.c.site == site,
-                    table.c.epoch == epoch,
-                    table.c.seq >= expected,
-                    table.c.seq < expected + _STEP,
-                )
-                for row in await tx.execute(query):
-                    found[row.seq] = row.uid, row.inner if not more or _is_as_hashed(row) else None
-            for seq in range(expected, min(expected + _STEP, hwm + 1)):
-                uid, inner = found.get(seq, ("", None))
-                yield seq, uid, inner
-                if inner is None:
-                    return
-            expected += _STEP
-
-
-def _is_as_hashed(row: Row[Any]) -> bool:
-    return row.record is None or chain.inner_hash(row.salt, row.record) == row.inner
 
 
 def whole_facts() -> Select[Any]:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
 from cloud.store.engine import Database, is_values_fault
+from cloud.store.epochs import note_moves
 from cloud.store.heads import write_head
 from cloud.store.projection import device_of, merged, meter_rows, session_after, session_of
 from cloud.store.rows import DeviceRow, MeterConflict, ViewCopy
@@ -120,12 +121,16 @@ class Ingest:
         """What is not here yet, under whatever epoch; what is here only moves to its new place."""
         fact = schema.fact
         uids = [item.record.uid for item in items]
-        query = select(fact.c.uid, fact.c.inner, fact.c.record.is_(None)).where(
+        query = select(fact.c.uid, fact.c.inner, fact.c.record.is_(None), fact.c.epoch, fact.c.seq).where(
             fact.c.site == self._site, fact.c.uid.in_(uids)
         )
-        known = {uid: (inner, empty) for uid, inner, empty in await self._tx.execute(query)}
+        places: dict[str, tuple[str, int]] = {}
+        known: dict[str, tuple[bytes, bool]] = {}
+        for uid, there, without, of, at in await self._tx.execute(query):
+            known[uid], places[uid] = (there, without), (of, at)
         fresh: dict[str, Item] = {}
         moved: list[dict[str, Any]] = []
+        left: list[tuple[str, int, int]] = []
         for item in items:
             record = item.record
             before = fresh.get(record.uid)
@@ -138,9 +143,12 @@ class Ingest:
                 fresh[record.uid] = item  # a tombstone that is told in full after all
             else:
                 moved.append({"b_uid": record.uid, "epoch": epoch, "seq": record.seq})
+            if record.uid in places and inner == record.inner and places[record.uid][0] != epoch:
+                left.append((*places.pop(record.uid), record.seq))
         if moved:
             move = update(fact).where(fact.c.site == self._site, fact.c.uid == bindparam("b_uid"))
             await self._tx.execute(move.values(epoch=bindparam("epoch"), seq=bindparam("seq")), moved)
+        await note_moves(self._db, self._tx, self._site, epoch, left)
         return list(fresh.values())
 
     async def _write_items(self, epoch: str, items: Sequence[Item]) -> None:

@@ -15,6 +15,7 @@ from cloud.store.rows import (
     ChainState,
     CommandRow,
     DeviceRow,
+    Earlier,
     FactRow,
     HelloNote,
     Imported,
@@ -102,6 +103,9 @@ class AuditStore(Protocol):
 
     async def chain_state(self, site: str) -> ChainState:
         """Walk the chain of the site's current epoch over what is stored, through the box's heads of it."""
+
+    async def earlier_epochs(self, site: str) -> Earlier:
+        """Walk the chains of the site's epochs that are over, wherever their records are by now."""
 
     async def ledger_after(
         self, site: str, after: str, *, up_to: str | None = None, limit: int = 500

@@ -208,6 +208,16 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next: str = ""
 
 
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """What the records of a site's earlier epochs come to, held against their hashes and chains."""
+
+    epochs: int = 0
+    records: int = 0
+    without_chain: int = 0  #: epochs whose records moved before that was written down: hashes alone
+    first_break: int = 0  #: seq of the first record that is missing or changed; 0 = there is none
+    break_epoch: str = ""  #: in which epoch
+
+
 class ChainState(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the facts of a site's current epoch are all there, by their chain."""
 

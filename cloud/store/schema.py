@@ -252,6 +252,18 @@ quarantine = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 
+# Where runs of an epoch's places went when a later epoch told the same records again (`cloud.store.epochs`).
+moved = Table(
+    "moved",
+    metadata,
+    _site(),
+    Column("epoch", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("to_epoch", Text, nullable=False),
+    Column("to_seq", BigInteger, nullable=False),
+)
+
 # Where a site's chain was at a sync, signed by its box: what says later that history was not rewritten.
 head = Table(
     "head",

@@ -407,6 +407,28 @@ async def test_tombstones_and_a_new_epoch_are_in_order(cloud: Cloud, box: FakeBo
         assert report["compared"]["chain"]["epoch"].startswith("2-")
 
 
+async def test_what_a_box_lost_with_its_card_is_held_against_its_hashes(cloud: Cloud, box: FakeBox) -> None:
+    """It is in no epoch but an earlier one: no box tells it again, and no chain of today would miss it."""
+    box.ledger.charge("s1", 1000, 5000)
+    box.ledger.charge("s2", 5000, 6000)
+    async with box.connected():
+        await until(lambda: box.drained)
+    del box.ledger.journal.rows[3:]
+    box.ledger.rotate()
+    async with box.connected():
+        await until(lambda: box.drained)
+        report = await judged(cloud)
+        assert report["ok"], report
+        earlier = {"epochs": 1, "records": 6, "without_chain": 0, "first_break": 0, "break_epoch": ""}
+        assert report["compared"]["earlier"] == earlier
+        await meddle(cloud, "UPDATE fact SET inner = salt WHERE epoch LIKE '1-%' AND seq = 5")
+        report = await judged(cloud)
+        assert (report["ok"], report["chain_intact"]) == (False, False)
+        assert report["compared"]["chain"]["intact"]
+        told = report["compared"]["earlier"]
+        assert (told["first_break"], told["break_epoch"]) == (5, "1-a")
+
+
 def kept(folder: Path) -> dict[str, bytes]:
     """The database's files as they are."""
     return {file.name: file.read_bytes() for file in folder.glob("cloud.db*")}
