@@ -110,12 +110,15 @@ class SystemClock:
             return None
         told, mono = self._tell(), self._mono_ns()
         self._proven = (at_ms * 1_000_000, mono)
-        if abs(told - at_ms * 1_000_000) > _PROVEN_NS:
+        far = abs(told - at_ms * 1_000_000) > _PROVEN_NS
+        if far:
             self._told_ns, self._at_ns = at_ms * 1_000_000, mono
-        self._seen_ns = self._offset()
-        if abs(told - at_ms * 1_000_000) <= _PROVEN_NS:
+        # One that moves time by seconds only is a step, too; what `stepped` has told before is where from.
+        now = self._offset()
+        if not far and abs(now - self._seen_ns) < _STEP_NS:
             return None
-        return Step(told // 1_000_000, at_ms, mono // 1_000_000)
+        self._seen_ns = now
+        return Step(told // 1_000_000, (now + mono) // 1_000_000, mono // 1_000_000)
 
     def system_ms(self) -> int:
         """What the machine's own clock says, believed or not."""
@@ -129,9 +132,9 @@ class SystemClock:
         now_ms = self.now_ms()
         if self._proven is not None or not now_ms < signed_ms <= now_ms + HEARD_MAX_MS:
             return None
-        self.raise_floor(signed_ms)
+        self._told_ns = signed_ms * 1_000_000
         far = (signed_ms - now_ms) * 1_000_000 > _PROVEN_NS
-        return Step(now_ms, signed_ms, self.mono_ms()) if far else None
+        return Step(now_ms, signed_ms, self.mono_ms()) if self.stepped() or far else None
 
     def _believed(self, mono: int) -> int:
         """What the system clock says, unless it disagrees with what was proven."""

@@ -100,8 +100,9 @@ def view_for(claims: Claims, view: View) -> View:
 
 def _charger_for(charger: ChargerView, sessions: Mapping[str, object]) -> ChargerView:
     def place_for(place: ConnectorView) -> ConnectorView:
-        session = place.session if place.session in sessions else None
-        return msgspec.structs.replace(place, session=session)
+        if place.session in sessions:
+            return msgspec.structs.replace(place)
+        return msgspec.structs.replace(place, session=None, session_limit=None)
 
     return msgspec.structs.replace(
         charger,

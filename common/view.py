@@ -313,7 +313,9 @@ def _limit_applied(view: View, fact: facts.Fact, body: tuning.LimitApplied) -> N
         return
     place = connector(view, body.charger, body.evse)
     if body.scope == "session":
-        place.session_limit = limits.after(place.session_limit, body)
+        # A charge's own, for whoever sees that charge: its end, which clears it, is told to nobody else.
+        if place.session is not None:
+            place.session_limit = limits.after(place.session_limit, body)
     else:
         place.limit = limits.after(place.limit, body)
 

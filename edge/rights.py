@@ -59,17 +59,27 @@ class Rights:
         mine = one.issuer == self._authority.issuer_id
         who = "this box" if mine else f"issuer {one.issuer}"
         log.warning("list %d of %s: %d rights are withdrawn", one.number, who, len(one.entries))
+        self._apps.rights_changed()
+        detail = f"list {one.number} of {who}, {len(one.entries)} entries"
+        with suppress(Unavailable):
+            self._gateway.note(SecurityNoted(what="rights_withdrawn", detail=detail))
+        self._follow(one)
+        self.tell(one)
+
+    def settle(self) -> None:
+        """Once, at the start: what the lists on disk withdraw and the journal does not say. A list is kept
+        before its facts are: a process that ended between the two left tags that were still good."""
+        for one in self._authority.withdrawals.known:
+            self._follow(one)
+
+    def _follow(self, one: trust.RevocationList) -> None:
         gone = self._gone(one)
         for principal in gone:
             self._authority.invites.drop(principal)
-        self._apps.rights_changed()
-        detail = f"list {one.number} of {who}, {len(one.entries)} entries"
-        # The list stands on disk already; the journal may be short of room, and the facts come with the next.
+        # The list stands on disk already; a journal that is short of room gets the facts at the next start.
         with suppress(Unavailable):
-            self._gateway.note(SecurityNoted(what="rights_withdrawn", detail=detail))
             for principal in gone:
                 self._gateway.note(AuthorizationChanged(principal=principal, change="revoked"))
-        self.tell(one)
 
     def _gone(self, one: trust.RevocationList) -> list[str]:
         """Principals that are known here and have lost everything. Their devices are known no more."""

@@ -228,6 +228,7 @@ class Site:
         settings = self._settings
         await self.history.open()
         self.gateway.start(self._side.requests)
+        self.rights.settle()
         self._doors = [
             Door("LAN listener", self._open_lan),
             Door("charger listener", self._open_chargers),

@@ -138,6 +138,7 @@ class ClockWatch:
 
     def proved(self, at_ms: int, by: str) -> bool:
         """The time was proven, by the tunnel or by hand; written down where it is a step. True if it was."""
+        self.look()  # a setting that nobody has seen yet is none of the proof's doing
         step = self._clock.prove(at_ms)
         self._boot = msgspec.structs.replace(self._boot, proven=True)
         if step is not None:
@@ -153,6 +154,7 @@ class ClockWatch:
 
     def heard(self, signed_ms: int) -> int:
         """A known issuer has signed something then: time is no earlier. Returns the time."""
+        self.look()
         step = self._clock.hear(signed_ms)
         if step is not None:
             self._tell(step, "signed_later")

@@ -62,12 +62,12 @@ class Withdrawals:
     def own(self) -> trust.RevocationList | None:
         """Our own list; None while nothing was withdrawn here."""
         issuer = self._issuing().issuer.id
-        return next((one for one in self._known() if one.issuer == issuer), None)
+        return next((one for one in self.known if one.issuer == issuer), None)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Every list, as the tunnel takes it."""
-        return tuple(one.text for one in self._known())
+        return tuple(one.text for one in self.known)
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -76,9 +76,11 @@ class Withdrawals:
 
     def numbers(self) -> dict[str, int]:
         """The number of each issuer's list, for people."""
-        return {one.issuer: one.number for one in self._known()}
+        return {one.issuer: one.number for one in self.known}
 
-    def _known(self) -> tuple[trust.RevocationList, ...]:
+    @property
+    def known(self) -> tuple[trust.RevocationList, ...]:
+        """The newest list of each issuer."""
         return self._verifier.withdrawals.lists(self._site())
 
     def revoke(self, entries: Collection[str]) -> None:
@@ -129,7 +131,7 @@ class Withdrawals:
 
     def _keep(self, one: trust.RevocationList) -> None:
         """On disk first: a list that a restart forgets could be rolled back."""
-        others = [known.text for known in self._known() if known.issuer != one.issuer]
+        others = [known.text for known in self.known if known.issuer != one.issuer]
         self._store.save(_DOCUMENT, Document(lists=[*others[-(LISTS_MAX - 1) :], one.text]))
         self._verifier.withdrawals.take(one)
         self.changed(one)

@@ -10,6 +10,7 @@ from common import sync, trust, wire
 from common.client.local import local
 from common.domain import Role
 from common.errors import Code, LocalFault, PlugsideError
+from common.facts import AuthorizationChanged
 from edge.settings import EdgeSettings
 from edge.site import Site
 from tests.box.cloud import FakeCloud
@@ -74,6 +75,22 @@ async def test_lists_survive_a_restart_and_are_never_taken_back(tmp_path: Path) 
     with pytest.raises(LocalFault) as damaged:
         Site(EdgeSettings.load({"ocpp": "127.0.0.1:0", "lan": "127.0.0.1:0", "data": tmp_path}))
     assert "revocations.json" in damaged.value.detail
+
+
+async def test_a_box_that_ended_between_a_list_and_its_facts_goes_on_from_the_list(tmp_path: Path) -> None:
+    async with place(tmp_path) as (site, cloud):
+        for tag_ref, principal in (("ref-1", "p-gone"), ("ref-2", "p-here")):
+            body = AuthorizationChanged(change="tag_assigned", principal=principal, tag_ref=tag_ref)
+            await site.gateway.written(body)
+        site.authority.withdrawals.changed = lambda _: None  # killed here
+        text = listed(cloud, site, 1, trust.revoked_principal("p-gone")).text
+        assert site.authority.withdrawals.take((text,))
+        assert set(site.gateway.state.tags) == {"ref-1", "ref-2"}
+    async with place(tmp_path) as (site, cloud):
+        assert set(site.gateway.state.tags) == {"ref-2"}
+        last = site.gateway.state.view.seq
+    async with place(tmp_path) as (site, cloud):
+        assert site.gateway.state.view.seq == last, "it is told once"
 
 
 async def test_a_folder_put_back_from_a_copy_gets_its_own_list_back(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from common.clock import SystemClock
-from common.domain import iso
+from common.domain import from_iso, iso
+from common.facts import ClockStepped
 from edge.core.state import ClockTold
-from edge.timekeeping import Boot, boot_id, resumed
+from edge.timekeeping import Boot, ClockWatch, boot_id, resumed
 
 S = 1_000_000_000
 NOW = 1_795_000_000 * S
@@ -112,3 +113,45 @@ def test_the_first_fact_of_an_empty_journal_is_of_this_boot():
     known = machine.process(last_at="")[1]
     assert isinstance(known, Boot)
     assert known.since == iso(0)
+
+
+class Gateway:
+    """What the watch tells."""
+
+    def __init__(self) -> None:
+        self.told: list[ClockStepped] = []
+
+    def note(self, body: ClockStepped) -> None:
+        self.told.append(body)
+
+
+def watched(machine: Machine) -> tuple[ClockWatch, Gateway]:
+    clock, known, missed = machine.process()
+    gateway = Gateway()
+
+    def keep(value: bytes) -> None:
+        machine.kept = value
+
+    return ClockWatch(clock, gateway, known, missed, keep=keep), gateway
+
+
+def test_a_proof_by_seconds_is_told_and_no_later_process_tells_it_again():
+    machine = Machine(wall=86_400 * S)
+    watch, gateway = watched(machine)
+    machine.run(10)
+    right_ms = from_iso(LAST_AT) + 30_000
+    watch.told_by_cloud(iso(right_ms))
+    (told,) = gateway.told
+    assert (told.reason, told.after) == ("proven_by_tunnel", iso(right_ms))
+    machine.run(60)
+    machine.wall = right_ms * 10**6 + 60 * S  # the machine knows it now, too
+    assert machine.process(last_at=iso(right_ms))[2] is None
+
+
+def test_a_setting_that_nobody_has_seen_is_told_before_the_proof_that_undoes_it():
+    machine = Machine(wall=NOW)
+    watch, gateway = watched(machine)
+    machine.wall += 3650 * 86_400 * S
+    watch.told_by_cloud(iso(NOW // 10**6))
+    assert [told.reason for told in gateway.told] == ["stepped_forward", "proven_by_tunnel"]
+    assert gateway.told[-1].after == iso(NOW // 10**6)

@@ -205,3 +205,37 @@ def test_a_small_step_back_leaves_rights_as_they_are():
     assert (clock.quality, clock.sure) == ("floor", True)
     machine.wall -= 3600 * S
     assert not clock.sure
+
+
+def test_a_proof_that_moves_time_by_seconds_is_a_step_too():
+    """A box without a battery is behind by as long as it was off: what it wrote since is to be corrected."""
+    machine = Machine(wall=86_400 * S)
+    clock = machine.clock(NOW // 10**6)
+    machine.run(30 * S)
+    clock.now_ms()
+    step = clock.prove(NOW // 10**6 + 50_000)
+    assert step is not None
+    assert (step.before_ms, step.after_ms) == (NOW // 10**6 + 30_000, NOW // 10**6 + 50_000)
+    assert clock.now_ms() == step.after_ms
+    assert clock.stepped() is None, "told already"
+
+
+def test_a_proof_hides_no_step_that_nobody_has_seen_yet():
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall -= 20 * S
+    step = clock.prove(NOW // 10**6)
+    assert step is not None, "it goes on to believe its machine, which is near enough"
+    assert step.after_ms - step.before_ms == -20_000
+
+
+def test_what_issuers_sign_is_a_step_by_seconds_where_the_machine_is_not_believed():
+    machine = Machine(wall=86_400 * S)
+    clock = machine.clock(NOW // 10**6)
+    step = clock.hear(NOW // 10**6 + 20_000)
+    assert step is not None
+    assert (step.before_ms, step.after_ms) == (NOW // 10**6, NOW // 10**6 + 20_000)
+    machine = Machine(wall=NOW - 20 * S)
+    clock = machine.clock()
+    assert clock.hear(NOW // 10**6) is None, "this machine is, and waited for"
+    assert (clock.now_ms(), clock.quality) == (NOW // 10**6, "floor")

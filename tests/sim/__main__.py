@@ -7,6 +7,7 @@ printed with the faults that it needs; it then belongs among the regression seed
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -37,7 +38,9 @@ def main() -> int:
     faults: Counter[str] = Counter()
     charges = 0
     broken: list[int] = []
-    with ProcessPoolExecutor(asked.workers or os.cpu_count()) as pool:
+    # The objects of a history live and go together: looked through less often, it takes a tenth less time.
+    rarely = {"initializer": gc.set_threshold, "initargs": (50_000, 20, 20)}
+    with ProcessPoolExecutor(asked.workers or os.cpu_count(), **rarely) as pool:
         for number, lived in enumerate(pool.map(partial(live, minutes=minutes), seeds, chunksize=16), 1):
             faults += lived.faults
             charges += lived.charges

@@ -1,5 +1,5 @@
-"""The box of the simulation: real gateway, core, commander and clock of one process over its disk, and the
-links on which chargers reach it.
+"""The box of the simulation: real gateway, core, commander, clock and rights of one process over its card,
+and the links on which chargers reach it.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from common import facts, sync, trust
+from common import facts, sync
 from common.appsession import Serving
 from common.clock import SystemClock
 from common.domain import Path
 from common.errors import Unavailable
 from common.view import View
+from edge.apps import Apps
+from edge.authority import Authority
 from edge.bus import Bus
 from edge.commander import Commander
 from edge.core import engine, inputs
 from edge.core.state import SiteState
 from edge.gateway import Gateway
+from edge.rights import Rights
 from edge.timekeeping import LOOK_EVERY_S, ClockWatch, resumed
 from tests.sim.charger import T0, Message, SimCharger
 from tests.sim.disk import SimJournal
-from tests.sim.keys import BOX, SITE, issuer
+from tests.sim.keys import SITE, CardKeys
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -129,6 +132,8 @@ class SimReply:
 
     def render(self, reply: inputs.Reply) -> bytes:
         body = msgspec.to_builtins(reply)
+        if self._message.starts and self._message.charge is not None:
+            self._message.charge.judged.append((self._link._world.loop.now_ms, body["status"]))
         body.pop("replay", None)
         # Each start of the process may be another version, which spells the same answer in its own way.
         return msgspec.json.encode(body | {"spelling": self._link.box.life})
@@ -158,6 +163,7 @@ class Box:
             lies=world.lying_disk,
             boundary=self._boundary,
             boot=world.boots,
+            wrong_ms=lambda: world.wall_off_ms,
         )
         state = self._recover()
         clock, ids = sim_clock(world), SimIds(world.chance)
@@ -167,20 +173,26 @@ class Box:
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
         self.cursor = sync.EdgeCursor(self.journal.epoch, self.journal.committed_seq)
         self.gateway.bus.tap(lambda fact: self.cursor.committed(fact.seq, fact.kind, world.loop.now_ms))
-        verifier = trust.Verifier(trust.TrustSet([issuer()]))
-        self.verifier = verifier
-        self.commander = Commander(
-            self.gateway, lambda grant, now_ms: verifier.claims(grant, now_ms, SITE), clock
+        self.authority = Authority(CardKeys(world.disk.keys, world.list_kept), name="", clock=clock, ids=ids)
+        self.commander = Commander(self.gateway, self.authority.claims_of, clock)
+        unasked: Any = None
+        self.apps = Apps(
+            *(self.gateway, self.commander, unasked, unasked, self.authority, unasked), *(clock, ids)
         )
+        self.rights = Rights(self.authority, self.gateway, journal, self.apps)
+        self.rights.tell = world.tunnel.tell_cloud
         known, missed = resumed(
             world.kept_boot, f"boot-{world.boots}", clock, state.view.at, state.clock_told
         )
         if missed is None:
             world.keep_boot(msgspec.json.encode(known))
-        self._watch = ClockWatch(clock, self.gateway, known, missed, keep=self._keep_boot)
+        self.watch = ClockWatch(clock, self.gateway, known, missed, keep=self._keep_boot)
+        self.authority.verifier.heard = self.watch.heard
+        self.authority.verifier.sure = lambda: clock.sure
         world.tamper(self)
         self.gateway.start(self, loop)
-        self._watch.begin()
+        self.rights.settle()
+        self.watch.begin()
         self._look()
 
     def _keep_boot(self, value: bytes) -> None:
@@ -190,13 +202,16 @@ class Box:
     def _look(self) -> None:
         """The room of the clock's watch."""
         if self.alive:
-            self._watch.look()
-            self._world.loop.call_later(LOOK_EVERY_S, self._look)
+            self.watch.look()
+            self._world.loop.call_later(60 if self._world.settled else LOOK_EVERY_S, self._look)
 
     @property
     def serving(self) -> Serving:
         """What every app link of this box shares."""
-        return Serving(identity=BOX, verifier=self.verifier, path=Path.LAN, site=SITE)
+        authority = self.authority
+        return Serving(
+            identity=authority.identity, verifier=authority.verifier, path=Path.LAN, site=authority.site
+        )
 
     def _recover(self) -> SiteState:
         disk = self._world.disk
@@ -225,7 +240,8 @@ class Box:
         self.gateway.failed.set_result(RuntimeError("kill -9"))
         for link in list(self.links.values()):
             link.drop()
-        self._world.phone.lost(self)
+        for phone in self._world.phones:
+            phone.lost(self)
 
     # --- chargers ------------------------------------------------------------------------------------------
 

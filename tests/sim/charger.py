@@ -34,6 +34,7 @@ class Charge:
     stop_wh: int | None = None
     ended_ms: int | None = None
     replies: list[bytes] = field(default_factory=list)
+    judged: list[tuple[int, str]] = field(default_factory=list)  #: when its start was answered anew, and how
 
 
 @dataclass
@@ -248,5 +249,5 @@ class SimCharger:
         return "not_supported", None
 
 
-#: 2025-06-15T15:06:40Z: where virtual time begins on the calendar, in ms.
-T0 = 1_750_000_000_000
+#: 2027-01-15T08:00:00Z: where virtual time begins on the calendar, in ms; behind `common.clock.BUILT_MS`.
+T0 = 1_800_000_000_000

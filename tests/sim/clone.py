@@ -53,7 +53,7 @@ class Clone:
         for _ in range(3):
             if cursor.link:
                 break
-            welcome = world.welcome(cursor, self._boot)
+            welcome = world.cloud.welcome(cursor, self._boot)
             step = cursor.on_welcome(welcome, rows.known_chain(welcome.hwm))
             if isinstance(step, sync.Rotate):
                 rows.epochs += 1
@@ -63,7 +63,7 @@ class Clone:
         if want is None:
             return
         batch = cursor.batch_of(rows.rows[want.from_seq - 1 :][: want.max_records])
-        answer = world.taken(batch)
+        answer = world.cloud.taken(batch)
         if answer is None:
             cursor.disconnected()  # overtaken
         else:

@@ -24,15 +24,18 @@ class Disk:
         self.facts: list[Fact] = []
         self.replies: dict[str, bytes] = {}
         self.snapshot: tuple[int, bytes] | None = None
-        #: When each fact was really made (virtual ms), and in which boot of the machine, by uid.
-        self.made: dict[str, tuple[int, int]] = {}
+        #: When each fact was really made (virtual ms), in which boot of the machine, and by how much that was
+        #: wrong about the time then (ms), by uid.
+        self.made: dict[str, tuple[int, int, int]] = {}
+        #: The folder of the box's keys, with what it has been told is withdrawn.
+        self.keys: dict[str, bytes] = {}
 
     def image(self) -> Disk:
         """A copy, as somebody makes of a card."""
         made = Disk()
         made.rows = Rows(self.rows.epoch, list(self.rows.rows), self.rows.epochs)
         made.facts, made.replies, made.snapshot = list(self.facts), dict(self.replies), self.snapshot
-        made.made = dict(self.made)
+        made.made, made.keys = dict(self.made), dict(self.keys)
         return made
 
     def rotate(self, epoch: str) -> None:
@@ -58,13 +61,14 @@ class SimJournal:
         lies: bool = False,
         boundary: Callable[[str], None] = lambda _: None,
         boot: int = 0,
+        wrong_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         """lies: tell of a commit before it is one, as a drive with a lying cache does.
 
         boundary: called before and after each commit; may `crash`.
         """
         self._lies = lies
-        self._boot = boot
+        self._boot, self._wrong_ms = boot, wrong_ms
         self._boundary = boundary
         self._disk, self._loop, self._chance = disk, loop, chance
         self.epoch = disk.rows.epoch
@@ -92,7 +96,8 @@ class SimJournal:
         for fact in made:
             assert fact.seq == self.last_seq + 1, "a fact out of order"
             self.last_seq = fact.seq
-            self._disk.made[fact.uid] = getattr(self._loop, "now_ms", 0), self._boot  # 0: no simulation
+            now_ms = getattr(self._loop, "now_ms", 0)  # 0: no simulation
+            self._disk.made[fact.uid] = now_ms, self._boot, self._wrong_ms()
             self._project(fact)
         self._replies.update(replies)
         self._pending.append((tuple(made), tuple(replies)))

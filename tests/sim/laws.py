@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from common import facts, reconcile, wire
+from common.appsession.client import State
 from common.commands import CLASSES, Name
 from common.corrections import shift_ms, step_of
 from common.domain import Role, from_iso
 from common.policy import Claims, view_for
+from common.view import View
 from edge.core.identity import minted_tag
 from tests.sim.charger import T0
-from tests.sim.keys import SITE
+from tests.sim.keys import SITE, grant_ends_ms
 from tests.sim.world import World
 
 
@@ -32,9 +36,13 @@ def _touched(world: World, began_ms: int, ended_ms: int) -> bool:
     return any(began_ms <= until and since <= ended_ms + TELLING_MS for since, until in world.destroyed)
 
 
-OPERATOR = Claims(site=SITE, principal="p-op", role=Role.OPERATOR)
+#: How far a box that is sure of the time may be behind, in ms: a proven one believes its machine so far.
+SURE_MS = 5 * 60_000
+#: A clock that is told the time has it to this, in ms.
+RIGHT_MS = 2000
 #: The longest that a call may be on its way, and a disk may think before it leaves.
 ON_THE_WIRE_MS = 1000
+DAY_MS = 24 * 3_600_000
 #: By how much a corrected time may be off: what the box's watch needs to notice that its clock was set.
 NOTICED_MS = 10_000
 #: How long after its end a charge may still be on its way to the box.
@@ -114,9 +122,10 @@ def _commands(world: World) -> list[str]:
 
 
 def _effects(world: World) -> list[str]:
-    """What was told to have been done was done; and nothing was done of what had run out."""
+    """What was told to have been done was done; and nothing was done of what had run out, as far as the box
+    could know that: one whose clock is behind thinks that there is time."""
     found = []
-    right = not any(world.faults[what] for what in ("clock set wrong", "boot in 1970"))
+    behind = {fact.body.command: _behind_ms(world, fact) for fact in _accepted(world)}
     for command_id, ordered in world.orders.items():
         if ordered.command.name is not Name.START or _touched(world, ordered.asked_ms, ordered.asked_ms):
             continue
@@ -125,18 +134,100 @@ def _effects(world: World) -> list[str]:
         outcomes = {step.outcome for step in ordered.told if isinstance(step, wire.Settled)}
         if "succeeded" in outcomes and not began:
             found.append(f"start {command_id} is said to have succeeded, and no charge began")
-        if right:
-            until_ms = ordered.asked_ms + CLASSES[Name.START].ttl_ms + ON_THE_WIRE_MS
-            late = [c.name for c in world.chargers if c.started_at.get(tag, 0) > until_ms]
-            found += [f"start {command_id} reached {name} after its end" for name in late]
+        until_ms = ordered.asked_ms + CLASSES[Name.START].ttl_ms + ON_THE_WIRE_MS
+        until_ms += max(0, behind.get(command_id, 0))
+        late = [c.name for c in world.chargers if c.started_at.get(tag, 0) > until_ms]
+        found += [f"start {command_id} reached {name} after its end" for name in late]
     return found
 
 
+def _accepted(world: World) -> list[facts.Fact]:
+    return [fact for fact in world.disk.facts if isinstance(fact.body, facts.CommandAccepted)]
+
+
+def _behind_ms(world: World, fact: facts.Fact) -> int:
+    """How far behind the box's time was when it made a fact."""
+    return T0 + world.disk.made[fact.uid][0] - from_iso(fact.at)
+
+
 def _pushed(world: World) -> list[str]:
-    """What the phone was shown comes to what the box has, once it is quiet."""
-    box = world.box.gateway.state.view
-    if view_for(OPERATOR, box) != world.phone.view:
-        return ["the phone shows something else than the box has"]
+    """Whoever has a right is there in the end, and what they were shown comes to what the box has; whose
+    right was withdrawn is not."""
+    found, withdrawn = [], world.withdrawn
+    for phone in world.phones:
+        who, link = phone.who, phone.link
+        welcome = link is not None and link.client.state is State.OPEN
+        if phone is world.guest and withdrawn is not None and withdrawn.knows:
+            found += [f"{who.principal} is welcome for all that was withdrawn"] if welcome else []
+            continue
+        claims = Claims(site=SITE, principal=who.principal, role=who.role)
+        if not welcome:
+            found.append(f"{who.principal} has a right and is not welcome")
+        elif _content(view_for(claims, world.box.gateway.state.view)) != _content(phone.view):
+            found.append(f"the phone of {who.principal} shows something else than the box has")
+    return found
+
+
+def _content(view: View) -> View:
+    """Not up to which fact it is known: there are some that a driver is not shown."""
+    return msgspec.structs.replace(view, seq=0, at="")
+
+
+def _withdrawn(world: World) -> list[str]:
+    """From when the box knows that a right was withdrawn nobody gets anything by it; box and cloud agree on
+    what is withdrawn, unless old images of both were put back; and a charge that runs goes on."""
+    one = world.withdrawn
+    if one is None:
+        return []
+    principal = world.guest.who.principal
+    found = [
+        f"{fact.body.command} was accepted by a right that was withdrawn"
+        for fact in _accepted(world)
+        if fact.body.principal == principal and one.at(world.disk.made[fact.uid][0])
+    ]
+    for command_id in world.guest.orders:
+        tag = minted_tag(command_id)
+        at_ms = max(charger.started_at.get(tag, 0) for charger in world.chargers)
+        if one.throughout(at_ms - ON_THE_WIRE_MS, at_ms):
+            found.append(f"start {command_id} reached a charger by a right that was withdrawn")
+    for name, charge in world.charges:
+        if one.whole and charge.tag == "guest":
+            late = [at for at, verdict in charge.judged if verdict == "accepted" and one.at(at)]
+            found += [f"{name} was told at {at} ms that a withdrawn tag is good" for at in late]
+    if world.leaks:
+        found.append(f"{principal} was shown {world.leaks} things more")
+    if one.knows != world.cloud.knows(one.entry):
+        found.append("box and cloud do not agree on what is withdrawn")
+    if not one.knows and not world.destroyed and not world.faults["cloud restored"]:
+        found.append("what was withdrawn is forgotten")
+    return found
+
+
+def _rights(world: World) -> list[str]:
+    """No command is taken under a grant that has run out by the box's time, but within the grace of a driver
+    whose cloud is away; and staff's are taken only while the box's time is not far behind."""
+    found = []
+    for fact in _accepted(world):
+        ordered = world.orders.get(fact.body.command)
+        if ordered is None:
+            continue
+        ends_ms = grant_ends_ms(ordered.message.grant)
+        if fact.body.command not in world.graced and from_iso(fact.at) >= ends_ms:
+            found.append(f"{fact.body.command} was accepted by a grant that had run out")
+        behind_ms = _behind_ms(world, fact)
+        if ordered.who.role is not Role.DRIVER and behind_ms > SURE_MS + NOTICED_MS:
+            found.append(
+                f"{fact.body.command} of staff was accepted {behind_ms / 1000:.0f} s behind the time"
+            )
+    return found
+
+
+def _clock(world: World) -> list[str]:
+    """Whatever was done to its clock: a box that reaches its cloud comes to know the time, and is sure."""
+    clock = world.box.clock
+    off_ms = clock.now_ms() - world.true_ms()
+    if abs(off_ms) > RIGHT_MS or not clock.sure:
+        return [f"the box's clock is {off_ms / 1000:.0f} s off in the end, {clock.quality}"]
     return []
 
 
@@ -145,13 +236,13 @@ def _cloud(world: World) -> list[str]:
     here, there = world.ledger(), world.cloud_ledger()
     report = reconcile.compare(here, there, side="box", other="cloud")
     found = []
-    missing = {fact.uid for fact in world.disk.facts} - world.cloud_facts.keys()
+    missing = {fact.uid for fact in world.disk.facts} - world.cloud.facts.keys()
     if missing:
         found.append(f"{len(missing)} facts at the box never reached the cloud")
     if world.destroyed:
         return found  # the cloud may know what the box has lost, and reconcile says so
-    if len(world.cloud_facts.keys() - world.copied) != len(world.disk.facts):
-        found.append(f"{len(world.disk.facts)} facts at the box, {len(world.cloud_facts)} in the cloud")
+    if len(world.cloud.facts.keys() - world.copied) != len(world.disk.facts):
+        found.append(f"{len(world.disk.facts)} facts at the box, {len(world.cloud.facts)} in the cloud")
     if report.lost or report.doubled or report.differing:
         found.append(f"reconciliation: {report}")
     return found
@@ -174,7 +265,8 @@ def _order(world: World) -> list[str]:
 def _times(world: World) -> list[str]:
     """Whatever was done to the clock of a boot that ended with a right one: corrected, each fact's time is
     when it was made. Not where the clock was set a moment before: whether that was noticed by then shows only
-    if it was set by more than the box was then away."""
+    if it was set by more than the box was then away. Nor where a clock that is behind by less than a day is
+    waited for, at half the pace: such facts say `floor`."""
     if world.destroyed:
         return []  # an old card knows nothing of the steps since
     steps = [
@@ -185,15 +277,19 @@ def _times(world: World) -> list[str]:
     found = []
     for fact in world.disk.facts:
         at_ms = from_iso(fact.at)
-        true_ms, boot = world.disk.made[fact.uid]
+        true_ms, boot, wrong_ms = world.disk.made[fact.uid]
         if boot != world.boots or any(0 <= true_ms - set_ms < NOTICED_MS for set_ms in world.clock_set):
             continue
-        if any(step.seq <= fact.seq and at_ms < step.before_ms - step.shift_ms for step in steps):
-            continue  # a clock that was set back is waited for at half the pace, and says so
+        ahead_ms = at_ms - (T0 + true_ms)  # of the time, which is what a box waits for where it was proven
+        if fact.clock == "floor" and any(0 < ms <= DAY_MS for ms in (ahead_ms, ahead_ms - wrong_ms)):
+            continue
         off_ms = at_ms + shift_ms(fact.seq, at_ms, steps) - (T0 + true_ms)
         if abs(off_ms) > NOTICED_MS:
             found.append(f"fact {fact.seq} at {fact.at} is {off_ms / 1000:.0f} s off, corrected")
     return found[:3]
 
 
-LAWS = (_sessions, _replies, _commands, _effects, _cloud, _order, _pushed, _times)
+LAWS = (
+    *(_sessions, _replies, _commands, _effects, _cloud, _order, _pushed, _times),
+    *(_withdrawn, _rights, _clock),
+)

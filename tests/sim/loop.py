@@ -11,8 +11,11 @@ from typing import Any
 class Handle:
     """Something that will be called, unless it is cancelled."""
 
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call: Callable[[], Any] | None = call
+    __slots__ = ("args", "call")
+
+    def __init__(self, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.call: Callable[..., Any] | None = call
+        self.args = args
 
     def cancel(self) -> None:
         self.call = None
@@ -49,17 +52,17 @@ class SimLoop:
         return Future()
 
     def call_soon(self, call: Callable[..., Any], *args: Any) -> Handle:
-        handle = Handle(lambda: call(*args))
+        handle = Handle(call, args)
         self._ready.append(handle)
         return handle
 
     call_soon_threadsafe = call_soon
 
     def call_later(self, delay_s: float, call: Callable[..., Any], *args: Any) -> Handle:
-        handle = Handle(lambda: call(*args))
+        handle = Handle(call, args)
         self._count += 1
         # A millisecond is the world's grain: a timer never fires in the instant it was set.
-        due = self.now_ms + max(1, round(delay_s * 1000))
+        due = self.now_ms + (round(delay_s * 1000) or 1)
         heapq.heappush(self._timers, (due, self._count, handle))
         return handle
 
@@ -78,4 +81,4 @@ class SimLoop:
     def _call(self, handle: Handle) -> None:
         self.steps += 1
         if handle.call is not None:
-            handle.call()
+            handle.call(*handle.args)

@@ -72,3 +72,42 @@ def test_without_at_most_once_a_start_is_sent_again(monkeypatch: pytest.MonkeyPa
 
 def test_with_every_safeguard_in_place_the_same_histories_are_sound() -> None:
     assert not any(problems(World(seed).run()) for seed in list(SEEDS)[:10])
+
+
+# --- rights and clocks -------------------------------------------------------------------------------------
+
+
+def test_without_a_look_at_the_lists_a_withdrawn_right_still_counts() -> None:
+    def look_at_none(box: Box) -> None:
+        box.authority.verifier.withdrawals.covers = lambda _site, _entries: False  # type: ignore[method-assign]
+
+    assert broken(look_at_none, law="by a right that was withdrawn")
+
+
+def test_without_a_look_at_a_grants_end_it_counts_for_ever() -> None:
+    def look_at_no_end(box: Box) -> None:
+        verifier = box.authority.verifier
+        verifier.claims = lambda token, _now, site=None: verifier.renewable(token, site)  # type: ignore[method-assign]
+
+    assert broken(look_at_no_end, law="by a grant that had run out")
+
+
+def test_without_settling_what_lists_say_a_withdrawn_tag_is_good_after_a_kill() -> None:
+    def settle_nothing(box: Box) -> None:
+        box.rights.settle = lambda: None  # type: ignore[method-assign]
+
+    assert broken(settle_nothing, law="that a withdrawn tag is good")
+
+
+def test_without_the_proof_of_the_tunnel_a_wrong_clock_stays_wrong() -> None:
+    def believe_nobody(box: Box) -> None:
+        box.watch.told_by_cloud = lambda _time: None  # type: ignore[method-assign]
+
+    assert broken(believe_nobody, law="the box's clock is")
+
+
+def test_without_its_step_written_down_a_clock_that_was_set_is_never_corrected() -> None:
+    def write_nothing(box: Box) -> None:
+        box.watch._tell = lambda _step, _reason="": None  # type: ignore[method-assign]
+
+    assert broken(write_nothing, law="s off, corrected")

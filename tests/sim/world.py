@@ -1,8 +1,9 @@
 """The world of one seed: a box, its chargers, its drivers and its cloud, and everything that goes wrong.
 
 What is real: `edge.gateway` (loop and output gate), `edge.core`, `edge.recall`, `edge.commander`, the app
-session at both ends, signatures and grants, the site's clock, both halves of the sync cursor,
-`common.reconcile`. What is simulated: time, disk, links, chargers (with the ground truth), people.
+session at both ends, signatures, grants, `edge.authority`, `edge.apps`, `edge.rights`, `cloud.withdrawals`,
+the site's clock and its watch, both halves of the sync cursor, `common.reconcile`. What is simulated: time,
+disk, links, chargers (with the ground truth), people.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from common import facts, reconcile, sync
+from common import facts, reconcile, trust
 from common.commands import CLASSES, Args, Limit, Name, Start, Stop
 from common.domain import Target
-from common.errors import RemoteFault
 from edge.core.identity import minted_tag
 from tests.sim.box import Box
 from tests.sim.charger import T0, Charge, SimCharger
 from tests.sim.clone import Clone
+from tests.sim.cloud import Cloud
 from tests.sim.disk import Disk
+from tests.sim.keys import GUEST, HELPER, OPERATOR, first_files
 from tests.sim.loop import SimLoop
 from tests.sim.phone import Ordered, Phone
+from tests.sim.tunnel import Tunnel
+from tests.sim.withdrawn import Withdrawn
 
 CHARGERS = 3
+#: By how much a machine's clock is set wrong: seconds, an hour, days.
+WRONG_MS = (-20_000, 120_000, -3_600_000, 3_600_000, -172_800_000, 172_800_000)
 
 
 class World:
@@ -51,29 +57,29 @@ class World:
         self.lives = 0
         self.loop = SimLoop()
         self.disk = Disk()
+        self.disk.keys.update(first_files())
         self.card = (0, self.disk.image())
-        self.backup: tuple[dict[str, sync.Mark], dict[str, facts.Fact], str, tuple[str, tuple[str, ...]]] = (
-            {},
-            {},
-            "",
-            ("", ()),
-        )
         #: From when to when a card's facts are gone, in virtual ms. What lies within was told to a charger
         #: and may be known to nobody but the cloud: the laws say less about it.
         self.destroyed: list[tuple[int, int]] = []
         self.faults: Counter[str] = Counter()
         self.healing = False
+        self.healed_ms = 0
         self.wall_off_ms = 0  #: by how much the box's machine is wrong about the time
         self.clock_set: list[int] = []  #: when, in virtual ms
         self.boots = 0  #: of the box's machine; its process has more lives than that
         self.kept_boot: bytes | None = None  #: what the box remembers of its boot
-        self.phone = Phone(self)
-        self.marks: dict[str, sync.Mark] = {}
-        self.cloud_facts: dict[str, facts.Fact] = {}
-        self.cloud_link = 0
-        self.cloud_epoch = ""
-        #: The process of the box that spoke last, and those before it.
-        self.boots_heard: tuple[str, tuple[str, ...]] = ("", ())
+        self.cloud = Cloud(self)
+        self.backup = self.cloud.image()
+        self.tunnel = Tunnel(self)
+        self.phone = Phone(self, OPERATOR)
+        self.guest = Phone(
+            self, self.chance.choice((GUEST, GUEST, HELPER)), self.chance.choice((3, 8, 120)) * 60_000
+        )
+        self.phones = (self.phone, self.guest)
+        self.withdrawn: Withdrawn | None = None  #: the guest's right
+        self.leaks = 0  #: what the guest was shown for all that
+        self.graced: set[str] = set()  #: commands under a grant in its grace
         self.clone: Clone | None = None
         self.copied: set[str] = set()  #: uids of facts that only a copy of the card has made
         self.box = Box(self)
@@ -82,11 +88,14 @@ class World:
             for n in range(1, CHARGERS + 1)
         ]
         self._people()
-        self.phone.dial()
+        if self.strikes("site cut off", 0.4):
+            self._cut_off()
+        for phone in self.phones:
+            phone.dial()
         for charger in self.chargers:
             self.loop.call_later(self.chance.random(), self._dial, charger)
             self._live(charger)
-        self._sync()
+        self.tunnel.turn()
         self._trouble()
 
     def strikes(self, what: str, likely: float) -> bool:
@@ -101,8 +110,10 @@ class World:
     def _people(self) -> None:
         for n in range(1, CHARGERS + 1):
             self.box.gateway.note(facts.ChargerAdopted(charger=f"CP{n}"))
-        tagged = facts.AuthorizationChanged(change="tag_assigned", principal="p-tag", tag_ref="ref-good")
-        self.box.gateway.note(tagged)
+        for principal, tag_ref in (("p-tag", "ref-good"), (GUEST.principal, "ref-guest")):
+            self.box.gateway.note(
+                facts.AuthorizationChanged(change="tag_assigned", principal=principal, tag_ref=tag_ref)
+            )
 
     def _dial(self, charger: SimCharger) -> None:
         if charger.link is not None:
@@ -122,7 +133,7 @@ class World:
         elif what < 0.4:
             charger.unplug()
         elif what < 0.5:
-            charger.begin(self.chance.choice(("good", "bad")))
+            charger.begin(self.chance.choice(("good", "bad", "guest")))
         elif what < 0.75:
             self._order_start(charger)
         elif what < 0.9:
@@ -131,7 +142,7 @@ class World:
             self._order(Name.LIMIT, charger, Limit(self.chance.choice((8.0, 16.0, 32.0))))
         elif self.strikes("charger reboot", 0.5):
             charger.reboot()
-        self.loop.call_later(5 + 120 * self.chance.random(), self._live, charger)
+        self.loop.call_later(5 + 70 * self.chance.random(), self._live, charger)
 
     def _order_start(self, charger: SimCharger) -> None:
         self._order(Name.START, charger, Start())
@@ -144,12 +155,18 @@ class World:
 
     def _order(self, name: Name, charger: SimCharger, args: Args) -> None:
         target = Target(charger=charger.name, evse=1)
-        self.phone.tap(name, target, args, CLASSES[name].ttl_ms)
+        phone = self.guest if self.chance.random() < 0.3 else self.phone
+        phone.tap(name, target, args, CLASSES[name].ttl_ms)
 
     @property
     def orders(self) -> dict[str, Ordered]:
         """Every command that was asked for, by its id."""
-        return self.phone.orders
+        return self.phone.orders | self.guest.orders
+
+    @property
+    def settled(self) -> bool:
+        """Healed, and what comes of that done: whoever looks for changes may look less often."""
+        return self.healing and self.loop.now_ms > self.healed_ms + 120_000
 
     def keep_boot(self, value: bytes) -> None:
         self.kept_boot = value
@@ -158,77 +175,9 @@ class World:
         """The time, as everybody but the box may know it."""
         return T0 + self.loop.now_ms
 
-    # --- the tunnel ----------------------------------------------------------------------------------------
+    # --- the tunnel, as far as it changes the box ----------------------------------------------------------
 
-    def _sync(self) -> None:
-        """One exchange of the tunnel; any of its messages may be lost, with the link."""
-        if self.box.alive and not self.strikes("tunnel down", 0.2):
-            cursor = self.box.cursor
-            if not cursor.link:
-                self._hello(cursor)
-            want = cursor.wanted(self.loop.now_ms) if self.box.alive and cursor.link else None
-            if want is not None:
-                rows = self.box.journal.records(want.from_seq, self.chance.randrange(1, want.max_records))
-                self._batch(cursor, cursor.batch_of(rows))
-        # A healed world has nothing to lose by looking less often.
-        self.loop.call_later((10 if self.healing else 0.2) + self.chance.random(), self._sync)
-
-    def welcome(self, cursor: sync.EdgeCursor, boot: str) -> sync.TunnelWelcome:
-        """The cloud's answer to a hello. Raises RemoteFault: one of two boxes is a copy."""
-        last, past = self.boots_heard
-        self.boots_heard = boot, sync.boots_after(past, last, boot)
-        self.cloud_link += 1
-        superseded = cursor.epoch in self.marks and cursor.epoch != self.cloud_epoch
-        mark = self.marks.setdefault(cursor.epoch, sync.first_mark(cursor.epoch))
-        if not superseded:
-            self.cloud_epoch = cursor.epoch
-        return sync.TunnelWelcome(
-            version=1,
-            link_epoch=self.cloud_link,
-            epoch=cursor.epoch,
-            hwm=mark.hwm,
-            chain_at_hwm=mark.chain,
-            superseded=superseded,
-        )
-
-    def _hello(self, cursor: sync.EdgeCursor) -> None:
-        try:
-            welcome = self.welcome(cursor, f"life-{self.box.life}")
-        except RemoteFault:
-            self._told_of_a_copy()
-            return
-        own = self.box.journal.chain_at(welcome.hwm)
-        step = cursor.on_welcome(welcome, own)
-        if isinstance(step, sync.Rotate):
-            assert self.destroyed or self.copied, f"an epoch was given up without a reason: {step}"
-            self._rotate()
-
-    def _batch(self, cursor: sync.EdgeCursor, batch: sync.Batch) -> None:
-        if self.strikes("batch lost", 0.1):
-            cursor.disconnected()
-            return
-        answer = self.taken(batch)
-        if answer is None or self.strikes("ack lost", 0.1):
-            cursor.disconnected()
-            return
-        cursor.on_ack(answer, self.loop.now_ms)
-
-    def taken(self, batch: sync.Batch) -> sync.Ack | None:
-        """The cloud takes a batch; None: another box, or another link, has said hello since."""
-        if batch.link != self.cloud_link:
-            return None
-        mark = self.marks[batch.epoch]
-        verdict = sync.check(mark, batch)
-        assert not isinstance(verdict, sync.Decline), "a batch that follows was declined"
-        if isinstance(verdict, sync.Apply):
-            for record in verdict.records:
-                fact = sync.open_record(batch.epoch, record)
-                assert isinstance(fact, facts.Fact), "the box sent poison"
-                self.cloud_facts.setdefault(fact.uid, fact)
-            mark = self.marks[batch.epoch] = verdict.mark
-        return sync.ack(batch.link, mark)
-
-    def _told_of_a_copy(self) -> None:
+    def told_of_a_copy(self) -> None:
         """The box's owner is told that there are two: the copy is switched off, the box started again."""
         self.faults["box taken for a copy"] += 1
         if self.clone is not None:
@@ -237,12 +186,53 @@ class World:
         self.box.crash()
         self.loop.call_later(1 + 20 * self.chance.random(), self.boot)
 
-    def _rotate(self) -> None:
+    def rotate(self) -> None:
         """The box begins a new epoch with what it has; here by a restart, which is the same to everybody."""
         self.faults["new epoch"] += 1
         self.box.crash()
         self.disk.rotate(f"{self.disk.rows.epochs + 1}-{self.chance.getrandbits(32):08x}")
         self.boot()
+
+    # --- what is withdrawn ---------------------------------------------------------------------------------
+
+    def list_came(self, how: str, lists: tuple[str, ...]) -> None:
+        """Lists of what is withdrawn reach the box."""
+        if self.box.authority.withdrawals.take(lists):
+            self.faults[f"list come by the {how}"] += 1
+
+    def list_kept(self) -> None:
+        """Something was written into the folder of the box's keys."""
+        if self.withdrawn is None:
+            return
+        knew = self.withdrawn.knows
+        self.withdrawn.kept(self.disk.keys, self.loop.now_ms)
+        new = self.withdrawn.knows and not knew
+        if new and self.box.alive and self.strikes("kill -9 between a list and its facts", 0.1):
+            self.box.crash()
+            self.loop.call_later(0.5 + 20 * self.chance.random(), self.boot)
+
+    def shown(self, phone: Phone) -> None:
+        """The box lets a phone see something."""
+        if phone is self.guest and self.withdrawn is not None and self.withdrawn.at(self.loop.now_ms - 1):
+            self.leaks += 1
+
+    def _rights_trouble(self) -> None:
+        """The guest's right is withdrawn: in the cloud, be the site cut off or not; or at the box."""
+        if self.withdrawn is not None:
+            return
+        if self.strikes("right withdrawn in the cloud", 0.1):
+            self._withdraw(self.cloud.withdraw)
+        elif self.box.alive and self.strikes("right withdrawn at the box", 0.03):
+            self._withdraw(lambda entry: self.box.authority.withdrawals.revoke([entry]))
+
+    def _withdraw(self, told: Callable[[str], None]) -> None:
+        who = self.guest.who
+        whole = self.chance.random() < 0.8
+        entry = trust.revoked_principal(who.principal) if whole else trust.revoked_key(who.key.thumbprint)
+        self.withdrawn = Withdrawn(entry, self.loop.now_ms, whole=whole)
+        if self.tunnel.offline:
+            self.faults["right withdrawn while the site was cut off"] += 1
+        told(entry)
 
     # --- trouble -------------------------------------------------------------------------------------------
 
@@ -260,6 +250,9 @@ class World:
             self.box.dialled(self.chance.choice(self.chargers))
         if self.box.alive and self.chance.random() < 0.2:
             self.box.gateway._write_snapshot()
+        if self.strikes("site cut off", 0.06):
+            self._cut_off()
+        self._rights_trouble()
         self._clock_trouble()
         self._keep_or_restore()
         self.loop.call_later(20 + 60 * self.chance.random(), self._trouble)
@@ -267,22 +260,26 @@ class World:
     def _clock_trouble(self) -> None:
         """The box's machine is wrong about the time, for a while."""
         if self.strikes("clock set wrong", 0.05):
-            self._set_clock(self.chance.choice((-3_600_000, 3_600_000, -20_000, 120_000)))
+            self._set_clock(self.chance.choice(WRONG_MS))
         elif self.wall_off_ms and self.strikes("clock set right", 0.3):
             self._set_clock(0)
+        off_ms = self.box.clock.now_ms() - self.true_ms()
+        if self.box.alive and abs(off_ms) > 1000 and self.strikes("time set by hand", 0.1):
+            self.box.watch.proved(self.true_ms(), "hand")
+
+    def _cut_off(self) -> None:
+        """The site has no internet; its people's phones have."""
+        self.tunnel.cut(for_ms=int(30_000 + 450_000 * self.chance.random()))
 
     def _keep_or_restore(self) -> None:
         """Images of the box's card and of the cloud's database are kept, and now and then put back."""
         if self.chance.random() < 0.3:
             self.card = (self.loop.now_ms, self.disk.image())
         if self.chance.random() < 0.3:
-            self.backup = (dict(self.marks), dict(self.cloud_facts), self.cloud_epoch, self.boots_heard)
+            self.backup = self.cloud.image()
         if self.strikes("cloud restored", 0.03):
-            # Links are gone with it; their numbers go on from above all that were ever given.
-            self.marks, self.cloud_facts = dict(self.backup[0]), dict(self.backup[1])
-            self.cloud_epoch, self.boots_heard = self.backup[2:]
-            self.cloud_link += 1
-            self.box.cursor.disconnected()
+            self.cloud.restore(self.backup)
+            self.tunnel.cut()
         if self.clone is None and self.strikes("card copied", 0.02):
             self.clone = Clone(self)
         if self.restores and self.strikes("box restored", 0.05):
@@ -290,6 +287,7 @@ class World:
             since_ms, image = self.card
             self.disk = image.image()
             self.destroyed.append((since_ms, self.loop.now_ms))
+            self.list_kept()
             self.loop.call_later(1 + 20 * self.chance.random(), self.boot)
 
     def boot(self) -> None:
@@ -313,16 +311,20 @@ class World:
     def run(self, minutes: int = 30) -> World:
         """Live, then heal: no more faults, cars leave, links stay; long enough for every timer there is."""
         self.loop.run_until(minutes * 60_000)
-        self.healing = True
+        self.healing, self.healed_ms = True, self.loop.now_ms
         if self.wall_off_ms:
             self.loop.run_until(self.loop.now_ms + 6000)  # a box looks at its clock each five seconds
-        self.wall_off_ms = 0
+            self._set_clock(0)
+        self.tunnel.offline_until_ms = 0
         self.boot()
         self.loop.run_until(self.loop.now_ms + 60_000)
         for charger in self.chargers:
             charger.unplug()
         # The longest: a storm of boots is waited out for 21 minutes before a charger is configured.
         self.loop.run_until(self.loop.now_ms + 45 * 60_000)
+        for fact in self.disk.facts:
+            if isinstance(fact.body, facts.ClockStepped):
+                self.faults[f"clock: {fact.body.reason}"] += 1
         return self
 
     @property
@@ -341,4 +343,4 @@ class World:
 
     def cloud_ledger(self) -> dict[str, reconcile.LedgerRow]:
         """The cloud's."""
-        return reconcile.fold_all(fact.body for fact in self.cloud_facts.values())
+        return reconcile.fold_all(fact.body for fact in self.cloud.facts.values())

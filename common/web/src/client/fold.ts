@@ -159,8 +159,9 @@ const CHARGERS: Reducers = {
       return;
     }
     const place = draft.place(body.charger, body.evse);
-    if (body.scope === 'session') place.session_limit = limitAfter(place.session_limit, body);
-    else place.limit = limitAfter(place.limit, body);
+    // A charge's own, for whoever sees that charge: its end, which clears it, is told to nobody else.
+    if (body.scope !== 'session') place.limit = limitAfter(place.limit, body);
+    else if (place.session !== null) place.session_limit = limitAfter(place.session_limit, body);
   },
   reservation_changed(draft, body) {
     const place = draft.place(body.charger, body.evse, body.connector);
