@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from common.errors import PlugsideError
@@ -22,26 +23,37 @@ class Lived(NamedTuple):
     problems: tuple[str, ...]
     faults: Counter[str]
     charges: int
+    story: tuple[tuple[int, str], ...]  #: of a history that broke a law: when each fault struck, virtual ms
 
 
 def live(seed: int, minutes: int = SHORT_MINUTES, spared: frozenset[str] = frozenset()) -> Lived:
     """Live one seed's history and hold the laws against it."""
-    world = World(seed, restores=seed % RESTORES_EVERY == 0, spared=spared)
+    return lived(seed, minutes, lambda what: what in spared)
+
+
+def lived(seed: int, minutes: int, spares: Callable[[str], bool], *, tell: bool = False) -> Lived:
+    """The same, with the faults left out that `spares` names. tell: its story, though all laws hold."""
+    world = World(seed, restores=seed % RESTORES_EVERY == 0, spares=spares)
     try:
         found = problems(world.run(minutes))
     except (AssertionError, PlugsideError) as broke:
         found = [f"{type(broke).__name__}: {broke}"]
-    return Lived(seed, tuple(found), world.faults, len(world.charges))
+    story = tuple(world.story) if found or tell else ()
+    return Lived(seed, tuple(found), world.faults, len(world.charges), story)
 
 
 def shrink(seed: int, minutes: int) -> tuple[int, frozenset[str]]:
-    """The shortest of a failing history, and the kinds of fault that it needs: a kind is left out whenever
-    the history still fails without it."""
-    while minutes > 1 and live(seed, minutes // 2).problems:
-        minutes //= 2
+    """The kinds of fault that a failing history needs, and how long it then has to be: a kind is left out
+    whenever the history still fails without it, until none can be."""
     spared: frozenset[str] = frozenset()
-    kinds = live(seed, minutes).faults
-    for kind in sorted(kinds):
-        if live(seed, minutes, spared | {kind}).problems:
-            spared |= {kind}
-    return minutes, frozenset(kinds) - spared
+    again = True
+    while again:
+        again = False
+        for kind in sorted({what for _, what in live(seed, minutes, spared).story}):
+            if live(seed, minutes, spared | {kind}).problems:
+                spared, again = spared | {kind}, True
+    while minutes > 1 and live(seed, minutes // 2, spared).problems:
+        minutes //= 2
+    while minutes > 1 and live(seed, minutes - 1, spared).problems:
+        minutes -= 1
+    return minutes, frozenset(what for _, what in live(seed, minutes, spared).story)

@@ -32,6 +32,9 @@ def test_a_failing_history_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> N
     assert "link cut" in needed
     assert len(needed) <= 3, "of more than twenty kinds"
     assert minutes <= many.SHORT_MINUTES
+    again = many.lived(seed, minutes, lambda what: what not in needed)
+    assert again.problems, "with those alone it breaks again"
+    assert {what for _, what in again.story} == needed
 
 
 def test_a_seed_is_one_history() -> None:

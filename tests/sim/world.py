@@ -41,18 +41,18 @@ class World:
         *,
         lying_disk: bool = False,
         restores: bool = False,
-        spared: frozenset[str] = frozenset(),
+        spares: Callable[[str], bool] = lambda _: False,
         tamper: Callable[[Box], None] = lambda _: None,
     ) -> None:
         """restores: now and then an old image of the box's card is put back.
 
-        spared: faults that do not happen though their time has come, so that a failing history can be made
+        spares: which faults do not happen though their time has come, so that a failing history can be made
         smaller. tamper: takes a safeguard out of each life of the box, to show that it is needed.
         """
         self.chance = random.Random(seed)
         self.lying_disk = lying_disk
         self.restores = restores
-        self.spared = spared
+        self.spares = spares
         self.tamper = tamper
         self.lives = 0
         self.loop = SimLoop()
@@ -63,6 +63,7 @@ class World:
         #: and may be known to nobody but the cloud: the laws say less about it.
         self.destroyed: list[tuple[int, int]] = []
         self.faults: Counter[str] = Counter()
+        self.story: list[tuple[int, str]] = []  #: when each fault struck, virtual ms
         self.healing = False
         self.healed_ms = 0
         self.wall_off_ms = 0  #: by how much the box's machine is wrong about the time
@@ -100,9 +101,10 @@ class World:
 
     def strikes(self, what: str, likely: float) -> bool:
         """Whether this fault happens now; counted, and never while the world heals."""
-        if self.healing or self.chance.random() >= likely or what in self.spared:
+        if self.healing or self.chance.random() >= likely or self.spares(what):
             return False
         self.faults[what] += 1
+        self.story.append((self.loop.now_ms, what))
         return True
 
     # --- chargers and people -------------------------------------------------------------------------------
