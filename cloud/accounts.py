@@ -63,6 +63,9 @@ class Accounts:
         self.capped: Callable[[str, str], None] = lambda _, __: None  #: told of a grant with caps that is new
         self.tell_boxes: Callable[[tuple[str, ...]], None] = lambda _: None
         self.box_hears: Callable[[str], bool] = lambda _: False  #: whether a site's box is connected
+        self.box_replaced: Callable[[str], None] = lambda _: (
+            None
+        )  #: this site's box is another one from now on
 
     async def open(self) -> None:
         """Learn whom to believe."""
@@ -172,6 +175,9 @@ class Accounts:
         await self._store.put_site(taken_in(known, row, self.identity, now_ms))
         await self.open()
         if known is None or known.box != box.box:
+            # Who had the site takes it back neither by the link that it has, nor by a code it once showed.
+            await self._store.spend_pairings(pairing)
+            self.box_replaced(box.site)
             await self.note("site_joined", site=box.site, detail=f"box {box.box}")
             log.info("box %s is site %s (%s)", box.box, box.site, pairing.name)
         bundle = trust.TrustBundle(

@@ -114,6 +114,12 @@ class Edges:
             with suppress(Unavailable):
                 tunnel.say(sync.Statements(rights=(grant,)))
 
+    def replaced(self, site: str) -> None:
+        """Another box is this site's from now on: who had it is heard no longer, whatever it does."""
+        for tunnel in tuple(self._open):
+            if tunnel.site is not None and tunnel.site.id == site:
+                tunnel.end(RemoteFault(Code.UNTRUSTED_PEER, "this site has another box now"))
+
     def withdrawn(self, one: trust.RevocationList) -> None:
         """Tell a site's box what is withdrawn there from now on; in its welcome, if it is away."""
         tunnel = self._tunnels.get(one.site)

@@ -131,6 +131,7 @@ class Cloud:
         self.router.relay = self.edges.relay
         self.accounts.tell_boxes = self.edges.tell
         self.accounts.capped = self.edges.capped
+        self.accounts.box_replaced = self.edges.replaced
         self.accounts.withdrawals.changed = self._withdrawn
         self.accounts.box_hears = lambda site: bool(self.hub.link(site))
         self.router.online = lambda site: bool(self.hub.link(site))

@@ -43,6 +43,12 @@ class AccountPart:
         return None if row is None else PairingRow(**row._mapping)
 
     @whole
+    async def spend_pairings(self, but: PairingRow) -> None:
+        table = schema.pairing
+        async with self._db.write() as tx:
+            await tx.execute(delete(table).where(table.c.name == but.name, table.c.pair != but.pair))
+
+    @whole
     async def put_site(self, row: SiteRow) -> None:
         # What belongs to the ledger stays: another box takes up where the site's records are.
         keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello", "zone")

@@ -166,6 +166,9 @@ class AccountStore(Protocol):
 
     async def pairing(self, pair: str, now_ms: int) -> PairingRow | None: ...
 
+    async def spend_pairings(self, but: PairingRow) -> None:
+        """Codes for the same site are good for nothing more, but for this one."""
+
     async def put_site(self, row: SiteRow) -> None:
         """Add a site, or give it another box; its ledger stays. Raises Refused(bad_request): name taken."""
 

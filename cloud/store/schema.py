@@ -76,7 +76,7 @@ sealed = Table(
     Column("kept_ms", BigInteger, nullable=False),
 )
 
-# A box's pairing code that the operator gave us; gone once the box has come, or at its end.
+# A box's pairing code that the operator gave us; gone at its end, or once another box has the site.
 pairing = Table(
     "pairing",
     metadata,

@@ -11,6 +11,7 @@ from typing import Any
 from aioquic._buffer import Buffer
 from aioquic.asyncio.server import QuicServer
 from aioquic.h3.connection import H3_ALPN
+from aioquic.h3.events import Headers
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
@@ -28,6 +29,9 @@ from edge.webtransport.session import PING_EVERY_S, Session, StreamLink, plain_a
 
 #: Bytes that a peer may have under way to us: two of its largest frames.
 WINDOW_BYTES = 2 * wire.CLIENT_BYTES_MAX
+
+#: Headers that a request has once: a second one would be another answer to whose page it is, or for whom.
+_ONCE = frozenset({b":method", b":protocol", b":path", b":authority", b"host", b"origin"})
 
 #: It has a line at INFO for every packet that comes twice.
 logging.getLogger("quic").setLevel(logging.WARNING)
@@ -98,14 +102,20 @@ class Door(QuicServer):
         self._visit = self.threshold.knock(plain_address(address))
         return self._visit is not None
 
-    def judge(self, headers: dict[bytes, bytes]) -> int:
-        if headers.get(b":method") != b"CONNECT" or headers.get(b":protocol") != b"webtransport":
+    def judge(self, headers: Headers) -> int:
+        told = dict(headers)
+        if sum(name in _ONCE for name, _ in headers) > len(_ONCE & told.keys()):
+            return 400  # which of the two is meant nobody can know
+        if told.get(b":method") != b"CONNECT" or told.get(b":protocol") != b"webtransport":
             return 404
-        if headers.get(b":path") != LINK_PATH.encode():
+        if told.get(b":path") != LINK_PATH.encode():
             return 404
-        if not self._hosts(headers.get(b":authority", b"").decode("latin-1")):
+        authority = told.get(b":authority", b"")
+        if told.get(b"host", authority) != authority:
+            return 400  # RFC 9114 §4.3.1: where both are there, they say the same
+        if not self._hosts(authority.decode("latin-1")):
             return 421
-        origin = headers.get(b"origin")
+        origin = told.get(b"origin")
         if not self._allowed(None if origin is None else origin.decode("latin-1")):
             return 403
         return 200

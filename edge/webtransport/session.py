@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import H3Connection
-from aioquic.h3.events import DataReceived, H3Event, HeadersReceived, WebTransportStreamDataReceived
+from aioquic.h3.events import DataReceived, H3Event, Headers, HeadersReceived, WebTransportStreamDataReceived
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent, StreamReset
 
@@ -47,7 +47,7 @@ class SessionDoor(Protocol):
     def binding(self) -> str:
         """SHA-256 (hex) of the certificate that is served now."""
 
-    def judge(self, headers: dict[bytes, bytes]) -> int:
+    def judge(self, headers: Headers) -> int:
         """The HTTP status for a request: 200 opens a session."""
 
     def serve(self, link: StreamLink) -> asyncio.Task[None]:
@@ -168,8 +168,7 @@ class Session(QuicConnectionProtocol):
 
     def _requested(self, event: HeadersReceived) -> None:
         assert self._http is not None
-        headers = dict(event.headers)
-        status = self._door.judge(headers) if self._session is None else 429
+        status = self._door.judge(event.headers) if self._session is None else 429
         answer = [(b":status", b"%d" % status)]
         if status == 200:
             self._session = event.stream_id

@@ -54,6 +54,24 @@ async def test_no_host_two_hosts_and_lists_of_them_are_refused_in_one_line(here:
     assert b"Traceback" not in answer
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"host", b"evil.example"),
+        (b"origin", b"https://evil.example"),
+        (b"origin", b"https://app.example"),
+        (b"sec-other", b"1"),
+    ],
+)
+async def test_one_header_more_is_another_host_a_second_origin_or_nothing(
+    here: Stand, name: bytes, value: bytes
+) -> None:
+    """Of two that say different things, whichever counted would be the wrong one for somebody."""
+    async with browsing(here.port) as raw:
+        _, told = await raw.request([*connect_headers(here.port), (name, value)])
+        assert told[b":status"] == (b"200" if name == b"sec-other" else b"400")
+
+
 async def test_an_absolute_request_does_not_pass_for_the_path(here: Stand) -> None:
     line = b"GET https://evil.example/v1/link HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     assert status(await raw_https(here.port, line + UPGRADE)) in (0, 400, 404)

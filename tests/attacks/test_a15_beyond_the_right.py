@@ -120,8 +120,11 @@ async def test_a15_another_charger_connector_charge_and_more_energy(tmp_path: Pa
             driver.grant = link.granted[0].grant
         async with chargers.wire(site.ocpp_url.rstrip("/"), "CP1") as charger, driver.link() as link:
             await charger.boot()
+            await charger.status("Preparing", 2)
             start = wanted(driver, Name.START, Target("CP2", 1))
             assert await outcome(link, driver, start) == Code.UNKNOWN_CHARGER, "as if it were not there"
+            beside = wanted(driver, Name.START, Target("CP1", 2))
+            assert await outcome(link, driver, beside) in (Code.LIMIT_REACHED, Code.NOT_PERMITTED)
             begin = wanted(driver, Name.START, Target("CP1", 1))
             assert await outcome(link, driver, begin) == "accepted"
             second = wanted(driver, Name.START, Target("CP1", 1))

@@ -12,6 +12,8 @@ from common.domain import Path
 from edge.core.requests import StartCharge
 from tests.attacks.stand import Stand, asked, begun
 from tests.box.support import Box, Watcher
+from tests.e2e.phone import Sealed
+from tests.trust.cast import halves_swapped_sign
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -50,6 +52,29 @@ async def test_a_repeat_after_its_charge_is_over_starts_no_other(here: Stand) ->
             await talk.send(first)
         await talk.follow()
         assert [name for name, _ in charger.asked[repeats:] if name == "RemoteStartTransaction"] == []
+
+
+async def test_a_signature_in_its_other_form_is_the_same_command(here: Stand) -> None:
+    """(r, n−s) is as valid as (r, s): whoever saw an envelope can make the other one, and gains nothing."""
+    phone = await here.phone()
+    async with here.charger("CP9") as charger, phone.link(Path.LAN) as talk:
+        charger.answers["RemoteStartTransaction"] = {"status": "Rejected"}
+        sealed = phone.seal(Name.START, "CP9")
+        payload, key, signature = sealed.envelope.split(".")
+        other = Sealed(sealed.command, f"{payload}.{key}.{halves_swapped_sign(phone.key, signature)}")
+        assert other.envelope != sealed.envelope
+        await talk.send(sealed)
+        first = await talk.ended(sealed.command.id)
+        ends = (wire.Settled, wire.Refusal)
+        before = len([one for one in talk.answers(sealed.command.id) if isinstance(one, ends)])
+        await talk.send(other)
+
+        def told() -> list[wire.Settled | wire.Refusal]:
+            return [one for one in talk.answers(sealed.command.id) if isinstance(one, ends)]
+
+        await talk.until(lambda: len(told()) > before, "the stored outcome")
+        assert told()[-1] == first
+        assert asked(charger) == ["RemoteStartTransaction"]
 
 
 async def test_after_a_day_and_after_thirty_the_stored_outcome_is_told_again() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,25 @@ async def test_a24_a_screenshot_is_worth_nothing_once_the_invite_was_used(tmp_pa
         await declined(honest, text)  # spent: its key has used its grant
         assert honest.claims.principal == principal
         assert len(site.authority.devices.of(principal)) == 1
+
+
+async def test_a24_of_many_who_bring_it_at_once_one_comes_in(tmp_path: Path) -> None:
+    async with place(tmp_path) as (site, _):
+        for _ in range(3):
+            text, principal = site.authority.invite(Role.DRIVER, ("CP1",), 3_600_000)
+            racers = [Phone(site) for _ in range(8)]
+            ends = await asyncio.gather(*(redeem(one, text) for one in racers), return_exceptions=True)
+            lost = [end for end in ends if end is not None]
+            assert all(isinstance(no, PlugsideError) and no.code is Code.BAD_INVITE for no in lost), lost
+            # A key that is not confirmed yet may be told the same; but one alone counts afterwards.
+            assert len(site.authority.devices.of(principal)) == 1
+            inside = 0
+            for one in racers:
+                if one.grant:
+                    with suppress(PlugsideError):
+                        async with one.link():
+                            inside += 1
+            assert inside == 1
 
 
 async def test_a24_an_invite_says_nothing_about_what_it_gives(tmp_path: Path) -> None:

@@ -74,8 +74,9 @@ async def spoken(properties: dict[str | bytes, bytes], name: str) -> AsyncIterat
         {"id": bytes(range(200))},
         {"id": EDGE.encode(), "ws": b"99999999999", "name": b"<script>"},
         {f"k{number}": b"x" * 240 for number in range(4)},
+        {"id": EDGE.encode(), **{f"k{number:02}": b"x" * 240 for number in range(50)}},
     ],
-    ids=["markup", "binary", "numbers", "a kilobyte"],
+    ids=["markup", "binary", "numbers", "a kilobyte", "12 kilobytes"],
 )
 async def test_odd_records_hide_no_true_box(properties: dict[str | bytes, bytes]) -> None:
     async with spoken(properties, f"odd.{SERVICE}"), announced(EDGE, 9443):

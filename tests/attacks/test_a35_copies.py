@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from common import sync, trust
 from common.errors import Code
 from common.keystore import generate_identity
-from tests.cloud.parts import FakeBox, running
+from tests.cloud.parts import SOON_S, FakeBox, running, until_closed
 from tests.cloud.test_tunnel import last_word
 
 
@@ -19,6 +20,26 @@ async def test_a_copy_beside_the_box_is_refused_and_the_box_stays(tmp_path: Path
             copied = {"instance_id": "copied-disk", "boot_id": "another-boot"}
             bye = await last_word(box, lambda challenge: box.hello(challenge.nonce, **copied))
             assert bye.code == Code.UNTRUSTED_PEER
+            assert cloud.hub.link(box.site)
+
+
+async def test_a_box_that_was_replaced_gets_no_tunnel_any_more(tmp_path: Path) -> None:
+    """Stolen, and another one put up: its link is over at once, its key and its code are good for nothing."""
+    async with running(tmp_path / "cloud") as cloud:
+        stolen = FakeBox(cloud.url)
+        await stolen.join(cloud)
+        box = FakeBox(cloud.url, site=stolen.site)
+        box.ledger = stolen.ledger
+        async with stolen.dial() as (socket, challenge):
+            await socket.send(sync.encode(stolen.hello(challenge.nonce)))
+            await box.join(cloud)
+            async with asyncio.timeout(SOON_S):
+                await until_closed(socket)
+        for _ in range(2):
+            bye = await last_word(stolen, lambda challenge: stolen.hello(challenge.nonce))
+            assert bye.code == Code.UNTRUSTED_PEER
+            assert (await stolen.ask_in()).status_code != 200
+        async with box.connected():
             assert cloud.hub.link(box.site)
 
 

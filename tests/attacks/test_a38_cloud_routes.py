@@ -7,9 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cloud.parts import FakeBox, running
+from common import wire
+from common.domain import Role
+from common.errors import Code, PlugsideError
+from tests.cloud.parts import FakeBox, join, running, send
 from tests.cloud.test_api import read_token
 
+#: A site that is not on this link is none that could be asked about.
+FOREIGN = {Code.WRONG_SITE, Code.NOT_PERMITTED, Code.UNKNOWN_SITE, Code.BAD_GRANT}
 WRITES = ("post", "put", "patch", "delete")
 
 
@@ -44,6 +49,38 @@ async def test_no_route_shows_a_site_to_anothers_token_or_to_none(tmp_path: Path
                 for method in set(WRITES) & how.keys():
                     answer = await web.request(method, route, headers={"Authorization": f"Bearer {token}"})
                     assert answer.status_code >= 400, "a token only reads"
+
+
+async def test_by_the_app_link_nobody_reaches_another_site(tmp_path: Path) -> None:
+    """Drivers and operators of one site ask for another one's, by every question that there is."""
+    async with running(tmp_path / "cloud") as cloud:
+        ours, theirs = FakeBox(cloud.url), FakeBox(cloud.url)
+        await ours.join(cloud, "Ours")
+        await theirs.join(cloud, "Theirs")
+        victim = await join(cloud, theirs.site)
+        async with theirs.connected(), ours.connected():
+            questions = set(cloud.queries._table)
+            assert {"sessions", "audit", "acts"} <= questions
+            for role in (Role.DRIVER, Role.OPERATOR):
+                thief = await join(cloud, ours.site, role)
+                async with thief.link() as link:
+                    for what in sorted(questions):
+                        with pytest.raises(PlugsideError) as no:
+                            await link.query(what, site=theirs.site)
+                        assert no.value.code in FOREIGN, (role, what)
+                    for name in sorted(cloud.apps._management._table):
+                        with pytest.raises(PlugsideError) as no:
+                            await link.manage(name, {"site": theirs.site}, site=theirs.site)
+                        assert no.value.code in FOREIGN | {Code.BAD_REQUEST}, (role, name)
+                    told = await send(link, thief.command(theirs.site))
+                    assert isinstance(told[-1], wire.Refusal)
+                    assert told[-1].code in FOREIGN
+                    with pytest.raises(PlugsideError) as no:
+                        await anext(link.follow(theirs.site))
+                    assert no.value.code in FOREIGN
+                assert theirs.relayed == []
+            async with victim.link() as link:
+                assert await link.query("sessions", site=theirs.site) == []
 
 
 @pytest.mark.parametrize(

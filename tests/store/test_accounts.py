@@ -75,6 +75,17 @@ async def test_a_pairing_code_waits_until_its_end(store: Store) -> None:
     assert await store.pairing("x", T0_MS) is None
 
 
+async def test_one_code_spends_the_others_of_its_site(store: Store) -> None:
+    rows = [
+        PairingRow(pair=pair, code="plugsidebox1_…", name=name, expires_ms=T0_MS)
+        for pair, name in (("old", "Home"), ("new", "Home"), ("elsewhere", "Work"))
+    ]
+    for row in rows:
+        await store.add_pairing(row, 1)
+    await store.spend_pairings(rows[1])
+    assert [await store.pairing(row.pair, 1) for row in rows] == [None, rows[1], rows[2]]
+
+
 # --- invites, devices, names -------------------------------------------------------------------------------
 
 
