@@ -63,9 +63,7 @@ class Accounts:
         self.capped: Callable[[str, str], None] = lambda _, __: None  #: told of a grant with caps that is new
         self.tell_boxes: Callable[[tuple[str, ...]], None] = lambda _: None
         self.box_hears: Callable[[str], bool] = lambda _: False  #: whether a site's box is connected
-        self.box_replaced: Callable[[str], None] = lambda _: (
-            None
-        )  #: this site's box is another one from now on
+        self.box_replaced: Callable[[str], None] = lambda _: None  #: told of a site that has another box
 
     async def open(self) -> None:
         """Learn whom to believe."""

@@ -42,6 +42,9 @@ from edge.recovery import Recovery
 from edge.renewing import Renewals
 
 log = logging.getLogger("plugside.uplink")
+#: The package's own DEBUG shows the ends of every frame, and short ones whole.
+_websockets_log = logging.getLogger("plugside.uplink.websockets")
+_websockets_log.setLevel(logging.WARNING)
 
 #: Live facts that may wait for the socket. When it is full the lane starts over with a fresh snapshot,
 #: which is smaller than the facts it replaces.
@@ -148,7 +151,7 @@ class Uplink:
             ping_timeout=PING_EVERY_S,
             # Only the way off this machine may lead through a proxy.
             proxy=None if is_loopback(urlsplit(self._url).hostname or "") else True,
-            logger=log,
+            logger=_websockets_log,
         ) as socket:
             try:
                 await self._talk(socket)

@@ -15,6 +15,36 @@ from tests.needs import needs
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), needs("chromium")]
 
 
+async def test_a_foreign_page_has_nothing_of_the_boxs_page_in_a_frame(
+    here: Stand, browser: BrowserContext
+) -> None:
+    """Also where the browser believes the box's certificate; opened by itself the page is there."""
+    url = f"https://127.0.0.1:{here.port}/"
+    evil = await browser.new_page()
+    session = await browser.new_cdp_session(evil)
+    await session.send("Security.setIgnoreCertificateErrors", {"ignore": True})
+    opened = await evil.goto(url)
+    assert opened is not None
+    policy = opened.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe-inline" not in policy
+    assert opened.headers["referrer-policy"] == "no-referrer"
+    await evil.goto("https://evil.example/")
+    await evil.evaluate(
+        """url => new Promise((over) => {
+          const frame = document.createElement("iframe");
+          frame.src = url;
+          frame.onload = over;
+          document.body.append(frame);
+        })""",
+        url,
+    )
+    (frame,) = evil.frames[1:]
+    shown = await frame.evaluate("location.href")
+    assert shown == "chrome-error://chromewebdata/", "the browser shows its own page in its place"
+    await evil.close()
+
+
 async def test_an_invite_in_a_links_fragment_reaches_no_server_and_no_log(
     here: Stand, browser: BrowserContext, pages: PageServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from common import wire
+from common.client.local import local
 from common.domain import Role
 from common.errors import Code, PlugsideError
-from tests.cloud.parts import FakeBox, join, running, send
+from tests.cloud.parts import Device, FakeBox, invite, join, running, send
 from tests.cloud.test_api import read_token
 
 #: A site that is not on this link is none that could be asked about.
@@ -81,6 +82,25 @@ async def test_by_the_app_link_nobody_reaches_another_site(tmp_path: Path) -> No
                 assert theirs.relayed == []
             async with victim.link() as link:
                 assert await link.query("sessions", site=theirs.site) == []
+
+
+@pytest.mark.parametrize("role", [Role.DRIVER, Role.OPERATOR])
+async def test_who_is_removed_while_linked_is_out_at_once(tmp_path: Path, role: Role) -> None:
+    async with running(tmp_path / "cloud") as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        made = await invite(cloud, box.site, role=role.value)
+        gone, stays = Device(cloud), await join(cloud, box.site)
+        await gone.join(made["invite"])
+        async with gone.link() as link, stays.link() as other:
+            async with local(cloud._settings.socket_path) as operator:
+                await operator.manage("revoke", {"site": box.site, "principal": made["principal"]})
+            assert (await link.closed()).code is Code.REVOKED
+            await other.query("sessions", site=box.site)
+        with pytest.raises(PlugsideError) as no:
+            async with gone.link():
+                pass
+        assert no.value.code is Code.REVOKED
 
 
 @pytest.mark.parametrize(
