@@ -16,6 +16,7 @@ from common.keystore import generate_issuer
 from common.policy import Claims
 from common.trust import Issuing, unb64
 from edge.authority import Authority
+from edge.devices import Made
 from tests.box.cloud import FakeCloud
 from tests.box.phones import CLOCK, Phone, place, refused
 from tests.trust.cast import (
@@ -132,5 +133,6 @@ async def test_a16_a_grant_of_another_box_opens_nothing(tmp_path: Path) -> None:
                 grant_id="g",
                 now_ms=CLOCK.now_ms(),
             )
-        stranger.grant = there.authority.grant("p", Role.OPERATOR, None, stranger.key.thumbprint).grant
+        right = Made(role=Role.OPERATOR)
+        stranger.grant = there.authority.grant("p", right, stranger.key.thumbprint).grant
         await refused(stranger, Code.BAD_GRANT)
