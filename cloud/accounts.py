@@ -270,6 +270,10 @@ class Accounts:
             raise Refused(Code.NOT_PERMITTED, WAITS)
         return await self._grant(claims.site, device.principal, device, claims.key)
 
+    async def grant_to(self, device: DeviceRow) -> str:
+        """A grant with the rights of a key that is known. Raises Refused(revoked)."""
+        return (await self._grant(device.site, device.principal, device, device.key)).grant
+
     async def renew_for_box(self, site: str, grant: str) -> str:
         """The same for a key that is at the site's box and has no way to us. Raises Refused."""
         return (await self.renew(self.verifier.renewable(grant, site))).grant

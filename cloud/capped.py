@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from cloud.accounts import Accounts
 from cloud.store.ports import Store
+from cloud.store.rows import DeviceRow
 from common.caps import PERIOD_MAX_MS, Charge
 from common.domain import Role, iso
-from common.errors import PlugsideError
-from common.policy import Claims
+from common.errors import Refused
 
-log = logging.getLogger("plugside.edges")
-
-#: Rights in one welcome, with their 700 bytes: of the rest the box hears from their own phones.
-RIGHTS_MAX = 512
+#: Rights that a box is told on each link: of the rest it hears from their own phones.
+RIGHTS_MAX = 2048
+#: In one frame, with their 700 bytes each: a command behind it does not wait for long.
+RIGHTS_EACH = 16
 #: What was told late may have begun earlier: so much more is looked at.
 _LATE_MS = 24 * 3_600_000
 
@@ -24,20 +25,17 @@ async def charged(store: Store, site: str, now_ms: int) -> dict[str, tuple[Charg
     return await store.charges(site, iso(max(0, now_ms - PERIOD_MAX_MS - _LATE_MS)))
 
 
-async def capped(store: Store, accounts: Accounts, site: str) -> tuple[str, ...]:
-    """A grant of each driver with caps, for a key of theirs."""
-    of: dict[str, str] = {}
+async def capped(store: Store, accounts: Accounts, site: str) -> AsyncIterator[tuple[str, ...]]:
+    """A grant of each driver with caps, for a key of theirs; some at a time."""
+    of: dict[str, DeviceRow] = {}
     for device in await store.devices(site):  # the latest of each last
         if device.caps is not None and device.role is Role.DRIVER:
             of.pop(device.principal, None)
-            of[device.principal] = device.key
-    grants = []
-    for principal, key in list(of.items())[-RIGHTS_MAX:]:
-        claims = Claims(site=site, principal=principal, role=Role.DRIVER, key=key)
-        if accounts.verifier.withdrawn(claims):
-            continue
-        try:
-            grants.append((await accounts.renew(claims)).grant)
-        except PlugsideError as gone:
-            log.info("no right of %s for the box: %s", principal, gone)
-    return tuple(grants)
+            of[device.principal] = device
+    wanted = list(of.values())[-RIGHTS_MAX:]
+    for first in range(0, len(wanted), RIGHTS_EACH):
+        grants = []
+        for device in wanted[first : first + RIGHTS_EACH]:
+            with suppress(Refused):  # withdrawn, and its list is on the way too
+                grants.append(await accounts.grant_to(device))
+        yield tuple(grants)

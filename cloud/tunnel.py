@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -126,6 +127,7 @@ class Tunnel:
             tasks.create_task(self._write())
             tasks.create_task(self._ingest())
             tasks.create_task(self._renewals.run(self.site.id))
+            tasks.create_task(self._tell_rights(self.site.id))
             tasks.create_task(self._while_heard())
             await self._read()
             raise ConnectionError("the box hung up")
@@ -210,7 +212,6 @@ class Tunnel:
         if opened.restored:
             log.warning("the box of %s remembers more than this database: it was restored", self.site.name)
         sealed = await edges.store.sealed(self.site.id)
-        rights = await capped(edges.store, edges.accounts, self.site.id)
         estate = await edges.store.estate(self.site.id) if hello.inherits else ()
         charges = await charged(edges.store, self.site.id, now_ms) if hello.inherits else {}
         # From here to the welcome nothing waits: whoever has news for the box says it behind that.
@@ -236,7 +237,6 @@ class Tunnel:
                 max_bytes=sync.BATCH_UNPACKED_BYTES_MAX,
                 estate=estate,
                 charges=charges,
-                rights=rights,
                 sealed=sealed if hello.inherits else (),
                 sealed_number=max((blob.number for blob in sealed), default=0),
             )
@@ -248,6 +248,12 @@ class Tunnel:
             opened.mark.hwm,
             hello.epoch,
         )
+
+    async def _tell_rights(self, site: str) -> None:
+        """What people's cards are good for, behind the welcome; what cannot be told now their phones tell."""
+        with suppress(Unavailable):
+            async for rights in capped(self._edges.store, self._edges.accounts, site):
+                self.say(sync.Statements(rights=rights))
 
     # --- out -----------------------------------------------------------------------------------------------
 

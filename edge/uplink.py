@@ -201,7 +201,6 @@ class Uplink:
             self.news.clear()
             self.news.extend(text for text in self.authority.withdrawals.texts if text not in told)
             self.recovery.welcomed(welcome)
-            agreed.told(self.gateway, self.authority, welcome.rights, self.clock.now_ms())
             step = self.cursor.on_welcome(welcome, self.journal.chain_at(welcome.hwm))
             if isinstance(step, sync.Resume):
                 await self._inheritance.settle(welcome)

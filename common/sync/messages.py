@@ -193,9 +193,6 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     hears: bool = False  #: `Statements` may come from the box, too
     #: For who `inherits`: by principal, what those with caps have charged lately, the oldest first.
     charges: dict[str, tuple[Charge, ...]] = {}
-    #: Grants of those at the site who have caps, so that the box knows what their cards are good for. Each is
-    #: for its holder's key, and opens nothing without that.
-    rights: tuple[str, ...] = ()
     sealed: tuple[Sealed, ...] = ()  #: for who `inherits`: what boxes before it have sealed, the latest first
     sealed_number: int = 0  #: of what is kept for this site, the highest
     packs: bool = False  #: batches may come as `Packed`
@@ -254,7 +251,9 @@ class Statements(TunnelMessage, tag="statements", frozen=True, kw_only=True):
 
     trust: tuple[str, ...] = ()
     revocations: tuple[str, ...] = ()
-    rights: tuple[str, ...] = ()  #: from the cloud: as in its welcome, of one that is new
+    #: From the cloud: grants of those at the site who have caps, for what their cards are good for.
+    #: Each is for its holder's key, and opens nothing without that.
+    rights: tuple[str, ...] = ()
 
 
 class TunnelBye(TunnelMessage, tag="bye", frozen=True, kw_only=True):

@@ -82,7 +82,6 @@ class FakeBox:
         self.answers: Callable[[wire.SendCommand], list[sync.Step]] = settle
         self.rows: Callable[[], list[LedgerRow]] = self.honest_rows
         self.said: list[sync.CloudMessage] = []
-        self.welcome: sync.TunnelWelcome | None = None  #: the latest
         self.socket: ClientConnection | None = None
         self.code: trust.BoxCode | None = None
         self.asked: trust.EnrolRequest | None = None
@@ -165,7 +164,6 @@ class FakeBox:
             await socket.send(sync.encode(self.hello(challenge.nonce)))
             welcome = sync.decode_cloud(await socket.recv())
             assert isinstance(welcome, sync.TunnelWelcome), welcome
-            self.welcome = welcome
             step = self.ledger.cursor.on_welcome(welcome, self.ledger.journal.known_chain(welcome.hwm))
             if isinstance(step, sync.Resume):
                 return
