@@ -236,7 +236,7 @@ const SESSIONS: Reducers = {
       if (sample.at !== null && sample.at < session.sampled_at) continue;
       show(session, sample);
     }
-    const place = draft.view.chargers[session.charger]?.connectors[session.evse];
+    const place = draft.charger(session.charger).connectors[session.evse];
     // Some meters go on telling the last power (quirk 76).
     if (place && place.session === session.session && STILL.has(place.state)) still(session);
   },
