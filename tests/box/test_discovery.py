@@ -55,6 +55,29 @@ async def test_the_box_is_found_on_loopback_and_tells_its_key_and_port_only() ->
             await task
 
 
+async def test_a_box_answers_to_the_keys_that_it_had_and_announces_a_new_one() -> None:
+    names = [EDGE]
+    task = asyncio.get_running_loop().create_task(announce(lambda: tuple(names), 9443, (HERE,)))
+    try:
+        found: list[Found] = []
+        while not found:
+            found = [one async for one in browse((HERE,), 0.2, edge=EDGE)]
+        new = "zyxwvuts765432" + "b" * 18
+        names.insert(0, new)  # its key was rotated: seen within LOOK_EVERY_S
+        found = []
+        while not found:
+            found = [one async for one in browse((HERE,), 0.5, edge=new)]
+        assert found == [Found(edge=new, addresses=(f"{HERE}:9443",))]
+        found = []
+        while not found:
+            found = [one async for one in browse((HERE,), 0.2, edge=EDGE)]
+        assert found == [Found(edge=EDGE, addresses=(f"{HERE}:9443",), now=new)]
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 @pytest.mark.parametrize(
     ("interfaces", "host", "wanted"),
     [

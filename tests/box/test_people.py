@@ -128,6 +128,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], tuple[str, str, str, str]]] = {
     "firmware_remove": ({"sha256": "a" * 64}, ("ok", "ok", NO, NO)),
     "firmware_list": ({}, ("ok", "ok", "ok", NO)),
     "upload_read": ({"file": "../journal.db"}, (*("unknown_file",) * 3, NO)),
+    "rotate_key": ({}, ("ok", NO, NO, NO)),
     "nothing": ({}, ("bad_request",) * 4),
 }
 

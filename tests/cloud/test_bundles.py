@@ -12,6 +12,7 @@ from common.errors import Code, PlugsideError, Refused
 from common.sync import bundle
 from common.trust import b64
 from tests.cloud.parts import FakeBox, claims
+from tests.cloud.test_boxkeys import Rotating
 from tests.store.box import Box
 from tests.sync.world import Row
 
@@ -194,3 +195,31 @@ async def test_a_bundle_goes_over_the_local_socket_and_over_http(cloud: Cloud, s
         cut = await client.post(url, content=exported(shut_in)[:-3])
         assert (cut.status_code, cut.json()["code"]) == (400, "bad_bundle")
         assert (await client.post(url, content=b"x" * (1024 * 1024 + 1))).status_code == 413
+
+
+async def test_a_file_brings_a_rotation_and_one_of_before_is_taken_for_a_day(cloud: Cloud) -> None:
+    box = Rotating(cloud.url)
+    await box.join(cloud, "Cellar")
+    box.ledger.charge("s1", 0, 500)
+    before = exported(box)
+    assert (await cloud.bundles.take(before, "Cellar")).new == 3
+    held = box.rotate()
+    box.ledger.charge("s2", 1000, 1500)
+    told = exported(box, rotations=box.rotations)
+    assert (await cloud.bundles.take(told, "Cellar")).new == 3
+    assert cloud._store is not None
+    site = await cloud._store.site("Cellar")
+    assert site is not None
+    assert (site.public, site.former) == (box.identity.public, held.public)
+    assert (await cloud.bundles.take(told, "Cellar")).new == 0
+    assert (await cloud.bundles.take(before, "Cellar")).new == 0
+    await cloud._store.rotate_box(msgspec.structs.replace(site, former_until_ms=0), held=site.public)
+    late = await refused(cloud, before, "Cellar")
+    assert late.code is Code.KEY_REPLACED
+    assert "export again" in late.hint
+    # A chain that somebody put into a file of the true box is not what that box has signed.
+    thief = Rotating(cloud.url)
+    thief.site = box.site
+    thief.rotate()
+    forged = await refused(cloud, exported(box, rotations=thief.rotations), "Cellar")
+    assert forged.code is Code.BAD_BUNDLE

@@ -68,6 +68,31 @@ async def test_another_box_takes_up_where_the_ledger_is(store: Store, box: Box) 
     await box.connect(store)
 
 
+async def test_a_box_goes_on_with_another_key_once_from_the_key_that_the_site_has(
+    store: Store, box: Box
+) -> None:
+    known = await store.site("site-1")
+    assert known is not None
+    changed = msgspec.structs.replace(
+        known,
+        box="new",
+        public="p2",
+        rotations=("a-statement", "another"),
+        former=known.public,
+        former_until_ms=2**53,
+        retired=("old",),
+        succession="signed",
+        name="not by this",
+    )
+    assert await store.rotate_box(changed, held=known.public)
+    assert await store.site("site-1") == msgspec.structs.replace(changed, name=known.name)
+    second = msgspec.structs.replace(changed, public="p3")
+    assert not await store.rotate_box(second, held=known.public), "another one was first"
+    (row,) = await store.sites()
+    assert row.public == "p2"
+    assert not await store.rotate_box(msgspec.structs.replace(changed, id="elsewhere"), held="p2")
+
+
 async def test_a_pairing_code_waits_until_its_end(store: Store) -> None:
     row = PairingRow(pair="x", code="plugsidebox1_…", name="Home", expires_ms=T0_MS)
     await store.add_pairing(row, 1)
