@@ -53,7 +53,7 @@ sim: .venv ## live one seeded history of the simulated world: make sim SEED=7; m
 soak: setup ## 200 kills of box and cloud while chargers charge; nothing lost, nothing doubled
 	@$(BIN)/python -m tests.e2e.soak $(ARGS)
 
-sim-night: .venv ## 50,000 histories on every processor (half an hour on two)
+sim-night: .venv ## 50,000 histories on every processor (under an hour on two)
 	@$(BIN)/python -m tests.sim --seeds 50000 --workers 0 $(ARGS)
 
 fuzz: .venv ## look for bytes from a charger that break a law, guided by coverage: ARGS="--seconds 600"
