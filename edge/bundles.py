@@ -58,7 +58,11 @@ class Exports:
         """One page: `frames` (base64url; the first page begins with the head), `next` (0: that was all)."""
         if args.new_epoch and not args.epoch:
             if self._connected():
-                raise Refused(Code.BAD_REQUEST, "the tunnel to the cloud stands and begins epochs by itself")
+                raise Refused(
+                    Code.BAD_REQUEST,
+                    "the tunnel to the cloud stands and begins epochs by itself",
+                    hint="Export without --new-epoch; what the cloud lacks is on its way to it already.",
+                )
             await self._gateway.rotate_epoch()
         journal, frames = self._journal, []
         if not args.epoch:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from cloud.cli.connect import connect
-from common.cli.output import DONE, FAILED, count, print_json
+from common.cli.output import DONE, FAILED, count, print_json, printable
 from common.errors import Code, LocalFault, RemoteFault, Unavailable, from_wire
 from common.link.websocket import is_loopback
 from common.sync import bundle
@@ -39,10 +39,17 @@ async def import_(args: argparse.Namespace) -> int:
         print(f"{told['name']}: {count(held, 'record')} in the file, {told['new']} of them new here.")
         print(f"Everything up to record {told['hwm']} of epoch {told['epoch']} is in this cloud.")
         if told["quarantined"]:
-            numbers = ", ".join(map(str, told["quarantined"][:10]))
-            print(f"{count(len(told['quarantined']), 'record')} could not be read and lie aside: {numbers}.")
+            _print_aside(told)
         print(f"The next time this is enough:  plugside-edge export --after {told['hwm']} FILE")
     return FAILED if told["quarantined"] else DONE
+
+
+def _print_aside(told: dict[str, Any]) -> None:
+    aside = told["quarantined"]
+    verb = "lies" if len(aside) == 1 else "lie"
+    numbers = ", ".join(map(str, aside[:10])) + (" and more" if len(aside) > 10 else "")
+    print(f"But {count(len(aside), 'record')} could not be read and {verb} in quarantine: {numbers}.")
+    print(f'Keep the file. Why, and what it may touch:  plugside-cloud reconcile "{printable(told["name"])}"')
 
 
 def _read(file: Path) -> bytes:

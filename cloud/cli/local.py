@@ -231,7 +231,7 @@ def _compared(compared: dict[str, Any]) -> str:
     box, chain = compared["box_sessions"], compared["chain"]
     parts = [
         f"{count(compared['cloud_sessions'], 'session')} here",
-        "the box away" if box is None else f"{box} at the box",
+        "the box away" if box is None else f"{box} at the box{_bygone(compared['before_this_box'])}",
         f"{compared['fact_sessions']} by the facts",
         f"{compared['billed_sessions']} on charge lines",
         f"a chain of {count(chain['hwm'], 'fact')} with {count(chain['heads'], 'signed head')}",
@@ -242,6 +242,11 @@ def _compared(compared: dict[str, Any]) -> str:
     if alone := compared["earlier"]["without_chain"]:
         parts.append(f"{count(alone, 'epoch')} of those by hashes alone")
     return f"Looked at: {', '.join(parts)}."
+
+
+def _bygone(sessions: int) -> str:
+    """Why the box may have fewer than there are here, and nothing is lost."""
+    return f" (restored or replaced since: {sessions} of before it no longer has)" if sessions else ""
 
 
 def _print_next(report: dict[str, Any]) -> None:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cli import people_parser as people
-from common.cli.output import report_error, run_async
-from common.errors import PlugsideError
+from common.cli.output import run_command
 
 Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
@@ -198,12 +197,7 @@ def main(argv: list[str] | None = None) -> int:
         top.error("reconcile: name a site, or say --all")
     if args.command == "entrust" and bool(args.sites) == args.all:
         top.error("entrust: name sites, or say --all")
-    try:
-        return run_async(_handler(args)(args))
-    except PlugsideError as failed:
-        return report_error(failed, as_json=args.json)
-    except KeyboardInterrupt:
-        return 130
+    return run_command(lambda: _handler(args)(args), as_json=args.json)
 
 
 if __name__ == "__main__":

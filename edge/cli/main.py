@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cli import people_parser as people
-from common.cli.output import report_error, run_async
-from common.errors import PlugsideError
+from common.cli.output import run_command
 from edge.cli.acts import add_acts
 from edge.cli.ledger_parser import add_ledger
 from edge.cli.security import add_actions as add_security_actions
@@ -216,12 +215,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 failed, 2 refused or wrong usage, 3 not reachable."""
     args = parser().parse_args(argv)
     args.json = getattr(args, "json", False)
-    try:
-        return run_async(_handler(args)(args))
-    except PlugsideError as failed:
-        return report_error(failed, as_json=args.json)
-    except KeyboardInterrupt:
-        return 130
+    return run_command(lambda: _handler(args)(args), as_json=args.json)
 
 
 if __name__ == "__main__":

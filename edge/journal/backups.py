@@ -21,7 +21,7 @@ from pathlib import Path
 from common.errors import Code, LocalFault
 from common.ports import Ids
 from edge.journal import folder as folders
-from edge.journal import people, rotation, schema
+from edge.journal import marks, people, rotation, schema
 
 FOLDER = "backups"
 #: Nightly copies kept.
@@ -144,10 +144,10 @@ def prepared(
     """A copy made ready to be the journal: brought to this version, under a new epoch; its path.
 
     present: the epoch of the journal that it replaces; the new one counts on from the later of the two.
-    Raises LocalFault, sqlite3.Error, OSError, ChainBroken.
+    Raises LocalFault (a fact is not what was written), sqlite3.Error, OSError.
     """
+    tidied(data)
     work = data / f"{FOLDER}.work"
-    shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700)
     path = work / folders.DATABASE
     _has_room(work, copy.stat().st_size + folders.WAL_BYTES_MAX)
@@ -155,6 +155,7 @@ def prepared(
     path.chmod(0o600)
     db = folders.open_writer(work, quick_check=True)
     try:
+        _proven(db, copy)
         later = max(present, rotation.read_epoch(db), key=rotation.counter)
         db.execute("BEGIN IMMEDIATE")
         rotation.rotate(db, rotation.next_epoch(later, ids))
@@ -167,6 +168,26 @@ def prepared(
         if left != path:
             left.unlink()
     return path
+
+
+def tidied(data: Path) -> None:
+    """Leave nothing of `prepared` behind: a refused copy is as large as a journal, and as private."""
+    shutil.rmtree(data / f"{FOLDER}.work", ignore_errors=True)
+
+
+def _proven(db: sqlite3.Connection, copy: Path) -> None:
+    """See that every fact is what was written: of a bit that flipped within one SQLite knows nothing.
+
+    A box on such a copy would salvage it and lose the fact, where another backup may have it. LocalFault.
+    """
+    first, last = marks.bounds(db)
+    try:
+        for _ in marks.verified(db, rotation.read_epoch(db), first - 1, up_to=last):
+            pass
+    except folders.ChainBroken as broken:
+        raise LocalFault(
+            Code.FOLDER_UNUSABLE, f"{copy}: {broken}", hint="Nothing was changed. Name another backup."
+        ) from broken
 
 
 def _judge(db: sqlite3.Connection, path: Path, site: str) -> None:

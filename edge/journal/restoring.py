@@ -35,9 +35,10 @@ def put_back(
             aside = salvage.set_aside(folder) if (folder / folders.DATABASE).exists() else None
             ready.replace(folder / folders.DATABASE)
             folders.sync_names(folder)
-            ready.parent.rmdir()
-        except (sqlite3.Error, OSError, folders.ChainBroken) as failed:
+        except (sqlite3.Error, OSError) as failed:
             raise folders.unusable(folder / folders.DATABASE, failed) from failed
+        finally:
+            backups.tidied(folder)
         if aside is not None:
             salvage.done_with(aside, f"replaced by {copy}")
         inspection.clear(folder)

@@ -1,7 +1,7 @@
 """Looks through the whole journal: whether it is what was written, adds up, and fits its meters.
 
     facts      each against its hash, the chain and its marks; its record against its own columns; every
-               tombstone under a declaration (`common.thinning`)
+               tombstone under a declaration (`common.thinning`); every end with its start
     sums       each session's row against what its facts come to; the energies of both, added up
     registers  energy against the registers at start and stop, and those against the samples between;
                sessions of one connector against each other (`common.doubles`)
@@ -216,6 +216,8 @@ class _Look:
 
     def _ended(self, body: facts.SessionEnded) -> None:
         seen = self._seen.pop(body.session, None)
+        if seen is None and self._chain.first_seq == 1 and not self._begun(body.session):
+            self._add(self._finding("lost", body, "its end is here, its start is not"))
         if seen is None or seen.low_wh is None or body.flags or body.provisional:
             return  # what is flagged is known to be odd
         if body.method is not EnergyMethod.REGISTER or body.meter_stop_wh is None:
@@ -225,16 +227,29 @@ class _Look:
         elif (seen.start_wh or 0.0) - seen.low_wh > REGISTER_TOLERANCE_WH:
             self._odd(body, f"a sample told {seen.low_wh:.0f} Wh, the start {seen.start_wh:.0f} Wh")
 
+    def _begun(self, session: str) -> bool:
+        """Whether a start of it is told, or a row is there: neither is where a salvage lost the start."""
+        return (
+            self._db.execute(
+                "SELECT 1 FROM session WHERE session = :session UNION ALL"
+                " SELECT 1 FROM fact WHERE subject = :session AND kind = :kind LIMIT 1",
+                {"session": session, "kind": facts.SessionStarted.KIND},
+            ).fetchone()
+            is not None
+        )
+
     def _odd(self, body: facts.SessionEnded, message: str) -> None:
-        self._tally.add(
-            Finding(
-                kind="differing",
-                charger=body.charger,
-                sessions=(body.session,),
-                side=FACTS,
-                at=body.ended_at,
-                message=message,
-            )
+        self._tally.add(self._finding("differing", body, message))
+
+    @staticmethod
+    def _finding(kind: str, body: facts.SessionEnded, message: str) -> Finding:
+        return Finding(
+            kind=kind,
+            charger=body.charger,
+            sessions=(body.session,),
+            side=FACTS,
+            at=body.ended_at,
+            message=message,
         )
 
     def _add(self, finding: Finding | None) -> None:

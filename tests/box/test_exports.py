@@ -18,8 +18,8 @@ from edge.site import Site
 from tests.box.test_opening import running
 
 
-async def page(site: Site, **asked: Any) -> dict[str, Any]:
-    exports = Exports(site.authority, site.gateway, site.journal, site.clock, connected=lambda: False)
+async def page(site: Site, *, connected: bool = False, **asked: Any) -> dict[str, Any]:
+    exports = Exports(site.authority, site.gateway, site.journal, site.clock, connected=lambda: connected)
     return await exports._page(_Export(**asked), local_presence(site.authority.site))
 
 
@@ -44,3 +44,12 @@ async def test_what_has_left_the_journal_is_named_and_a_new_epoch_begins_behind_
         assert (about.first_seq, about.begins_after) == (257, 256)
         assert bundle.open_part(part, about, site.authority.identity.public).from_seq == 257
         assert (await page(site))["after"] == 256, "the whole of this epoch"
+
+
+async def test_a_box_with_a_tunnel_says_why_it_begins_no_epoch_for_a_file(tmp_path: Path) -> None:
+    async with running(tmp_path) as site:
+        epoch = site.journal.epoch
+        with pytest.raises(Refused) as refused:
+            await page(site, connected=True, new_epoch=True)
+        assert "without --new-epoch" in refused.value.hint
+        assert site.journal.epoch == epoch

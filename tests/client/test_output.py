@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -67,3 +70,25 @@ def test_the_runner_tells_errors(capsys: Capture) -> None:
     assert output.run_command(fail) == 3
     assert "Too much is going on" in capsys.readouterr().err
     assert output.run_command(well) == 0
+
+
+@pytest.mark.parametrize("daemon", ["edge", "cloud"])
+def test_a_pipe_that_has_read_enough_ends_a_command_quietly(daemon: str) -> None:
+    typed = f"""
+import sys
+from {daemon}.cli import local, main
+async def told(args):
+    print("more than anybody reads", flush=True)
+    return 0
+local.HANDLERS["health"] = told
+sys.exit(main.main(["health"]))
+"""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", typed], stdout=theirs, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr.decode()) == (0, "")

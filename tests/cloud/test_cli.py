@@ -41,6 +41,24 @@ def shell(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(cloud, capsys)
 
 
+async def test_sessions_that_a_restored_box_no_longer_has_are_accounted_for(
+    cloud: Cloud, shell: Shell
+) -> None:
+    box = FakeBox(cloud.url)
+    await box.join(cloud)
+    box.ledger.charge("s1", 1000, 5000)
+    box.ledger.charge("s2", 5000, 6000)
+    async with box.connected():
+        await until(lambda: box.drained)
+    del box.ledger.journal.rows[3:]
+    box.ledger.rotate()
+    async with box.connected():
+        await until(lambda: box.drained)
+        code, out, _ = await shell("reconcile", "Home")
+    assert code == 0, out
+    assert "2 sessions here, 1 at the box (restored or replaced since: 1 of before it no longer has)" in out
+
+
 async def test_the_way_of_the_readme(cloud: Cloud, shell: Shell) -> None:
     box = FakeBox(cloud.url)
     assert "No site yet" in (await shell("site", "list"))[1]

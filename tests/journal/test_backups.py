@@ -166,8 +166,17 @@ async def test_what_is_no_copy_of_this_site_is_refused_and_nothing_changes(tmp_p
         db.execute("DELETE FROM fact WHERE seq = 100")
     db.close()
     assert "fact 100 is missing" in refused(data, copy).message
+    # A bit that flipped within a record: SQLite sees nothing wrong with the file.
+    copy.write_bytes(whole)
+    with sqlite3.connect(copy) as db:
+        db.execute("UPDATE fact SET record = cast(replace(record, 'CP1', 'CP0') AS BLOB) WHERE seq = 1")
+    db.close()
+    fault = refused(data, copy)
+    assert fault.message.endswith(f"({copy}: fact 1 does not match its hash)")
+    assert fault.hint.startswith("Nothing was changed. Name another backup")
     assert (data / "journal.db").read_bytes() == before
     assert salvage.sets(data) == []
+    assert not list(data.glob("*.work")), "a refused copy does not stay on the disk"
     assert refused(data, copy).code is Code.FOLDER_UNUSABLE
 
 

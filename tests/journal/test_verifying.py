@@ -271,6 +271,16 @@ async def test_sessions_that_do_not_fit_their_meters_are_found(
     assert says in told.first_difference
 
 
+async def test_an_end_whose_start_was_lost_with_a_damaged_page_is_found(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        # As a salvage leaves it: what proved itself went on, the start did not.
+        await box.write(*charge(0), ended("halved"), ended("halved", provisional=True))
+        told = looked(box.journal.path)
+    assert (told.ok, told.lost) == (False, 1)
+    assert told.findings[0].sessions == ("halved",)
+    assert "its end is here, its start is not" in told.first_difference
+
+
 # --- what is not all there any more ------------------------------------------------------------------------
 
 
