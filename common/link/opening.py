@@ -48,6 +48,9 @@ class Opened(Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+
 
 def is_tls(data: bytes | bytearray) -> bool:
     """Whether a connection begins with a TLS hello: a handshake record of SSL 3 or later."""
@@ -74,7 +77,7 @@ class TlsOpening(asyncio.Protocol):
         self._within_s = within_s
         self._loop = asyncio.get_running_loop()
         self._early = b""
-        self._wrapping = False
+        self._wrapping = self._lost = self._handed = False
         self._transport: asyncio.Transport | None = None
         self._patience: asyncio.TimerHandle | None = None
 
@@ -101,10 +104,16 @@ class TlsOpening(asyncio.Protocol):
         # right behind what `start_tls` begins with, and before anything more is read
         self._loop.call_soon(self._loop.call_soon, self._feed, self._transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """The connection went; if that was before the handshake began, say what it was."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection went; if that was before the handshake began, say what it was.
+
+        One that goes in the moment between the handshake's end and the hand-over is told to us alone.
+        """
         if not self._wrapping:
             self._end(Broken.PLAIN if len(self._early) > 1 else Broken.SILENT)
+        elif self._handed:
+            self._inner.connection_lost(exc)
+        self._lost = True
 
     def _feed(self, transport: asyncio.Transport) -> None:
         """Give the hello, which was read already, to the TLS protocol that stands in our place now."""
@@ -123,7 +132,8 @@ class TlsOpening(asyncio.Protocol):
         try:
             async with asyncio.timeout(self._within_s):
                 wrapped = await self._loop.start_tls(transport, self, self._context, server_side=True)
-            if wrapped is None:
+            # uvloop calls a handshake done, too, that was broken off without an error, and tells nobody then.
+            if wrapped is None or self._lost or transport.is_closing():
                 raise ConnectionResetError
         except (OSError, TimeoutError) as failed:  # ssl.SSLError is an OSError
             transport.abort()
@@ -135,7 +145,7 @@ class TlsOpening(asyncio.Protocol):
             self._end(Broken.TLS, str(words).replace("_", " ").lower())
             return
         self._end()
-        inner = self._inner
+        inner, self._handed = self._inner, True
         wrapped.set_protocol(cast("asyncio.BaseProtocol", inner))
         inner.connection_made(wrapped)
         if self._early:
