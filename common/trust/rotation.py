@@ -24,9 +24,9 @@ import msgspec
 from common.errors import Code, Refused, RemoteFault
 from common.trust.keys import IdentityKey, Purpose, b64, fingerprint, lines, unb64, verify_identity
 
-#: Statements in a box's chain: one a year for longer than a box lives. Each proof holds all, 9 KiB then.
+#: Statements in a box's chain: one a year for longer than a box lives. Each proof holds all, 8.3 KiB then.
 ROTATIONS_MAX = 16
-#: Characters of one statement: two keys, two signatures and a site's name come to some 560.
+#: Characters of one statement: two keys, two signatures and a site's name come to 526.
 ROTATION_CHARS_MAX = 1024
 #: For so long after a cloud has confirmed it the old key is still heard there: a card that was put back to
 #: the day before is not locked out.
