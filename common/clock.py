@@ -114,11 +114,7 @@ class SystemClock:
         if far:
             self._told_ns, self._at_ns = at_ms * 1_000_000, mono
         # One that moves time by seconds only is a step, too; what `stepped` has told before is where from.
-        now = self._offset()
-        if not far and abs(now - self._seen_ns) < _STEP_NS:
-            return None
-        self._seen_ns = now
-        return Step(told // 1_000_000, (now + mono) // 1_000_000, mono // 1_000_000)
+        return self.stepped() or (Step(told // 1_000_000, at_ms, mono // 1_000_000) if far else None)
 
     def system_ms(self) -> int:
         """What the machine's own clock says, believed or not."""

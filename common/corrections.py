@@ -19,6 +19,9 @@ from common.facts import ClockStepped
 #: is off by as much as the box was. One that is further off has a time of its own.
 FOLLOWS_MS: Final = 300_000
 
+#: A clock may creep by so much (ms) before that is a step: what was told is later than its line by no more.
+CREEPS_MS: Final = 2000
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One setting of the box's clock, at its place in the order of facts."""
@@ -71,7 +74,7 @@ def shift_ms(seq: int, at_ms: int, steps: Sequence[Step]) -> int:
     # A step is noticed a moment after it happened: what was told in between is later than the clock would
     # have come to, and needs it no more.
     mine = [step for step in following if step.boot == first.boot]
-    while mine and at_ms > mine[0].before_ms:
+    while mine and at_ms > mine[0].before_ms + CREEPS_MS:
         mine.pop(0)
     # From the first reading to the last, whatever was told of those between: a step may be told twice.
     return mine[-1].offset_ms - (mine[0].before_ms - mine[0].mono_ms) if mine else 0

@@ -239,3 +239,16 @@ def test_what_issuers_sign_is_a_step_by_seconds_where_the_machine_is_not_believe
     clock = machine.clock()
     assert clock.hear(NOW // 10**6) is None, "this machine is, and waited for"
     assert (clock.now_ms(), clock.quality) == (NOW // 10**6, "floor")
+
+
+def test_a_proof_is_a_step_from_the_line_that_was_told_last_not_from_what_is_waited_for():
+    machine = Machine()
+    clock = machine.clock()
+    clock.now_ms()
+    machine.wall -= 20 * S
+    assert clock.stepped() is not None
+    machine.run(4 * S)
+    machine.wall -= 2 * DAY
+    step = clock.prove(NOW // 10**6 + 4000)
+    assert step is not None
+    assert (step.before_ms, step.after_ms) == (NOW // 10**6 - 16_000, NOW // 10**6 + 4000)

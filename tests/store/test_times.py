@@ -106,7 +106,9 @@ async def test_corrected_times_are_the_same_however_the_records_came(store: Stor
         # Told twice, by a process that was killed before it knew that it had told.
         (((5, "b1", 1000, 9000, 900), (6, "b1", 1100, 9100, 1000)), 8000),
         # Set, and noticed a moment later.
-        (((5, "b1", 450, 8450, 400),), 0),
+        (((5, "b1", -2000, 6000, 400),), 0),
+        # Crept ahead of its line by less than a step, then set.
+        (((5, "b1", 450, 8450, 400),), 8000),
         # There and back.
         (((5, "b1", 1000, 9000, 900), (6, "b1", 9500, 1500, 1400)), 0),
     ],
