@@ -127,6 +127,12 @@ def _journal(journal: Plain) -> Iterator[Finding]:
             f"A damaged journal was set aside in {damaged}; what of it proved itself goes on.",
             "Keep that folder, run `plugside-edge ledger verify`, and think of a new disk.",
         )
+    for replaced in journal["replaced_sets"]:
+        yield _look(
+            "journal",
+            f"The journal that a restore replaced is kept in {replaced}.",
+            "Remove that folder once nothing of it is wanted: it holds names and tags.",
+        )
     if journal["level"] != "fine":
         yield _bad(
             "journal",

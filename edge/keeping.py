@@ -177,6 +177,7 @@ class Keeper:
             "unstored": self._gateway.unstored,
             "backup": backups.newest(self._folder / backups.FOLDER),
             "damaged_sets": inspection.damaged_sets(self._folder),
+            "replaced_sets": inspection.replaced_sets(self._folder),
         }
 
     # --- the ladder ----------------------------------------------------------------------------------------

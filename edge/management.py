@@ -129,7 +129,7 @@ class Management:
         return {
             "principal": args.principal,
             "known": known,
-            "left_in": [*left, *inspection.damaged_sets(folder)],
+            "left_in": [*left, *inspection.damaged_sets(folder), *inspection.replaced_sets(folder)],
         }
 
     async def _note(self, body: AuthorizationChanged) -> None:

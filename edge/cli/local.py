@@ -155,6 +155,8 @@ def _journal_line(journal: dict[str, Any]) -> str:
         line += f"\n{journal['percent']:.0f} % full: {done}. To end that, {cause}."
     for damaged in journal["damaged_sets"]:
         line += f"\nA journal that was set aside is kept in {damaged}."
+    for replaced in journal["replaced_sets"]:
+        line += f"\nThe journal that a restore replaced is kept in {replaced}."
     return line
 
 

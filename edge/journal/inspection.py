@@ -64,4 +64,13 @@ def clear(folder: Path) -> None:
 
 def damaged_sets(folder: Path) -> list[str]:
     """The damaged sets that are kept, oldest first."""
-    return [str(folder / salvage.FOLDER / str(number)) for number in salvage.sets(folder)]
+    return [str(aside) for aside in _asides(folder) if not salvage.was_replaced(aside)]
+
+
+def replaced_sets(folder: Path) -> list[str]:
+    """The journals that a `restore` replaced, oldest first: nothing need be wrong with them."""
+    return [str(aside) for aside in _asides(folder) if salvage.was_replaced(aside)]
+
+
+def _asides(folder: Path) -> list[Path]:
+    return [folder / salvage.FOLDER / str(number) for number in salvage.sets(folder)]

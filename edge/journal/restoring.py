@@ -40,7 +40,7 @@ def put_back(
         finally:
             backups.tidied(folder)
         if aside is not None:
-            salvage.done_with(aside, f"replaced by {copy}")
+            salvage.replaced(aside, copy)
         inspection.clear(folder)
     finally:
         lock.release()

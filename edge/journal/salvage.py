@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -45,8 +46,11 @@ _PATIENCE = 100_000
 _COPIED = ("person", "tag", "reply")
 #: What belongs to the file and moves before it.
 _SIDE_FILES = ("-wal", "-shm")
+#: A database's first bytes, which tell its pages; and what no journal's length comes to (it may be damaged).
+_HEADER_BYTES, _LENGTH_MAX = 100, 2**34
 #: In a set that was salvaged to the end.
 _DONE = "salvaged"
+_REPLACED = "replaced by "
 
 
 class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +59,13 @@ class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     epoch: str
     facts: int  #: that are in the new journal
-    lost: int  #: of which the old one had a number, and that are not
+    lost: int | None  #: of which the old one had a number, and that are not; None: it does not tell
     aside: str  #: the folder with the damaged files
 
     def text(self) -> str:
+        gone = "how many are lost here cannot be told" if self.lost is None else f"{self.lost} are lost here"
         return (
-            f"the journal was damaged ({self.why}): {self.facts} facts were saved, {self.lost} are lost here;"
+            f"the journal was damaged ({self.why}): {self.facts} facts were saved, {gone};"
             f" the damaged files are in {self.aside}"
         )
 
@@ -89,6 +94,19 @@ def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
 def done_with(aside: Path, why: str) -> None:
     """The set has been dealt with; it is kept for a person."""
     (aside / _DONE).write_text(f"{why}\n")
+
+
+def replaced(aside: Path, copy: Path) -> None:
+    """The set was no damage: a copy has taken its place."""
+    done_with(aside, f"{_REPLACED}{copy}")
+
+
+def was_replaced(aside: Path) -> bool:
+    """Whether it was `replaced`."""
+    try:
+        return (aside / _DONE).read_text("utf-8", "replace").startswith(_REPLACED)
+    except OSError:
+        return False
 
 
 def unfinished(folder: Path) -> bool:
@@ -165,8 +183,8 @@ def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
     old = _open_damaged(_copy_of(aside, work / "old"))
     try:
         epoch = rotation.next_epoch(_epoch(old), ids)
-        last = _last(old)
-        done = rebuilding.write(fresh, epoch, _rows(old, last))
+        last, sure = _last(old)
+        done = rebuilding.write(fresh, epoch, _rows(old, last, sure=sure))
         if old is not None:
             _carry_over(old, fresh, done)
         recovery.say_goodbye(fresh)
@@ -178,7 +196,7 @@ def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
     (fresh_folder / folders.DATABASE).replace(folder / folders.DATABASE)
     folders.sync_names(folder)  # before the set counts as dealt with
     shutil.rmtree(work)
-    lost = max(0, last - done.facts)
+    lost = max(0, last - done.facts) if sure else None
     return Salvaged(why=why, epoch=epoch, facts=done.facts, lost=lost, aside=str(aside))
 
 
@@ -188,7 +206,23 @@ def _copy_of(aside: Path, place: Path) -> Path:
     if shutil.disk_usage(aside).free < 2 * size + folders.WAL_BYTES_MAX:
         return aside / folders.DATABASE
     shutil.copytree(aside, place)
+    _as_long_as_it_was(place / folders.DATABASE)
     return place / folders.DATABASE
+
+
+def _as_long_as_it_was(path: Path) -> None:
+    """Give a file that was cut its length back: of a shorter one than it says itself SQLite reads nothing.
+
+    What is missing reads as zeros, which are no page of a table: the rows there fail, the others do not.
+    https://www.sqlite.org/fileformat.html#the_database_header
+    """
+    with path.open("r+b") as file:
+        head = file.read(_HEADER_BYTES)
+        page_bytes = int.from_bytes(head[16:18], "big")
+        whole = int.from_bytes(head[28:32], "big") * (65536 if page_bytes == 1 else page_bytes)
+        if file.seek(0, os.SEEK_END) < whole <= _LENGTH_MAX:
+            with contextlib.suppress(OSError):  # a file system that cannot: as little as before
+                file.truncate(whole)  # without blocks: it takes no room
 
 
 def _open_damaged(path: Path) -> sqlite3.Connection | None:
@@ -212,26 +246,29 @@ def _epoch(old: sqlite3.Connection | None) -> str:
     return epoch
 
 
-def _last(old: sqlite3.Connection | None) -> int:
-    """The highest number that the old journal is known to have had."""
-    last = 0
+def _last(old: sqlite3.Connection | None) -> tuple[int, bool]:
+    """The highest number that the old journal is known to have had; whether that was its highest for sure."""
+    last, sure = 0, False
+    if old is None:
+        return last, sure
     for sql in (
-        "SELECT max(seq) FROM fact",
         "SELECT max(seq) FROM mark",
         "SELECT max(last_seq) FROM session",
+        "SELECT max(seq) FROM fact",
     ):
+        sure = False
         with contextlib.suppress(sqlite3.Error, TypeError):
-            last = max(last, old.execute(sql).fetchone()[0] if old is not None else 0)
-    return last
+            last, sure = max(last, old.execute(sql).fetchone()[0] or 0), True
+    return last, sure
 
 
-def _rows(old: sqlite3.Connection | None, last: int) -> Iterator[Kept]:
-    """Every row that can be read and proves itself, in order."""
+def _rows(old: sqlite3.Connection | None, last: int, *, sure: bool) -> Iterator[Kept]:
+    """Every row that can be read and proves itself, in order. Not sure of the last: while any is found."""
     if old is None:
         return
     sql = "SELECT seq, uid, kind, inner, salt, record FROM fact WHERE seq >= ? AND seq < ? ORDER BY seq"
     at, vain = 0, 0
-    while at <= last:
+    while at <= last or not sure:
         try:
             found, end = old.execute(sql, (at, at + _PAGE)).fetchall(), at + _PAGE
         except sqlite3.Error:
@@ -242,6 +279,8 @@ def _rows(old: sqlite3.Connection | None, last: int) -> Iterator[Kept]:
                 except sqlite3.Error:
                     vain += 1
         yield from filter(_proves_itself, (Kept(*row) for row in found))
+        if not found and not sure and at > last:
+            vain += _PAGE
         if vain > _PATIENCE:
             return
         at = end
@@ -258,19 +297,27 @@ def _proves_itself(row: Any) -> bool:
     return chain.inner_hash(row.salt, row.record) == row.inner
 
 
+def _readable(rows: sqlite3.Cursor) -> list[Any]:
+    """The rows up to the first that cannot be read."""
+    found: list[Any] = []
+    with contextlib.suppress(sqlite3.Error):
+        found.extend(iter(rows.fetchone, None))
+    return found
+
+
 def _carry_over(old: sqlite3.Connection, fresh: sqlite3.Connection, done: Rebuilt) -> None:
     """What no fact says, as far as it can be read."""
     fresh.execute("BEGIN IMMEDIATE")
     for table in _COPIED:
         with contextlib.suppress(sqlite3.Error):
-            rows = old.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own names
+            rows = _readable(old.execute(f"SELECT * FROM {table}"))  # noqa: S608 - our own names
             if table == "reply":
                 rows = [(key, body, done.now(seq[0]) if seq else 0) for key, body, *seq in rows]
             if rows:
                 marks = ", ".join("?" * len(rows[0]))
                 fresh.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)  # noqa: S608
     with contextlib.suppress(sqlite3.Error):
-        settings = old.execute("SELECT name, value FROM meta").fetchall()
+        settings = _readable(old.execute("SELECT name, value FROM meta"))
         keep = [(n, v) for n, v in settings if n == "journal.site" or not str(n).startswith("journal.")]
         fresh.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", keep)
     with contextlib.suppress(sqlite3.Error):

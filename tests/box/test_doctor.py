@@ -27,6 +27,7 @@ WELL: dict[str, Any] = {
     "rooms": [{"name": "chargers", "state": "running", "last_error": ""}],
     "journal": {
         "damaged_sets": [],
+        "replaced_sets": [],
         "level": "fine",
         "percent": 3.0,
         "disk_is_short": False,
@@ -78,6 +79,7 @@ def test_where_all_is_well_there_is_nothing_to_do() -> None:
         (changed(rooms=[{"name": "uplink", "state": "waiting", "last_error": "no"}]), "uplink", "bad"),
         (changed(journal__level="thin"), "journal", "bad"),
         (changed(journal__damaged_sets=["/x"]), "journal", "bad"),
+        (changed(journal__replaced_sets=["/x"]), "journal", "look"),
         (changed(journal__backup=""), "copy", "look"),
         (changed(lan=[]), "phones", "bad"),
     ],

@@ -118,6 +118,7 @@ async def test_a_copy_put_back_begins_a_new_epoch_with_everything_it_has(tmp_pat
     assert inspection.damage(data / "journal.db") == ""
     assert table(Path(aside) / "journal.db", "SELECT count(*) FROM fact") == [(303,)]
     assert not salvage.unfinished(data)
+    assert (inspection.replaced_sets(data), inspection.damaged_sets(data)) == ([aside], []), "it was whole"
     assert copy.exists()
 
 

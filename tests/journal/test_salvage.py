@@ -86,7 +86,12 @@ async def test_a_file_cut_in_half_keeps_what_is_before_the_cut(tmp_path, part):
     kept = [uid for (uid,) in table(path, "SELECT uid FROM fact ORDER BY seq")]
     uids = [fact.uid for fact in told]
     assert kept == [uid for uid in uids if uid in set(kept)], "in order, and none invented"
+    assert len(kept) > len(told) * part / 2, "what is before the cut is saved, not the whole thrown away"
     assert journal.last_seq == len(kept)
+    news = opening.news(journal)
+    assert news is not None
+    if part < 0.9:  # the marks that would tell are behind the cut as well
+        assert "how many are lost here cannot be told" in news.detail
     journal.close()
     verified(path)
 
