@@ -58,13 +58,16 @@ def judge(site: SiteRow, key: str, told: Sequence[str], now_ms: int) -> SiteRow:
     if not told:
         raise RemoteFault(Code.UNTRUSTED_PEER, _REPLACED)
     chain = opened(told, site=site.id)
+    if chain[-1].new != key:  # the site's own statements are public: who tells them again is a stranger
+        raise RemoteFault(Code.UNTRUSTED_PEER, _REPLACED)
     begins = next((at for at, one in enumerate(chain) if one.old == site.public), None)
     # What leads on from the site's key; where none of it does, all that is claimed.
     steps = chain[begins or 0 :]
     given_up = {one.box for one in steps} | (set() if begins is not None else {one.former for one in steps})
-    if given_up & set(site.retired):
-        raise Refused(Code.KEY_REPLACED, f"key {box[:8]} follows one that was given up before", hint=_AGAIN)
-    if begins is None or chain[-1].new != key:
+    if again := given_up & set(site.retired):
+        # Named by the known key: who has that makes as many new ones as they like.
+        raise Refused(Code.KEY_REPLACED, f"a successor of {min(again)[:8]}, which was given up", hint=_AGAIN)
+    if begins is None:
         raise RemoteFault(Code.UNTRUSTED_PEER, _REPLACED)
     retired = [*site.retired, *(one.former for one in steps)]
     return msgspec.structs.replace(
@@ -143,11 +146,12 @@ class BoxKeys:
         return row
 
     async def _flag(self, site: SiteRow, key: str, why: Refused) -> None:
-        if (site.id, key) in self._flagged:
+        told = (site.id, why.detail)
+        if told in self._flagged:
             return
         while len(self._flagged) >= _FLAGGED_MAX:
             del self._flagged[next(iter(self._flagged))]
-        self._flagged[site.id, key] = None
+        self._flagged[told] = None
         log.warning("%s: %s: a copy of its box's disk?", site.name, why.detail)
         await self._accounts.note(
             "key_refused", site=site.id, detail=f"box {trust.fingerprint(key)}: {why.detail}"

@@ -15,6 +15,7 @@ from common.domain import Role
 from common.keystore import Keystore
 from common.policy import Claims
 from common.ports import Clock
+from common.trust.invites import DEVICES_OF_ONE_MAX
 
 #: More than a site has phones; then the one that was not seen for longest makes room.
 DEVICES_MAX = 2048
@@ -92,6 +93,10 @@ class Devices:
             if same and now_ms - known.seen_ms < _SEEN_EVERY_MS:
                 return
         self._by_key[claims.key] = device
+        if known is None:
+            theirs = sorted(self.of(claims.principal), key=lambda one: one.seen_ms)
+            for over in [one for one in theirs if one.key != claims.key][: -(DEVICES_OF_ONE_MAX - 1)]:
+                del self._by_key[over.key]
         while len(self._by_key) > DEVICES_MAX:
             del self._by_key[min(self._by_key, key=lambda key: self._by_key[key].seen_ms)]
         self._save()

@@ -7,6 +7,7 @@ import msgspec
 from common import trust
 from common.keystore import Keystore
 from common.ports import Clock
+from common.trust.invites import OF_ONE_MAX
 
 #: Open invites kept; then the oldest makes room. A site has tens of drivers, not thousands.
 INVITES_MAX = 256
@@ -56,7 +57,9 @@ class Invites:
         self._until[record.hash] = until_ms
         now_ms = self._clock.now_ms()
         live = [known for known in self.records if not known.spent and now_ms < known.expires_ms]
-        self._keep([*live, record][-INVITES_MAX:])
+        theirs = [known for known in live if known.principal == record.principal]
+        over = theirs[: max(0, len(theirs) + 1 - OF_ONE_MAX)]
+        self._keep([*(known for known in live if known not in over), record][-INVITES_MAX:])
 
     def find(self, secret: str) -> trust.InviteRecord | None:
         """The one with this secret."""

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store import codec, schema
 from cloud.store.engine import Database, whole
 from cloud.store.rows import DeviceRow, PairingRow, SiteRow
 from common.errors import Code, Refused
 from common.trust import InviteRecord
+from common.trust.invites import DEVICES_OF_ONE_MAX, OF_ONE_MAX
 
 #: Columns of a site that its box's key is in.
 _OF_THE_BOX = ("box", "public", "succession", "rotations", "former", "former_until_ms", "retired")
@@ -91,6 +93,7 @@ class AccountPart:
     async def add_invite(self, record: InviteRecord, name: str) -> None:
         async with self._db.write() as tx:
             await tx.execute(self._db.insert(schema.invite), codec.invite_values(record))
+            await _keep_latest(tx, schema.invite, schema.invite.c.hash, record, OF_ONE_MAX)
             if name:
                 row = {"principal": record.principal, "name": name}
                 await tx.execute(self._db.upsert(schema.name), row)
@@ -121,6 +124,7 @@ class AccountPart:
                 label=label,
             )
             await tx.execute(self._db.upsert(schema.device), codec.device_values(device))
+            await _keep_latest(tx, schema.device, schema.device.c.key, record, DEVICES_OF_ONE_MAX)
         return record
 
     @whole
@@ -163,3 +167,16 @@ class AccountPart:
                 result: Any = await tx.execute(delete(table).where(table.c.principal == principal))
                 gone += result.rowcount
         return gone
+
+
+async def _keep_latest(
+    tx: AsyncConnection, table: Table, key: ColumnElement[str], record: InviteRecord, most: int
+) -> None:
+    """Of the rows of this one's principal at its site, the latest: what one person has here is bounded."""
+    theirs = (table.c.site == record.site) & (table.c.principal == record.principal)
+    latest = table.c.expires_ms if "expires_ms" in table.c else table.c.added_ms
+    # As many as there may be more than that, which is one; no statement names more than it can hold.
+    over = select(key).where(theirs).order_by(latest.desc(), key).offset(most).limit(most)
+    gone = (await tx.scalars(over)).all()
+    if gone:
+        await tx.execute(delete(table).where(theirs, key.in_(gone)))

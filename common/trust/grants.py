@@ -208,7 +208,7 @@ class Verifier:
         """Everything but its times."""
         digest = sha256(token.encode(errors="surrogatepass")).digest()
         known = self._cache.get(digest)
-        if known is None or self.trust.issuer(known.kid) != known.issuer:
+        if known is None or self.trust.issuer(known.kid, known.claims.site) != known.issuer:
             known = self._verify(token)  # new, or what is known of its issuer has changed
             while len(self._cache) >= CACHE_MAX:
                 del self._cache[next(iter(self._cache))]
@@ -224,7 +224,7 @@ class Verifier:
         import jwt
 
         kid, payload = _take_apart(token)
-        issuer = self.trust.issuer(kid)
+        issuer = self.trust.issuer(kid, payload.aud)
         if issuer is None:
             raise Refused(Code.BAD_GRANT, "its issuer is not known here")
         try:

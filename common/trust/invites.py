@@ -22,6 +22,10 @@ SECRET_BYTES = 16
 #: How long an invite may wait, unless its maker says otherwise: a day to open a message.
 INVITE_LIFE_MS = 24 * 3_600_000
 PREFIX = "plugside1_"
+#: Invites of one person that are kept at once, the latest: anybody with a key asks for codes for themselves.
+OF_ONE_MAX = 4
+#: Devices of one person: the one that came first makes room. So nobody pushes out those of others.
+DEVICES_OF_ONE_MAX = 16
 #: The longest invite text: what a QR of 40 modules a side version holds with room to spare.
 TEXT_CHARS_MAX = 2048
 

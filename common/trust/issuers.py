@@ -51,22 +51,29 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrustSet:
-    """The issuers that a verifier believes, by key id. Immutable; a change is a new set."""
+    """The issuers that a verifier believes, by key id and site. Immutable; a change is a new set.
+
+    A box names its issuer's key without proof that it has it: so it may name another site's, or its cloud's.
+    What it names says something at its own site alone, and never in place of who speaks for every site.
+    """
 
     def __init__(self, issuers: Iterable[Issuer] = ()) -> None:
-        self._by_kid = {issuer.kid: issuer for issuer in issuers}
+        self._by_kid: dict[str, dict[str | None, Issuer]] = {}
+        for issuer in issuers:
+            self._by_kid.setdefault(issuer.kid, {})[issuer.site] = issuer
 
-    def issuer(self, kid: str) -> Issuer | None:
-        """The issuer whose key has this id."""
-        return self._by_kid.get(kid)
+    def issuer(self, kid: str, site: str | None = None) -> Issuer | None:
+        """The issuer whose key has this id: of every site, else of this one, else of another (see `site`)."""
+        known = self._by_kid.get(kid, {})
+        return known.get(None) or known.get(site) or next(iter(known.values()), None)
 
     @property
     def issuers(self) -> tuple[Issuer, ...]:
-        return tuple(self._by_kid.values())
+        return tuple(issuer for known in self._by_kid.values() for issuer in known.values())
 
     def extended(self, issuers: Iterable[Issuer]) -> TrustSet:
-        """This set and more; a key id that is already here is replaced."""
-        return TrustSet([*self._by_kid.values(), *issuers])
+        """This set and more; a key id that is already here for the same site is replaced."""
+        return TrustSet([*self.issuers, *issuers])
 
 
 class OnlineKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -116,7 +116,7 @@ def _seconds(until_ms: int) -> bytes:
 def open_list(text: str, trust: TrustSet, *, site: str, now_ms: int) -> RevocationList:
     """Check a list that came from anywhere. Raises RemoteFault(untrusted_peer) with what is wrong."""
     header, packed, covered, signature = _taken_apart(text)
-    issuer = trust.issuer(header.kid)
+    issuer = trust.issuer(header.kid, header.site)
     if issuer is None or issuer.id != header.iss or issuer.site not in (None, header.site):
         raise _bad("its issuer is not known here")
     if header.site != site:

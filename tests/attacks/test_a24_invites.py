@@ -12,7 +12,7 @@ import pytest
 from common import trust
 from common.domain import Role
 from common.errors import Code, PlugsideError
-from common.trust.invites import PREFIX
+from common.trust.invites import DEVICES_OF_ONE_MAX, OF_ONE_MAX, PREFIX
 from tests.box.phones import Phone, place
 
 
@@ -106,3 +106,24 @@ async def test_a24_who_is_thrown_out_comes_back_by_no_code_made_before(tmp_path:
         await declined(Phone(site), waiting)
         async with honest.link():
             pass
+
+
+async def test_a24_nobody_pushes_others_out_by_asking_for_codes(tmp_path: Path) -> None:
+    async with place(tmp_path) as (site, _):
+        waiting, _who = site.authority.invite(Role.DRIVER, None, 3_600_000)
+        honest, driver = await Phone(site).join(), await Phone(site).join()
+        async with driver.link() as link:
+            for _ in range(OF_ONE_MAX + 2):
+                code = (await link.manage("device_add"))["invite"]
+        theirs = [one for one in site.authority.invites.open if one.principal == driver.claims.principal]
+        assert len(theirs) == OF_ONE_MAX
+        # Redeemed again and again, for keys that never come: still no more than a person has.
+        for _ in range(DEVICES_OF_ONE_MAX + 2):
+            async with driver.link() as link:
+                code = (await link.manage("device_add"))["invite"]
+            await redeem(Phone(site), code)
+        assert len(site.authority.devices.of(driver.claims.principal)) == DEVICES_OF_ONE_MAX
+        assert len(site.authority.invites.records) < 2 * OF_ONE_MAX + 3
+        await redeem(Phone(site), waiting)
+        async with honest.link() as link:
+            await link.renew(honest.grant)

@@ -9,6 +9,7 @@ import msgspec
 from common import sync
 from common.domain import iso
 from common.errors import Code
+from common.keystore import generate_identity
 from tests.cloud.parts import CLOCK, running, until
 from tests.cloud.test_boxkeys import Rotating, acts
 
@@ -45,5 +46,16 @@ async def test_a_card_that_was_put_back_is_heard_for_a_day(tmp_path: Path) -> No
                 assert bye.code == Code.KEY_REPLACED
                 assert "--replace" in bye.hint
         assert len(await acts(cloud, "key_refused")) == 2, "each of them is flagged once"
+        # Whoever has the old key makes as many successors as they like: that is one thing to be told.
+        for _ in range(3):
+            box.put_back(before)
+            box.rotate()
+            assert isinstance(await box.greeted(), sync.TunnelBye)
+        # And a stranger tells the public statements again, under a key of their own.
+        box.put_back(generate_identity(), chain)
+        bye = await box.greeted()
+        assert isinstance(bye, sync.TunnelBye)
+        assert bye.code == Code.UNTRUSTED_PEER
+        assert len(await acts(cloud, "key_refused")) == 2
         box.put_back(new, chain)
         assert isinstance(await box.greeted(), sync.TunnelWelcome)

@@ -48,6 +48,13 @@ def test_the_first_to_be_confirmed_wins() -> None:
     assert refused(three, TWO, step(ONE, TWO), now_ms=3000 + OLD_KEPT_MS) is Code.KEY_REPLACED
 
 
+def test_who_repeats_the_sites_own_statements_is_a_stranger() -> None:
+    """They are public: any phone has them. Their repetition says nothing of a copied disk."""
+    two = judge(row(), TWO.public, (step(ONE, TWO),), 1000)
+    assert refused(two, THIEF, step(ONE, TWO)) is Code.UNTRUSTED_PEER
+    assert refused(two, THIEF, step(ONE, TWO), step(THREE, THIEF, 2)) is Code.UNTRUSTED_PEER
+
+
 def test_several_rotations_while_the_cloud_was_away_are_one_step() -> None:
     three = judge(row(), THREE.public, (step(ONE, TWO), step(TWO, THREE, 2)), 1000)
     assert (three.box, three.former) == (THREE.fingerprint, ONE.public)

@@ -19,6 +19,7 @@ from common.clock import SystemIds
 from common.domain import Role
 from common.errors import Code, LocalFault, Refused
 from common.trust import InviteRecord, redeem, revoked_principal, spend
+from common.trust.invites import DEVICES_OF_ONE_MAX, OF_ONE_MAX
 from tests.store.box import T0_MS, Box, staff
 
 
@@ -127,6 +128,20 @@ async def test_an_invite_brings_a_device_in(store: Store, box: Box) -> None:
         ("CP1", "CP2"),
         "cloud",
     )
+
+
+async def test_one_person_has_some_invites_and_devices_and_no_more(store: Store, box: Box) -> None:
+    await store.add_invite(msgspec.structs.replace(invite("other"), principal="p2"), "")
+    for number in range(DEVICES_OF_ONE_MAX + 3):
+        await store.add_invite(msgspec.structs.replace(invite(f"h{number}"), expires_ms=T0_MS + number), "")
+        await store.redeem(f"h{number}", taken_by(f"key-{number}"), T0_MS + number)
+    kept = {device.key for device in await store.devices("site-1")}
+    assert kept == {f"key-{number}" for number in range(3, DEVICES_OF_ONE_MAX + 3)}
+    for number in range(OF_ONE_MAX):
+        await store.redeem(f"h{DEVICES_OF_ONE_MAX + 2 - number}", lambda record: record, T0_MS)
+    with pytest.raises(Refused):
+        await store.redeem(f"h{DEVICES_OF_ONE_MAX + 2 - OF_ONE_MAX}", lambda record: record, T0_MS)
+    await store.redeem("other", taken_by("key-of-p2"), T0_MS)
 
 
 async def test_a_refused_redemption_changes_nothing(store: Store, box: Box) -> None:
