@@ -1,9 +1,8 @@
 """What the box remembers of its cloud between links, and how it takes over its site's estate (design §9).
 
-A box that holds nothing of its site yet, or lost something (a restore, a new epoch), asks at its hello for
-what the site goes on with: adopted chargers, sessions that are not over, and what was counted for caps
-(`edge.core.estate`). All of it is
-on disk before the first batch leaves; until then it asks again.
+A box that holds nothing of its site yet, or lost something (a restore, a salvage, a new epoch), asks at its
+hello for what the site goes on with: adopted chargers, sessions that are not over, and what was counted for
+caps (`edge.core.estate`). All of it is on disk before the first batch leaves; until then it asks again.
 """
 
 from __future__ import annotations
@@ -18,12 +17,19 @@ from common import facts, sync
 from common.errors import Code, Unavailable
 from edge.core import estate
 from edge.gateway import Gateway
+from edge.journal import folder as folders
 from edge.journal.journal import Journal
+from edge.journal.recall import set_meta
 
 log = logging.getLogger("plugside.uplink")
 
 #: Kept in the journal: the site whose estate is taken over, and the highest link that the cloud has named.
 SITE, LINK = "sync.site", "sync.link"
+
+
+def ask_again(db: folders.Database) -> None:
+    """Have the next hello ask for the estate: the journal lost something, or was put back."""
+    set_meta(db, SITE, b"")
 
 
 class Inheritance:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from common.errors import PlugsideError
+from common.errors import Code, PlugsideError, Unavailable
+from common.link.here import is_here
+
+#: How often it is looked whether a link's own address is still here, in s.
+LOOK_EVERY_S = 2.0
 
 
 def reason(ended: BaseExceptionGroup) -> BaseException:
@@ -20,3 +25,19 @@ async def wait(work: asyncio.Event, wake_at_ms: int | None, now_ms: int) -> None
             await work.wait()
     except TimeoutError:
         pass
+
+
+async def rooted(
+    address: str, *, here: Callable[[str], bool] = is_here, every_s: float = LOOK_EVERY_S
+) -> None:
+    """Raises Unavailable once this machine no longer has the address that a link leaves from.
+
+    Nothing can arrive by such a link, and TCP would wait for it through both pings. Looked at twice, and not
+    at all where the address cannot be looked for (one of its link alone).
+    """
+    missed = 0 if here(address) else None
+    while missed is not None and missed < 2:
+        await asyncio.sleep(every_s)
+        missed = 0 if here(address) else missed + 1
+    if missed:
+        raise Unavailable(Code.CLOUD_UNREACHABLE, f"this box has the address {address} no longer")

@@ -17,6 +17,7 @@ import msgspec
 from common.errors import Code, LocalFault
 from common.facts import SecurityNoted
 from common.ports import Ids
+from edge import inheritance
 from edge.core.engine import SiteState
 from edge.journal import backups, inspection, restoring, rotation, salvage
 from edge.journal import folder as folders
@@ -87,7 +88,9 @@ def saved(folder: Path, ids: Ids, open_journal: Open, why: str) -> Journal:
 
 
 def _tell(db: folders.Database, news: News) -> None:
+    """Note it, and that something of the site may be gone from here: its cloud is asked for it."""
     set_meta(db, _NEWS, msgspec.json.encode(news))
+    inheritance.ask_again(db)
 
 
 def news(journal: Journal) -> News | None:

@@ -34,7 +34,7 @@ from edge.enrolment import Enrolment, tunnel_url
 from edge.gateway import Gateway
 from edge.inheritance import Inheritance
 from edge.journal.journal import Journal
-from edge.linkends import reason, wait
+from edge.linkends import reason, rooted, wait
 from edge.overview import SOFTWARE
 from edge.queries import Queries
 from edge.receipts import witnessed
@@ -101,7 +101,7 @@ class Uplink:
         self.hears = self.renews = False
         self.left = (
             asyncio.Event()
-        )  #: this link has to end: released, another key, or the cloud reads nothing
+        )  #: this link has to end: released, another key, a cloud that reads nothing
         self.hear_time: Callable[[str], None] = lambda _: None  #: told the cloud's time
         self.heard_of_key: Callable[[sync.TunnelWelcome], None] = lambda _: None  #: told the site's key there
         gateway.bus.tap(self._committed)
@@ -176,7 +176,8 @@ class Uplink:
         self.renewals.begin(link.say, renews=self.renews)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for part in (link.read(), link.write(), link.answer(), link.seal(), link.overflow()):
+                parts = (link.read(), link.write(), link.answer(), link.seal(), link.overflow())
+                for part in (*parts, rooted(socket.local_address[0])):
                     tasks.create_task(part)
         except ExceptionGroup as ended:
             raise reason(ended) from None

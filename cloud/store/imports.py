@@ -47,7 +47,8 @@ class ImportPart:
                 raise Refused(
                     Code.BAD_BUNDLE,
                     f"it is of epoch {epoch}, which the box has left for {known.epoch}",
-                    hint="Export on the box again; everything that this file holds is in the new one.",
+                    hint="Export on the box again; everything that this file holds is in the new one."
+                    " If the box exports this epoch still, an older journal was put back: add --new-epoch.",
                 )
             mark = mark or sync.first_mark(epoch, note.begins_after)
             imported = Imported(mark=mark)

@@ -76,6 +76,7 @@ async def test_another_history_is_told_to_begin_a_new_epoch(
     err = await refused(shell, file, old)
     assert "which the box has left for 2-" in err
     assert "everything that this file holds is in the new one" in err
+    assert "add --new-epoch" in err, "the way on where an older card was put back"
 
 
 async def test_another_sites_file_is_refused_by_name(

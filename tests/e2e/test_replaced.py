@@ -6,7 +6,7 @@ import pytest
 
 from common.client.local import local
 from tests.e2e.chargers import now, wire
-from tests.e2e.place import Driver, Place, place
+from tests.e2e.place import Driver, Place, place, typed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -109,3 +109,45 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
         assert report["compared"]["before_this_box"] == 1, "the old box's session is nobody's loss"
         assert (report["lost"], report["doubled"], report["differing"]) == (0, 0, 0), report
         assert report["chain_intact"]
+
+
+async def test_a_session_goes_on_at_a_box_that_was_restored(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What began after the copy was made is in the cloud: a restored box asks for it, as a new one does."""
+    async with place(tmp_path_factory.mktemp("r"), cloud=True) as home:
+        await home.adopt("CP1")
+        await home.tag(TAG, "p-ann")
+        copy = (await home.told(home.edge("backup")))["path"]
+        async with wire(home.url, "CP1") as charger:
+            await charger.boot()
+            started = {"connectorId": 1, "idTag": TAG, "meterStart": 1000, "timestamp": now()}
+            transaction = (await charger.call("StartTransaction", started))["transactionId"]
+
+            async def synced() -> bool:
+                return (await home.health())["cloud"]["backlog"] == 0 and len(await home.in_cloud()) == 1
+
+            await home.until(synced, "the start in the cloud", patience_s=90)
+        (before,) = await home.sessions("CP1")
+        await home.box.stop()
+        restored = await typed(
+            "edge.cli.main", "--data", str(home.stage.edge_data), "--json", "restore", copy
+        )
+        assert restored.code == 0, str(restored)
+        await home.box.start()
+
+        async def taken_over() -> bool:
+            return [row["session"] for row in await home.sessions("CP1")] == [before["session"]]
+
+        await home.until(taken_over, "the session that the copy does not have")
+        async with wire(home.url, "CP1") as charger:
+            stopped = {"transactionId": transaction, "meterStop": 4200, "timestamp": now()}
+            await charger.call("StopTransaction", stopped)
+
+        async def ended() -> bool:
+            return [row["energy_wh"] for row in await home.in_cloud("CP1")] == [3200]
+
+        await home.until(ended, "one session with the true energy in the cloud")
+        assert await home.asked("orphans") == []
+        report = await home.told(home.at_cloud("reconcile", "Home"))
+        assert report["ok"], report
+        verified = await home.edge("ledger", "verify")
+        assert verified.code == 0, str(verified)

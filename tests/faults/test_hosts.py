@@ -246,6 +246,12 @@ async def test_a_box_with_another_address_is_found_again(site: Site) -> None:
     """As after a new lease: known by its key, found by mDNS, at what its interface has now (group 26)."""
     await site.adopt("BAY3")
     site.lan.move("box", MOVED)
+
+    async def redialled() -> bool:
+        told = (site.folder / "edge.log").read_text()
+        return f"{HOSTS['box']} no longer" in told and (await site.health())["cloud"]["connected"]
+
+    await site.until(redialled, "the box to leave its dead link and dial its cloud anew")
     async with site.charger(rpc(f"ws://{MOVED}:9000", "BAY3"), "bay2") as bay3:
         await bay3.heard("booted")
 
