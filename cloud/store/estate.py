@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import chain
+
 import msgspec
 from sqlalchemy import delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +15,7 @@ from cloud.store.projection import SESSION_KINDS
 from common import facts
 from common.caps import Charge
 from common.trust.recovery import Sealed
+from common.tuning import LimitWanted, OfflinePolicyChanged, TraitsChanged
 
 #: Sessions that are handed over, the latest first: open ones, and those that wait for their charger's stop.
 SESSIONS_MAX = 512
@@ -36,7 +40,9 @@ class EstatePart:
     @whole
     async def estate(self, site: str) -> tuple[bytes, ...]:
         async with self._db.read() as tx:
-            found = [*await _chargers(tx, site), *await _sessions(tx, site)]
+            chargers = await _chargers(tx, site)
+            settings = await _settings(tx, site, set(chargers))
+            found = [*chain.from_iterable(chargers.values()), *settings, *await _sessions(tx, site)]
         size, records = 0, []
         for record in found[:RECORDS_MAX]:
             size += len(record)
@@ -94,7 +100,7 @@ class EstatePart:
             return tuple(Sealed(**row) for row in found.mappings())
 
 
-async def _chargers(tx: AsyncConnection, site: str) -> list[bytes]:
+async def _chargers(tx: AsyncConnection, site: str) -> dict[str, list[bytes]]:
     """For each adopted charger the record that says so, by its latest name, and its security profile."""
     table = schema.fact
     query = select(table.c.charger, table.c.epoch, table.c.seq, table.c.record).where(
@@ -115,7 +121,28 @@ async def _chargers(tx: AsyncConnection, site: str) -> list[bytes]:
             secured.pop(row.charger, None)
         else:
             latest[row.charger] = row.record
-    return [*latest.values(), *(record for charger, record in secured.items() if charger in latest)]
+    more = {charger: [secured[charger]] for charger in latest if charger in secured}
+    return {charger: [record, *more.get(charger, ())] for charger, record in latest.items()}
+
+
+async def _settings(tx: AsyncConnection, site: str, chargers: Collection[str]) -> list[bytes]:
+    """What was decided last, for the site and for these chargers: limits by rank, an installer's traits."""
+    table = schema.fact
+    query = select(table.c.epoch, table.c.seq, table.c.record).where(
+        table.c.site == site,
+        table.c.kind.in_((LimitWanted.KIND, TraitsChanged.KIND, OfflinePolicyChanged.KIND)),
+        table.c.record.is_not(None),
+    )
+    latest: dict[tuple[str | int, ...], bytes] = {}
+    for row in await tx.execute(query.order_by(table.c.at, table.c.seq)):
+        match facts.read(row.epoch, row.seq, row.record).body:
+            case LimitWanted(rank="installer" | "operator") as body if body.charger in chargers:
+                latest["limit", body.charger, body.rank, body.evse] = row.record
+            case TraitsChanged(source="installer") as body if body.charger in chargers:
+                latest["traits", body.charger] = row.record
+            case OfflinePolicyChanged():
+                latest["policy",] = row.record
+    return list(latest.values())
 
 
 async def _sessions(tx: AsyncConnection, site: str) -> list[bytes]:

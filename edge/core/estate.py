@@ -1,5 +1,5 @@
-"""What a new box takes over from the one before it: chargers, their security profiles, open sessions, and the
-counts of caps.
+"""What a new box takes over from the one before it: chargers with their security profiles, limits and traits,
+open sessions, and the counts of caps.
 
 The cloud keeps the records of the box that is gone; a box that has nothing yet, or was restored from a
 backup, is given those that the site goes on with. It writes them down as its own facts, so that the charger's
@@ -17,7 +17,11 @@ from common import facts
 from common.caps import Charge
 from common.carried import CHARGES_MAX
 from common.facts import Body, Fact
+from common.tuning import LimitWanted, OfflinePolicyChanged, TraitsChanged
+from edge.core import securing
+from edge.core.limits import MAXIMUM_A
 from edge.core.state import SiteState
+from edge.core.traits import merged
 
 #: Marks a session that another box had opened.
 CARRIED = "carried"
@@ -35,12 +39,15 @@ def taken_over(state: SiteState, records: Iterable[Fact], known: Callable[[str],
     records: what the cloud gave, the oldest first. known: whether the journal has this session.
     """
     ours: set[str] = set()
+    decided: list[Decided] = []
     for record in records:
         body = record.body
         match body:
+            case LimitWanted() | TraitsChanged() | OfflinePolicyChanged():
+                if _news(state, body):
+                    decided.append(body)
             case facts.ChargerAdopted() if not body.removed:
-                entry = state.view.chargers.get(body.charger)
-                if entry is None or not entry.adopted:
+                if not _adopted(state, body.charger):
                     yield msgspec.structs.replace(body, since=body.since or record.at)
             case facts.ChargerSecured() if body.profile > state.look(body.charger).security.profile:
                 # Never less than before; the passwords come back with the recovery key.
@@ -52,6 +59,45 @@ def taken_over(state: SiteState, records: Iterable[Fact], known: Callable[[str],
                 pass
             case _ if getattr(body, "session", None) in ours:
                 yield body
+    # Behind the sessions: a limit reaches those that ran before it (`limits.wanted_in`). Which ones are news
+    # was judged above, since the first of a charger moves its revision.
+    for body in decided:
+        if isinstance(body, OfflinePolicyChanged) or _adopted(state, body.charger):
+            yield body
+
+
+def _adopted(state: SiteState, charger: str) -> bool:
+    entry = state.view.chargers.get(charger)
+    return entry is not None and entry.adopted
+
+
+Decided = LimitWanted | TraitsChanged | OfflinePolicyChanged
+
+
+def _news(state: SiteState, body: Decided) -> bool:
+    """Whether this box lacks a decision. Of limits a later revision is from after its copy was made.
+
+    A cloud chooses what it hands over, and an installer's limit is the floor that no cloud raises: one that
+    stands here only ever falls.
+    """
+    if isinstance(body, OfflinePolicyChanged):
+        return not state.offline_revision
+    tuning = state.look(body.charger).tuning
+    if isinstance(body, TraitsChanged):
+        return body.source == "installer" and not tuning.revision and _fits(body)
+    if body.rank not in ("installer", "operator") or not 0 <= (body.limit_a or 0.0) <= MAXIMUM_A:
+        return False
+    stands_a = tuning.limits.safety_a if body.rank == "installer" else None
+    falls = stands_a is None or (body.limit_a is not None and body.limit_a < stands_a)
+    return falls and body.revision > tuning.limits.revision
+
+
+def _fits(body: TraitsChanged) -> bool:
+    try:
+        traits = merged(body.traits)
+    except msgspec.ValidationError:
+        return False  # of another version, or made up: applied it would end the box at each start
+    return not any(securing.protected(key) for key in traits.settings)
 
 
 def counted(state: SiteState, charges: Mapping[str, Sequence[Charge]]) -> Iterator[Body]:

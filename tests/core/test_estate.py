@@ -12,6 +12,7 @@ from common import facts
 from common.caps import PERIOD_MAX_MS, Caps, Charge, Used
 from common.domain import from_iso, iso
 from common.facts import Fact
+from common.tuning import LimitWanted, OfflinePolicyChanged, TraitsChanged
 from edge.core import allowance, inputs
 from edge.core.estate import counted, taken_over, vacant
 from tests.core.world import HOUR, MINUTE, T0, Site, kinds, tagged
@@ -29,6 +30,7 @@ def handed_over(old: Site, new: Site, *wanted: type[facts.Body], known: frozense
         new.feed(inputs.Note(body=body))
 
 
+SETTINGS = (LimitWanted, TraitsChanged, OfflinePolicyChanged)
 SESSION = (facts.ChargerAdopted, facts.SessionStarted, facts.MeterSampled, facts.SessionEnded)
 
 
@@ -59,6 +61,62 @@ def test_a_running_session_ends_at_the_new_box_with_its_true_energy() -> None:
     assert ended.session == old.last(facts.SessionStarted).session
     assert (ended.energy_wh, ended.provisional) == (3200.0, False)
     new.check()
+
+
+def test_the_installers_limit_and_traits_go_on_and_a_session_that_runs_gets_them() -> None:
+    old, _ = charging_box()
+    old.feed(inputs.Note(body=LimitWanted(charger="CP1", rank="installer", limit_a=16.0, revision=1)))
+    old.feed(inputs.Note(body=LimitWanted(charger="CP1", evse=1, rank="operator", limit_a=10.0, revision=2)))
+    changed = TraitsChanged(charger="CP1", source="installer", traits={"phases": 1}, revision=1)
+    old.feed(inputs.Note(body=changed))
+    old.feed(inputs.Note(body=OfflinePolicyChanged(policy="strict", revision=1)))
+    new = Site()
+    new.now = old.now + 10 * MINUTE
+    handed_over(old, new, *SETTINGS, *SESSION)
+    tuning = new.state.look("CP1").tuning
+    assert (tuning.limits.safety_a, tuning.limits.policy_a, tuning.limits.revision) == (16.0, {1: 10.0}, 2)
+    assert tuning.limits.held == new.open_sessions(), "it began before this box knew a limit"
+    assert (tuning.installer, tuning.revision) == ({"phases": 1}, 1)
+    assert new.state.offline_policy == "strict"
+    again = len(new.journal)
+    handed_over(old, new, *SETTINGS)
+    assert len(new.journal) == again, "what it has it leaves alone"
+
+
+def test_a_restored_box_takes_over_only_what_was_decided_since() -> None:
+    old = Site().ready()
+    decided = [
+        LimitWanted(charger="CP1", rank="installer", limit_a=amps, revision=n)
+        for n, amps in ((1, 32.0), (2, 10.0))
+    ]
+    new = Site().ready()
+    for body in decided:
+        old.feed(inputs.Note(body=body))
+    new.feed(inputs.Note(body=decided[0]))
+    handed_over(old, new, LimitWanted)
+    assert new.state.look("CP1").tuning.limits.safety_a == 10.0
+
+
+def test_a_cloud_raises_no_limit_and_sets_nothing_that_an_installer_could_not() -> None:
+    """It chooses what it hands over, and the installer's limit here is the floor."""
+    box = Site().ready()
+    box.feed(inputs.Note(body=facts.ChargerAdopted(charger="CP1")))
+    box.feed(inputs.Note(body=LimitWanted(charger="CP1", rank="installer", limit_a=10.0, revision=1)))
+    before = len(box.journal)
+    for body in (
+        LimitWanted(charger="CP1", rank="installer", limit_a=32.0, revision=9),
+        LimitWanted(charger="CP1", rank="installer", revision=9),
+        LimitWanted(charger="CP1", evse=1, rank="operator", limit_a=-1.0, revision=9),
+        LimitWanted(charger="CP1", evse=1, rank="driver", limit_a=8.0, revision=9),
+        LimitWanted(charger="CP9", rank="installer", limit_a=8.0, revision=9),
+        TraitsChanged(charger="CP1", source="installer", traits={"no such": 1}, revision=9),
+        TraitsChanged(
+            charger="CP1", source="installer", traits={"settings": {"AuthorizationKey": "x"}}, revision=9
+        ),
+    ):
+        told = Fact("1-x", 1, "u", body.KIND, 1, "", "synced", body, b"")
+        assert list(taken_over(box.state, [told], lambda _: False)) == [], body
+    assert len(box.journal) == before
 
 
 def test_its_start_told_again_is_the_same_session_under_any_tag_secret() -> None:

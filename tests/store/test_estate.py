@@ -7,6 +7,7 @@ from common import facts
 from common.caps import Caps
 from common.domain import EnergyMethod, Role
 from common.trust.recovery import Sealed
+from common.tuning import LimitWanted, OfflinePolicyChanged, TraitsChanged
 from tests.store.box import Box
 
 
@@ -57,6 +58,27 @@ async def test_open_and_provisional_sessions_with_their_last_register(store: Sto
     assert given[1] == ended.body
     assert isinstance(given[3], facts.MeterSampled)
     assert given[3].samples[0].energy_wh == 300
+
+
+async def test_what_was_decided_on_chargers_and_site_goes_with_them(store: Store, box: Box) -> None:
+    box.write(facts.ChargerAdopted(charger="CP1"))
+    box.write(LimitWanted(charger="CP1", rank="installer", limit_a=32.0, revision=1))
+    latest = [
+        LimitWanted(charger="CP1", rank="installer", limit_a=16.0, revision=2),
+        LimitWanted(charger="CP1", evse=1, rank="operator", limit_a=10.0, revision=3),
+        LimitWanted(charger="CP1", evse=2, rank="operator", revision=4),
+        TraitsChanged(charger="CP1", source="installer", traits={"minting": False}, revision=1),
+        OfflinePolicyChanged(policy="strict", revision=2),
+    ]
+    for body in latest:
+        box.write(body)
+    # a driver's is for a session, a model's is known from its next boot, and CP2 is not the site's
+    box.write(LimitWanted(charger="CP1", evse=1, rank="driver", limit_a=8.0, revision=5))
+    box.write(TraitsChanged(charger="CP1", source="catalogue", traits={}))
+    box.write(LimitWanted(charger="CP2", rank="installer", limit_a=16.0, revision=1))
+    adopted, *settings = await handed_over(store, box)
+    assert isinstance(adopted, facts.ChargerAdopted)
+    assert sorted(settings, key=repr) == sorted(latest, key=repr)
 
 
 def sealed(to: str, number: int, site: str = "") -> Sealed:
