@@ -42,9 +42,10 @@ class People:
         """Everybody who may use the site, by name; it has tens of people, so this has one page."""
         if not is_staff(claims):
             raise Refused(Code.NOT_PERMITTED)
-        tagged = await self._tagged(claims.site)
+        site = await self._meant(claims)
+        tagged = await self._tagged(site)
         known = roster.Roster()
-        for device in await self._store.devices(claims.site):
+        for device in await self._store.devices(site):
             person = known.person(device.principal)
             person.role, person.chargers = device.role.value, device.chargers
             person.devices.add(device.key)
@@ -53,9 +54,14 @@ class People:
         for person in tagged.people.values():
             if person.tags:
                 known.person(person.principal).tags = person.tags
-        invites = await self._store.open_invites(claims.site, self._clock.now_ms())
+        invites = await self._store.open_invites(site, self._clock.now_ms())
         names = await self._store.names(known.people.keys() | {invite.principal for invite in invites})
         return wire.Page(id=query.id, rows=roster.rows(known.people.values(), invites, names))
+
+    async def _meant(self, claims: Claims) -> str:
+        """The site's id; who is at the cloud itself may name it by its name."""
+        row = await self._store.site(claims.site) if claims.role is Role.LOCAL else None
+        return row.id if row is not None else claims.site
 
     async def _tagged(self, site: str) -> roster.Roster:
         found, after = roster.Roster(), ""
@@ -70,10 +76,7 @@ class People:
         return found
 
     async def _withdraw(self, args: _Withdraw, claims: Claims) -> Plain:
-        site = claims.site
-        if claims.role is Role.LOCAL:
-            row = await self._store.site(claims.site)
-            site = row.id if row is not None else ""
+        site = await self._meant(claims)
         if not await self._store.withdraw_invite(site, args.principal):
             raise Refused(Code.BAD_INVITE, "there is no open invite for them")
         await self._accounts.note(

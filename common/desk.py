@@ -126,5 +126,9 @@ def may_invite(claims: Claims, role: Role, caps: Caps | None = None) -> None:
     """Raises Refused(not_permitted) when these claims may not make somebody a `role`."""
     if caps is not None and role is not Role.DRIVER:
         raise Refused(Code.BAD_REQUEST, "caps are for drivers")
+    places = caps.connectors or () if caps is not None else ()
+    if not all(place.rpartition("/")[0] and place.rpartition("/")[2].isdecimal() for place in places):
+        # Else it would be an invite to nothing, which its driver finds out in the rain.
+        raise Refused(Code.BAD_REQUEST, "a connector is told as CP1/2: its charger and its number")
     if role not in _may_make(claims):
         raise Refused(Code.NOT_PERMITTED, f"you may not invite an {role.value}")

@@ -9,6 +9,9 @@ from common.cli.output import count, print_json, table
 from common.client.connection import Connection
 from common.errors import Code, Refused
 
+#: How a pseudonym begins, whoever made it: nobody mistypes a name as one.
+PRINCIPAL = "p-"
+
 
 def caps_of(args: argparse.Namespace) -> dict[str, Any] | None:
     """The caps that were asked for; None = none."""
@@ -78,6 +81,9 @@ async def confirm(link: Connection, args: argparse.Namespace) -> int:
     if args.json:
         print_json(done)
         return 0
+    if not done["confirmed"]:
+        print(f"{done['principal']} does not wait for anybody's word. `people` shows who does.")
+        return 1
     print(f"{done['principal']}: {count(done['confirmed'], 'device')} taken over.")
     return 0
 
@@ -87,9 +93,18 @@ async def _principal(link: Connection, args: argparse.Namespace) -> str:
     if not args.who:
         raise Refused(Code.BAD_REQUEST, "say who, or --device, or --grant", hint="`people` shows them.")
     rows = (await link.manage("people", _site(args)))["people"]
+    # Who is invited and has not come yet is nobody's device, and is meant as well.
+    rows += await link.query("people", site=getattr(args, "site", "") or None)
     named = {row["principal"] for row in rows if row["name"].casefold() == args.who.casefold()}
     if len(named) > 1:
         raise Refused(Code.BAD_REQUEST, f"several are called {args.who}", hint="Use the principal.")
+    if (
+        not named
+        and not args.who.startswith(PRINCIPAL)
+        and args.who not in {row["principal"] for row in rows}
+    ):
+        hint = "`people` shows who is here; a principal that it no longer shows is taken as well."
+        raise Refused(Code.BAD_REQUEST, f"nobody here is called {args.who}", hint=hint)
     return str(next(iter(named), args.who))
 
 

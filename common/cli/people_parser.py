@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
+
+_PLACE = re.compile(r"[^/]+/[1-9]\d?")
+_WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
 
 def add_parsers(commands: Any, shared: argparse.ArgumentParser, *, names_site: bool) -> None:
@@ -28,12 +32,48 @@ def add_parsers(commands: Any, shared: argparse.ArgumentParser, *, names_site: b
 
 def add_caps(invite: argparse.ArgumentParser) -> None:
     """What a driver may be invited for, at most."""
-    invite.add_argument("--kwh", type=float, metavar="N", help="at most so much energy a period")
-    invite.add_argument("--charges", type=int, metavar="N", help="at most so many charges a period")
+    invite.add_argument("--kwh", type=_kwh, metavar="N", help="at most so much energy a period")
+    invite.add_argument("--charges", type=_charges, metavar="N", help="at most so many charges a period")
     invite.add_argument("--per", choices=["day", "week", "month"], default="month", help="the period (month)")
     invite.add_argument(
-        "--connector", action="append", metavar="ID/N", help="only this connector (repeat), for example CP1/2"
+        "--connector",
+        action="append",
+        type=_place,
+        metavar="ID/N",
+        help="only this connector (repeat), for example CP1/2",
     )
     invite.add_argument(
-        "--between", action="append", metavar="HH:MM-HH:MM", help="a charge may begin then (repeat)"
+        "--between",
+        action="append",
+        type=_window,
+        metavar="HH:MM-HH:MM",
+        help="a charge may begin then (repeat)",
     )
+
+
+def _kwh(text: str) -> float:
+    try:
+        kwh = float(text)
+    except ValueError:
+        kwh = 0.0
+    if not 0.001 <= kwh <= 1e6:  # a grant counts whole Wh; so is no number refused
+        raise argparse.ArgumentTypeError(f"kWh, from 0.001 to a million, for example 50: {text}")
+    return kwh
+
+
+def _charges(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 10_000):
+        raise argparse.ArgumentTypeError(f"a number from 1 to 10000: {text}")
+    return int(text)
+
+
+def _place(text: str) -> str:
+    if not _PLACE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"a charger and its connector's number, for example CP1/2: {text}")
+    return text
+
+
+def _window(text: str) -> str:
+    if not _WINDOW.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"from when to when, for example 22:00-06:00: {text}")
+    return text

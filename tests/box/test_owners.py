@@ -149,3 +149,12 @@ def test_an_owner_may_do_what_an_operator_may_and_make_operators() -> None:
             may_invite(who, role)
     with pytest.raises(PlugsideError):
         may_invite(owner, Role.OPERATOR, CAPS)
+
+
+@pytest.mark.parametrize("place", ["CP1", "CP1/", "/1", "CP1/x"])
+def test_a_connector_without_its_number_is_no_place_to_invite_to(place: str) -> None:
+    operator = Claims(site="s", principal="p", role=Role.OPERATOR)
+    may_invite(operator, Role.DRIVER, Caps(connectors=("CP1/2", "a/b/1")))
+    with pytest.raises(PlugsideError) as no:
+        may_invite(operator, Role.DRIVER, Caps(connectors=("CP1/2", place)))
+    assert no.value.code is Code.BAD_REQUEST

@@ -14,7 +14,7 @@ from cloud.cli.main import main
 from cloud.service import Cloud
 from cloud.settings import CloudSettings
 from common.domain import Role
-from common.errors import LocalFault
+from common.errors import LocalFault, Refused
 from tests.cloud.parts import Device, FakeBox, join, until
 
 
@@ -140,6 +140,27 @@ async def test_an_operator_is_entrusted_with_more_sites(cloud: Cloud, box: FakeB
         await shell("entrust", principal)
 
 
+async def test_who_is_invited_by_name_is_revoked_by_it_and_nobody_else_by_a_slip(
+    cloud: Cloud, box: FakeBox, shell: Shell
+) -> None:
+    code, out, _ = await shell("invite", "Home", "--name", "Olga")
+    assert code == 0
+    invite = out.splitlines()[0]
+    for wrong in (("revoke", "Home", "Olgaa"), ("confirm", "Home", "Olgaa")):
+        code, out, err = await shell(*wrong)
+        assert (code, out) == (2, "")
+        assert "nobody here is called Olgaa" in err
+    assert await cloud.accounts._store.revoked() == {}
+    code, out, _ = await shell("revoke", "Home", "olga")
+    assert code == 0
+    assert out.startswith("p-")
+    with pytest.raises(Refused):
+        await Device(cloud).join(invite)
+    code, out, _ = await shell("confirm", "Home", "p-0000000000000000")
+    assert code == 1
+    assert "does not wait" in out
+
+
 async def test_tokens_health_and_json(cloud: Cloud, box: FakeBox, shell: Shell) -> None:
     await join(cloud, "Home")
     token = await shell.json("token", "Home")
@@ -182,6 +203,11 @@ async def test_refusals_say_what_and_what_next(
         ("reconcile", "Home", "--all"),
         ("invite", "Home", "--expires", "soon"),
         ("invite", "Home", "--role", "king"),
+        ("invite", "Home", "--kwh", "nan"),
+        ("invite", "Home", "--kwh", "-3"),
+        ("invite", "Home", "--charges", "0"),
+        ("invite", "Home", "--connector", "CP1"),
+        ("invite", "Home", "--between", "25:00-03:00"),
         ("nonsense",),
         (),
     ],
