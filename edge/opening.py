@@ -80,9 +80,8 @@ def _lost(folder: Path) -> str:
 
 def saved(folder: Path, ids: Ids, open_journal: Open, why: str) -> Journal:
     """Salvage the journal and open what became of it. Raises LocalFault."""
-    told = salvage.salvage(folder, ids, why)
+    salvage.salvage(folder, ids, why, lambda db, told: _tell(db, News("journal_salvaged", told.text())))
     journal = open_journal(folder, ids=ids)
-    journal.write_now(lambda db: _tell(db, News("journal_salvaged", told.text())))
     inspection.clear(folder)
     return journal
 

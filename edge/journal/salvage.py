@@ -21,7 +21,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,12 @@ class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
+def salvage(
+    folder: Path, ids: Ids, why: str, finish: Callable[[sqlite3.Connection, Salvaged], None]
+) -> Salvaged:
     """Set the journal aside and begin a fresh one with what it still proves. Blocks; for the start only.
 
+    finish: last words into the fresh one, before it takes the old one's place.
     Raises LocalFault: folder_in_use; folder_unusable when not even a fresh journal can be written.
     """
     lock = folders.lock(folder)
@@ -81,7 +84,7 @@ def salvage(folder: Path, ids: Ids, why: str) -> Salvaged:
             aside = folder / FOLDER / str(max(sets(folder), default=0))
             if not unfinished(folder):
                 aside = set_aside(folder)
-            told = _write_fresh(folder, aside, ids, why)
+            told = _write_fresh(folder, aside, ids, why, finish)
             done_with(aside, told.text())
         except (sqlite3.Error, OSError) as failed:
             raise folders.unusable(folder / folders.DATABASE, failed) from failed
@@ -173,7 +176,9 @@ def set_aside(folder: Path) -> Path:
     return aside
 
 
-def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
+def _write_fresh(
+    folder: Path, aside: Path, ids: Ids, why: str, finish: Callable[[sqlite3.Connection, Salvaged], None]
+) -> Salvaged:
     # Under another name until it is whole: a power cut in here must not leave half a journal.
     work = folder / f"{FOLDER}.work"
     shutil.rmtree(work, ignore_errors=True)
@@ -187,6 +192,9 @@ def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
         done = rebuilding.write(fresh, epoch, _rows(old, last, sure=sure))
         if old is not None:
             _carry_over(old, fresh, done)
+        lost = max(0, last - done.facts) if sure else None
+        told = Salvaged(why=why, epoch=epoch, facts=done.facts, lost=lost, aside=str(aside))
+        finish(fresh, told)
         recovery.say_goodbye(fresh)
     finally:
         fresh.close()
@@ -196,8 +204,7 @@ def _write_fresh(folder: Path, aside: Path, ids: Ids, why: str) -> Salvaged:
     (fresh_folder / folders.DATABASE).replace(folder / folders.DATABASE)
     folders.sync_names(folder)  # before the set counts as dealt with
     shutil.rmtree(work)
-    lost = max(0, last - done.facts) if sure else None
-    return Salvaged(why=why, epoch=epoch, facts=done.facts, lost=lost, aside=str(aside))
+    return told
 
 
 def _copy_of(aside: Path, place: Path) -> Path:

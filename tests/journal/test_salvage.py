@@ -215,3 +215,23 @@ async def test_after_an_end_without_a_goodbye_what_was_written_since_is_verified
     with pytest.raises(folders.Damaged) as caught:
         Journal.open(tmp_path, ids=FakeIds())
     assert "fact 100 does not match" in caught.value.message
+
+
+async def test_a_kill_right_after_a_salvage_loses_no_word_of_it(tmp_path):
+    """The fresh journal says itself that it was salvaged, and has the cloud asked for the site's estate."""
+    await filled(tmp_path)
+    path = tmp_path / "journal.db"
+    change(path, "INSERT OR REPLACE INTO meta VALUES ('sync.site', ?)", b"s-1")
+    path.write_bytes(path.read_bytes()[:-8192])
+
+    def killed(folder, *, ids):
+        raise KeyboardInterrupt  # before anything is opened
+
+    with pytest.raises(KeyboardInterrupt):
+        opening.saved(tmp_path, FakeIds("b"), killed, "it was cut")
+    journal = site_opened(tmp_path)
+    news = opening.news(journal)
+    assert news is not None
+    assert news.what == "journal_salvaged"
+    assert not journal.get("sync.site")
+    journal.close()
