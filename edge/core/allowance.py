@@ -216,9 +216,28 @@ def sampled(state: SiteState, body: facts.MeterSampled, at_ms: int) -> None:
 def _look(state: SiteState, session: Session, at_ms: int) -> None:
     if session.cap_wh is None or session.ended or session.cap_due_ms or session.nameless:
         return
-    if energy_of(session) >= session.cap_wh:
+    if energy_of(session) >= session.cap_wh or _used_up(state, session):
         session.cap_due_ms = at_ms
         state.arm(at_ms)
+
+
+def _used_up(state: SiteState, session: Session) -> bool:
+    """Whether its principal has had all that was agreed: two charges at once began with the same that was
+    left, and take it together."""
+    principal = session.principal
+    known = state.caps.get(principal) if principal is not None else None
+    if principal is None or known is None or known.caps is None or known.caps.energy_wh is None:
+        return False
+    caps, all_of = known.caps, state.taken.get(principal, {})
+    if len(all_of) < 2 or session.id not in all_of:
+        return False  # alone, it is held to its own
+    since_ms = period_start_ms(caps, all_of[session.id].at_ms)
+    energy_wh = sum(
+        taken.energy_wh if taken.ended else _so_far(state, taken.charger, uid)
+        for uid, taken in all_of.items()
+        if period_start_ms(caps, taken.at_ms) == since_ms
+    )
+    return energy_wh >= known.caps.energy_wh
 
 
 def over(state: SiteState, body: facts.SessionEnded | facts.SessionRevised, at_ms: int) -> None:

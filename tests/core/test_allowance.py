@@ -208,6 +208,39 @@ def test_what_is_left_of_the_period_goes_along_with_the_next_charge() -> None:
     site.check()
 
 
+@pytest.mark.parametrize("first_ends", [False, True])
+def test_two_charges_at_once_take_together_what_was_agreed(first_ends: bool) -> None:
+    site = Site().ready().ready("CP2")
+    claims = capped(energy_wh=10_000)
+    learnt = allowance.learnt(site.state, claims)
+    assert learnt is not None
+    site.feed(inputs.Note(body=learnt))
+    begun = {}
+    for charger in ("CP1", "CP2"):
+        site.status(PREPARING, charger=charger)
+        site.answer(site.command(id=f"start-{charger}", claims=claims, charger=charger))
+        assert site.last(facts.CommandAccepted).cap_wh == 10_000
+        begun[charger] = site.begun(
+            charger=charger,
+            minted=minted_tag(f"start-{charger}"),
+            tag_ref=f"ref-{charger}",
+            meter_start_wh=0.0,
+        )
+    site.meter(site.sample(6000.0), transaction=begun["CP1"])
+    assert site.wait(0) == []
+    if first_ends:
+        site.end(begun["CP1"], 6000.0)
+    site.meter(site.sample(3900.0), transaction=begun["CP2"], charger="CP2")
+    assert site.wait(0) == [], "9.9 of 10 kWh"
+    site.now += MINUTE
+    site.meter(site.sample(4000.0), transaction=begun["CP2"], charger="CP2")
+    (tick,) = site.wait(0)
+    (request,) = tick.requests
+    assert request.action == inputs.StopCharge(begun["CP2"])
+    assert site.last(facts.CommandAccepted).because == "energy_cap"
+    site.check()
+
+
 # --- a clock that goes back --------------------------------------------------------------------------------
 
 
