@@ -79,6 +79,7 @@ class Gateway:
         #: Set while the disk is nearly full: samples within a session are acknowledged and not written.
         self.sparse = False
         self.unstored = 0  #: messages that were acknowledged so since this was last set to 0
+        self.first: Callable[[], None] = lambda: None  #: called at the start, to note what comes before all
         self.held = Held()
         self._gate = Gate()
         self._watchers = Watchers()
@@ -91,14 +92,12 @@ class Gateway:
     # --- life ------------------------------------------------------------------------------------------
 
     def start(self, requests: Requests, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Begin deciding, on the running loop unless another is given (the simulation's).
-
-        requests: where calls to chargers leave.
-        """
+        """Begin deciding, on the running loop unless another is given. requests: where calls leave."""
         self._loop = loop or asyncio.get_running_loop()
         self.failed = self._loop.create_future()
         self._requests = requests
         self._journal.start(self._loop, self._committed, self.give_up)
+        self.first()
         self._decide(inputs.Started(settings=dict(configuration.DEFAULTS)), None)
 
     async def stop(self) -> None:

@@ -111,6 +111,8 @@ class Site:
         self.gateway = Gateway(state, self.journal, self.bus, clock, ids)
         keep = timekeeping.kept_in(self.journal)
         self.watch = timekeeping.ClockWatch(clock, self.gateway, known, missed, keep=keep)
+        # A step that no process saw stands before the first fact of the new time: a kill cannot part them.
+        self.gateway.first = self.watch.begin
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)

@@ -189,10 +189,10 @@ class Box:
         self.watch = ClockWatch(clock, self.gateway, known, missed, keep=self._keep_boot)
         self.authority.verifier.heard = self.watch.heard
         self.authority.verifier.sure = lambda: clock.sure
+        self.gateway.first = self.watch.begin
         world.tamper(self)
         self.gateway.start(self, loop)
         self.rights.settle()
-        self.watch.begin()
         self._look()
 
     def _keep_boot(self, value: bytes) -> None:
