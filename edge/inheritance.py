@@ -26,6 +26,9 @@ log = logging.getLogger("plugside.uplink")
 #: Kept in the journal: the site whose estate is taken over, and the highest link that the cloud has named.
 SITE, LINK = "sync.site", "sync.link"
 
+#: Of what is taken over: with what stands around it a record is no larger than the journal takes.
+_BODY_BYTES_MAX = facts.RECORD_BYTES_MAX - 1024
+
 
 def ask_again(db: folders.Database) -> None:
     """Have the next hello ask for the estate: the journal lost something, or was put back."""
@@ -54,6 +57,9 @@ class Inheritance:
             for body in chain.from_iterable(bodies):
                 if not (self._gateway.accepting and journal.room):
                     raise Unavailable(Code.BUSY)  # the next link takes over the rest
+                if len(msgspec.json.encode(body)) > _BODY_BYTES_MAX:
+                    log.warning("the cloud's estate holds a %s that is larger than facts are", body.KIND)
+                    continue
                 self._gateway.note(body)
                 taken += 1
             await journal.probe()

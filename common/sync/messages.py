@@ -47,6 +47,10 @@ HELLO_BYTES_MAX = 16 * 1024
 TUNNEL_BYTES_MAX = wire.SERVER_BYTES_MAX
 
 
+#: A name, a number or a time of the cloud's, as the box writes it down: no fact may be larger than facts are.
+_Word = Annotated[str, msgspec.Meta(max_length=128)]
+
+
 class TunnelMessage(msgspec.Struct, tag_field="kind", frozen=True, omit_defaults=True, kw_only=True):
     """Base of all messages of the tunnel."""
 
@@ -183,10 +187,10 @@ class TunnelWelcome(TunnelMessage, tag="welcome", frozen=True, kw_only=True):
     hwm: int  #: highest seq of this epoch that is in the cloud's database
     chain_at_hwm: bytes
     superseded: bool = False  #: this site has gone on to another epoch since: rotate
-    incarnation: str = ""  #: changes when the cloud's own database was restored
-    time: str = ""  #: cloud time, ISO 8601
-    box: str = ""  #: the fingerprint that is the site's here: the box's new key, once it is confirmed
-    former_until: str = ""  #: the hello's key was given up: until when it is heard all the same, ISO 8601
+    incarnation: _Word = ""  #: changes when the cloud's own database was restored
+    time: _Word = ""  #: cloud time, ISO 8601
+    box: _Word = ""  #: the fingerprint that is the site's here: the box's new key, once it is confirmed
+    former_until: _Word = ""  #: the hello's key was given up: until when it is heard all the same, ISO 8601
     estate: tuple[bytes, ...] = ()  #: for who `inherits`: records that a site goes on with, oldest first
     trust: tuple[str, ...] = ()  #: signed statements of the cloud's current keys (`common.trust`)
     revocations: tuple[str, ...] = ()  #: lists of what is withdrawn at the site (`common.trust.revocations`)
