@@ -155,6 +155,7 @@ class Box:
         world.lives += 1
         self.life = world.lives
         self.alive = True
+        self.began_ms = world.loop.now_ms
         self.links: dict[str, Link] = {}
         self.journal = SimJournal(
             world.disk,
@@ -235,6 +236,7 @@ class Box:
     def crash(self) -> None:
         """kill -9. What was held back for the disk is never said."""
         self.alive = False
+        self._world.ended.append((self.began_ms, self._world.loop.now_ms))
         self.journal.crash()
         assert self.gateway.failed is not None
         self.gateway.failed.set_result(RuntimeError("kill -9"))

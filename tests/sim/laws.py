@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import msgspec
 
@@ -262,11 +263,25 @@ def _order(world: World) -> list[str]:
     return found
 
 
+def _unnoticed(world: World) -> list[tuple[int, int]]:
+    """When the box may not have noticed yet that its clock was set: for so much of its life from then on, and
+    of its next one where a kill came first. Virtual ms, from and to."""
+    lives = [*world.ended, (world.box.began_ms, world.loop.now_ms)]
+    spans = []
+    for set_ms in world.clock_set:
+        until_ms = set_ms + NOTICED_MS
+        for (_, ended_ms), (again_ms, _) in pairwise(lives):
+            if set_ms <= ended_ms < until_ms:
+                until_ms = again_ms + NOTICED_MS
+        spans.append((set_ms, until_ms))
+    return spans
+
+
 def _times(world: World) -> list[str]:
     """Whatever was done to the clock of a boot that ended with a right one: corrected, each fact's time is
-    when it was made. Not where the clock was set a moment before: whether that was noticed by then shows only
-    if it was set by more than the box was then away. Nor where a clock that is behind by less than a day is
-    waited for, at half the pace: such facts say `floor`."""
+    when it was made. Not where the clock was set a moment before (`_unnoticed`): whether that was noticed by
+    then shows only if it was set by more than the box was then away. Nor where a clock that is behind by less
+    than a day is waited for, at half the pace: such facts say `floor`."""
     if world.destroyed:
         return []  # an old card knows nothing of the steps since
     steps = [
@@ -274,11 +289,12 @@ def _times(world: World) -> list[str]:
         for fact in world.disk.facts
         if isinstance(fact.body, facts.ClockStepped) and (step := step_of(fact.seq, fact.body))
     ]
+    unnoticed = _unnoticed(world)
     found = []
     for fact in world.disk.facts:
         at_ms = from_iso(fact.at)
         true_ms, boot, wrong_ms = world.disk.made[fact.uid]
-        if boot != world.boots or any(0 <= true_ms - set_ms < NOTICED_MS for set_ms in world.clock_set):
+        if boot != world.boots or any(since <= true_ms < until for since, until in unnoticed):
             continue
         ahead_ms = at_ms - (T0 + true_ms)  # of the time, which is what a box waits for where it was proven
         if fact.clock == "floor" and any(0 < ms <= DAY_MS for ms in (ahead_ms, ahead_ms - wrong_ms)):
