@@ -30,8 +30,8 @@ from tests.sim.withdrawn import Withdrawn
 CHARGERS = 3
 #: By how much a machine's clock is set wrong: seconds, an hour, days.
 WRONG_MS = (-20_000, 120_000, -3_600_000, 3_600_000, -172_800_000, 172_800_000)
-#: A fact is in the cloud so long after it was made, where nothing is in its way, in ms: a healed world's tunnel
-#: is looked at every half minute, and the box waits a moment for more to send.
+#: A fact is in the cloud so long after it was made, where nothing is in its way, in ms: a healed world's
+#: tunnel is looked at every half minute, and the box waits a moment for more to send.
 SENT_MS = 120_000
 
 
