@@ -43,6 +43,10 @@ DEVICE_CODE_LIFE_MS = 15 * 60_000
 WITH_KEYS = frozenset({Role.DRIVER, Role.OPERATOR})
 
 
+#: An invite that nobody has redeemed in a month was forgotten.
+INVITE_HOURS_MAX = 24 * 30
+
+
 class InviteArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Whom to invite. `site`: at the cloud, which has several; the box has one."""
 
@@ -52,7 +56,7 @@ class InviteArgs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: PersonName = ""
     caps: Caps | None = None
     owner: bool = False  #: an operator who may also release the box; made at the cloud alone
-    hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 30)] = INVITE_LIFE_MS // HOUR_MS
+    hours: Annotated[int, msgspec.Meta(ge=1, le=INVITE_HOURS_MAX)] = INVITE_LIFE_MS // HOUR_MS
 
 
 class Request(msgspec.Struct, frozen=True):

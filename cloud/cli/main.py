@@ -62,9 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "--charger", action="append", metavar="ID", help="may use this one (repeat; default: all)"
     )
     invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
-    invite.add_argument(
-        "--expires", type=_hours, default=24, metavar="24h|7d", help="how long it is good (default 24h)"
-    )
+    people.add_expires(invite)
     people.add_caps(invite)
 
     people.add_parsers(commands, shared, names_site=True)
@@ -158,14 +156,6 @@ def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
     run.add_argument("--public-url", metavar="URL", help="where this cloud is reached from outside")
     run.add_argument("--database", metavar="URL", help="default: cloud.db in the data folder")
     run.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-
-
-def _hours(text: str) -> int:
-    """`24h` or `7d` in hours."""
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in ("h", "d") or int(number) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 24h or 7d")
-    return int(number) * (24 if unit == "d" else 1)
 
 
 def _handler(args: argparse.Namespace) -> Handler:

@@ -6,6 +6,8 @@ import argparse
 import re
 from typing import Any
 
+from common.desk import INVITE_HOURS_MAX
+
 _PLACE = re.compile(r"[^/]+/[1-9]\d?")
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
@@ -30,6 +32,13 @@ def add_parsers(commands: Any, shared: argparse.ArgumentParser, *, names_site: b
         confirm.add_argument("who", help="as `people` shows them")
 
 
+def add_expires(invite: argparse.ArgumentParser) -> None:
+    """How long an invite may be redeemed."""
+    invite.add_argument(
+        "--expires", type=_hours, default=24, metavar="24h|7d", help="how long it is good (default 24h)"
+    )
+
+
 def add_caps(invite: argparse.ArgumentParser) -> None:
     """What a driver may be invited for, at most."""
     invite.add_argument("--kwh", type=_kwh, metavar="N", help="at most so much energy a period")
@@ -49,6 +58,17 @@ def add_caps(invite: argparse.ArgumentParser) -> None:
         metavar="HH:MM-HH:MM",
         help="a charge may begin then (repeat)",
     )
+
+
+def _hours(text: str) -> int:
+    """`24h` or `7d` in hours."""
+    number, unit = text[:-1], text[-1:]
+    hours = int(number[:6]) * (24 if unit == "d" else 1) if number.isascii() and number.isdigit() else 0
+    if unit not in ("h", "d") or not 1 <= hours <= INVITE_HOURS_MAX:
+        raise argparse.ArgumentTypeError(
+            f"a time from 1h to {INVITE_HOURS_MAX // 24}d, for example 24h or 7d: {text}"
+        )
+    return hours
 
 
 def _kwh(text: str) -> float:

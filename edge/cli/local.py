@@ -34,7 +34,7 @@ async def pair(args: argparse.Namespace) -> int:
 
 
 async def invite(args: argparse.Namespace) -> int:
-    wanted = {"role": args.role, "chargers": args.charger, "name": args.name, "hours": args.hours}
+    wanted = {"role": args.role, "chargers": args.charger, "name": args.name, "hours": args.expires}
     wanted["caps"] = rights.caps_of(args)
     async with connect(args) as box:
         made = await box.manage("invite", wanted)

@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--charger", action="append", metavar="ID", help="may use this one (repeat; default: all)"
     )
     invite.add_argument("--name", default="", help="the person's name; kept apart from the ledger")
-    invite.add_argument("--hours", type=int, default=24, help="how long the invite is good (default 24)")
+    people.add_expires(invite)
     people.add_caps(invite)
 
     people.add_parsers(commands, shared, names_site=False)

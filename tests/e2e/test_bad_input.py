@@ -319,7 +319,6 @@ async def test_a_second_run_on_the_same_folder_is_refused_with_the_reason(cast: 
         (("invite", "--charger", "NO-SUCH"), Code.UNKNOWN_CHARGER),
         (("chargers", "adopt", "NO SUCH"), Code.BAD_CHARGER_ID),
         (("tags", "remove", "NOBODYS"), Code.BAD_REQUEST),
-        (("invite", "--hours", "100000"), Code.BAD_REQUEST),
     ],
 )
 async def test_an_installers_mistake_is_told(cast: Cast, typed_in: tuple[str, ...], code: Code) -> None:
