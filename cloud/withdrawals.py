@@ -19,7 +19,7 @@ from common import trust
 from common.errors import RemoteFault
 from common.ports import Clock
 from common.trust.issuers import NEVER_MS
-from common.trust.revocations import CARRIED_CHARS_MAX, KEPT_MS
+from common.trust.revocations import AHEAD_MAX, CARRIED_CHARS_MAX, KEPT_MS
 
 log = logging.getLogger("plugside.accounts")
 
@@ -68,7 +68,7 @@ class Withdrawals:
 
     def _own(self, site: str) -> trust.RevocationList | None:
         lists = self._verifier.withdrawals.lists(site)
-        return next((one for one in lists if one.issuer == self._issuer), None)
+        return max((one for one in lists if one.issuer == self._issuer), key=_number, default=None)
 
     def texts(self, site: str) -> tuple[str, ...]:
         """Every list of a site, as its tunnel takes them."""
@@ -106,6 +106,8 @@ class Withdrawals:
                 entries=entries,
             )
             await self._store.keep_withdrawal_list(site, one.issuer, one.number, one.text)
+            if own is not None:  # it may be of a key before this one; a list is whole, and takes its place
+                self._verifier.withdrawals.forget(own)
             self._verifier.withdrawals.take(one)
         self.changed(one)
         return one
@@ -120,12 +122,15 @@ class Withdrawals:
                 continue
             if told.issuer == self._issuer:
                 await self._own_again(told)
-            elif told.number > self._verifier.withdrawals.number(site, told.issuer):
+            elif told.number > self._verifier.withdrawals.number(site, told.issuer, told.kid):
                 await self._take(told)
 
     async def _own_again(self, told: trust.RevocationList) -> None:
         """Our own list comes back. With a higher number than we know, or another content, ours was lost."""
         own = self._own(told.site)
+        if told.number > (own.number if own is not None else 0) + AHEAD_MAX:
+            log.warning("list %d of this cloud is not believed: somebody else has its key", told.number)
+            return
         if own is None or told.number > own.number or (told.number == own.number and told.text != own.text):
             log.warning("list %d of this cloud came back to it: its database was restored", told.number)
             await self._publish(told.site, told.entries, told.number)
@@ -146,3 +151,7 @@ class Withdrawals:
             await self._know()
         log.warning("list %d of %s: %d rights are withdrawn", told.number, told.issuer, len(told.entries))
         self.changed(told)
+
+
+def _number(one: trust.RevocationList) -> int:
+    return one.number

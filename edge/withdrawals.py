@@ -1,7 +1,8 @@
 """What is withdrawn at this site: the box's own list, and those that its cloud and phones bring (design §10).
 
     revoked here      the next number of our own list, signed, on disk, then told
-    brought           by the tunnel or any phone: checked, kept if its number is higher, else ignored
+    brought           by the tunnel or any phone: checked, kept if its number is higher, else ignored. What
+                      a key signed that its issuer has given up ends with the next list of that issuer
     of our own        with a higher number: this folder was put back from a copy. Both are joined
 
 What is kept lies in keys/revocations.json: a journal that is restored brings nothing back that was withdrawn.
@@ -18,7 +19,7 @@ from common import trust
 from common.errors import Code, LocalFault, RemoteFault
 from common.keystore import Keystore
 from common.ports import Clock
-from common.trust.revocations import CARRIED_CHARS_MAX, KEPT_MS, LISTS_MAX
+from common.trust.revocations import AHEAD_MAX, CARRIED_CHARS_MAX, KEPT_MS, LISTS_MAX
 
 log = logging.getLogger("plugside.trust")
 
@@ -76,7 +77,7 @@ class Withdrawals:
 
     def numbers(self) -> dict[str, int]:
         """The number of each issuer's list, for people."""
-        return {one.issuer: one.number for one in self.known}
+        return {one.issuer: one.number for one in sorted(self.known, key=lambda one: one.at_ms)}
 
     @property
     def known(self) -> tuple[trust.RevocationList, ...]:
@@ -111,9 +112,12 @@ class Withdrawals:
     def _news(self, told: trust.RevocationList) -> trust.RevocationList | None:
         own = self.own
         if told.issuer != self._issuing().issuer.id or own is None:
-            known = self._verifier.withdrawals.number(told.site, told.issuer)
+            known = self._verifier.withdrawals.number(told.site, told.issuer, told.kid)
             return told if told.number > known else None
         if told.number < own.number or told.text == own.text:
+            return None
+        if told.number > own.number + AHEAD_MAX:
+            log.warning("list %d of this box is not believed: somebody else has its key", told.number)
             return None
         log.warning("list %d of this box came back to it: its folder was restored from a copy", told.number)
         return self._signed({**told.entries, **own.entries}, told.number)
@@ -129,9 +133,20 @@ class Withdrawals:
             entries=entries,
         )
 
+    def _outranks(self, one: trust.RevocationList, known: trust.RevocationList) -> bool:
+        """Whether a list ends with this one: of the same key, or of one that its issuer has given up since.
+        A list is whole, so nothing that was withdrawn is lost with the other's."""
+        if known.issuer != one.issuer:
+            return False
+        believed = self._verifier.trust.issuer(known.kid, known.site)
+        return known.kid == one.kid or believed is None or believed.id != known.issuer
+
     def _keep(self, one: trust.RevocationList) -> None:
         """On disk first: a list that a restart forgets could be rolled back."""
-        others = [known.text for known in self.known if known.issuer != one.issuer]
+        gone = [known for known in self.known if self._outranks(one, known)]
+        others = [known.text for known in self.known if known not in gone]
         self._store.save(_DOCUMENT, Document(lists=[*others[-(LISTS_MAX - 1) :], one.text]))
+        for known in gone:
+            self._verifier.withdrawals.forget(known)
         self._verifier.withdrawals.take(one)
         self.changed(one)

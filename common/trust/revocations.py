@@ -2,7 +2,7 @@
 
     issuer     writes the whole list anew with each withdrawal, under the next number
     carrier    a tunnel or any phone: an opaque text, which cannot be changed or cut on the way
-    verifier   keeps the highest of each issuer and refuses lower ones; the union of all issuers' applies
+    verifier   keeps the highest of each issuer's keys and refuses lower ones; the union of all applies
 
 An entry is the first 16 bytes of a hash, so that a list tells a phone nothing about its neighbours, and the
 second until which it has to be kept: the last at which anything that it withdraws could still count. Pure.
@@ -40,6 +40,9 @@ LISTS_MAX = 8
 KEPT_MS = 15 * 24 * 3_600_000
 #: No list is from later than so much after now: a box that stood in a drawer is behind, but by no more.
 AHEAD_MAX_MS = 366 * 24 * 3_600_000
+#: By how much an issuer's own list may be ahead of what it knows, when it comes back to it: more withdrawals
+#: than any site has between two backups. A stolen key's list must not use all numbers up.
+AHEAD_MAX = 1_000_000
 
 
 def revoked_grant(grant_id: str) -> str:
@@ -159,18 +162,18 @@ def kept_list(text: str) -> RevocationList:
 
 
 def newest_lists(*told: Iterable[str]) -> tuple[str, ...]:
-    """What a carrier keeps of lists that it cannot check: the highest number of each issuer.
+    """What a carrier keeps of lists that it cannot check: the highest number of each issuer's key.
 
     What is too long to be carried, or is no list, is left out; of too many issuers the later are kept.
     """
-    best: dict[tuple[str, str], tuple[int, str]] = {}
+    best: dict[tuple[str, str, str], tuple[int, str]] = {}
     for text in (text for source in told for text in source if len(text) <= CARRIED_CHARS_MAX):
         try:
             header = _header_decoder.decode(unb64(text.partition(".")[0]))
         except (ValueError, RecursionError):
             continue
-        known = best.pop((header.site, header.iss), (0, ""))
-        best[header.site, header.iss] = max(known, (header.number, text))
+        place = header.site, header.iss, header.kid
+        best[place] = max(best.pop(place, (0, "")), (header.number, text))
     return tuple(text for _, text in list(best.values())[-LISTS_MAX:])
 
 
@@ -199,38 +202,42 @@ def _bad(why: str) -> RemoteFault:
 
 
 class Withdrawn:
-    """The newest list of each issuer for each site, as a verifier asks them: the union applies."""
+    """The newest list of each issuer's keys for each site, as a verifier asks them: the union applies.
 
-    def __init__(self, lists: Iterable[RevocationList] = ()) -> None:
-        self._by_issuer: dict[tuple[str, str], RevocationList] = {}
-        for one in lists:
-            self.take(one)
+    Numbers are each key's own. A stolen key can use all of them up; what it signed ends with it (`forget`).
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], RevocationList] = {}
 
     def take(self, one: RevocationList) -> bool:
-        """Keep a checked list if its number is higher than what is known of its issuer. True if it was."""
-        known = self._by_issuer.get((one.site, one.issuer))
-        if known is not None and one.number <= known.number:
+        """Keep a checked list if its number is higher than what is known of its key. True if it was."""
+        if one.number <= self.number(one.site, one.issuer, one.kid):
             return False
-        self._by_issuer[one.site, one.issuer] = one
+        self.put(one)
         return True
 
     def put(self, one: RevocationList) -> None:
         """Keep a list whatever its number: what a store knows for good, under an issuer that is none."""
-        self._by_issuer[one.site, one.issuer] = one
+        self._known[one.site, one.issuer, one.kid] = one
 
-    def number(self, site: str, issuer: str) -> int:
-        """The highest number known of an issuer; 0 = none."""
-        known = self._by_issuer.get((site, issuer))
+    def forget(self, one: RevocationList) -> None:
+        """Drop a list whose place another one of its issuer has taken."""
+        self._known.pop((one.site, one.issuer, one.kid), None)
+
+    def number(self, site: str, issuer: str, kid: str) -> int:
+        """The highest number known of an issuer's key; 0 = none."""
+        known = self._known.get((site, issuer, kid))
         return known.number if known is not None else 0
 
     def lists(self, site: str) -> tuple[RevocationList, ...]:
         """What is known for a site."""
-        return tuple(one for (of, _), one in self._by_issuer.items() if of == site)
+        return tuple(one for (of, _, _), one in self._known.items() if of == site)
 
     def covers(self, site: str, entries: Iterable[bytes]) -> bool:
         """Whether one of these entries has been withdrawn at a site. Told by no clock: an entry counts while
         its list does."""
-        if not self._by_issuer:
+        if not self._known:
             return False
         hashes = tuple(entries)
         return any(entry in one.entries for one in self.lists(site) for entry in hashes)

@@ -100,6 +100,34 @@ async def test_a16_an_older_key_set_does_not_bring_a_dropped_key_back(tmp_path: 
         assert stolen.public != cloud.online.public
 
 
+async def test_a16_what_a_stolen_key_withdrew_ends_with_the_key(tmp_path: Path) -> None:
+    """It used all the numbers up, dated it back to before its end, and its lists name whom it likes."""
+    async with place(tmp_path) as (site, cloud):
+        authority: Authority = site.authority
+        stolen, mallory = cloud.issuing, "p-mallory"
+
+        def listed(by: Issuing, number: int, *entries: str) -> str:
+            kept = {trust.entry_hash(entry): CLOCK.now_ms() + DAY_MS for entry in entries}
+            at_ms = CLOCK.now_ms()
+            return trust.sign_list(
+                by.key, by.issuer, site=authority.site, number=number, at_ms=at_ms, entries=kept
+            ).text
+
+        cloud.online = generate_issuer()
+        driver = Phone(site)
+        forged = listed(stolen, 2**53 - 1, trust.revoked_key(driver.key.thumbprint))
+        assert authority.withdrawals.take([listed(stolen, 7, trust.revoked_principal(mallory)), forged])
+        authority.learn((msgspec.json.encode(cloud.keys(2)).decode(),))
+        driver.granted_by(cloud)
+        await refused(driver)
+        true = listed(cloud.issuing, 8, trust.revoked_principal(mallory))
+        assert authority.withdrawals.take([true])
+        async with driver.link():
+            pass
+        assert authority.withdrawals.take([forged, listed(cloud.issuing, 7)]) == []
+        assert authority.withdrawals.texts == (true,)
+
+
 async def test_a16_a_box_cannot_take_rights_away_at_its_neighbours(tmp_path: Path) -> None:
     async with place(tmp_path / "a") as (here, cloud), place(tmp_path / "b") as (there, _):
         driver = Phone(here).granted_by(cloud)

@@ -80,10 +80,15 @@ class FakeCloud:
         )
         box.enrolled(trust.answer_enrolment(bundle, request, code.secret), request, self.url)
 
-    def grant(self, claims: Claims, now_ms: int, grant_id: str = "g-1") -> str:
+    @property
+    def issuing(self) -> trust.Issuing:
+        """Its online key of this moment, and whom it speaks for."""
         (issuer,) = trust.cloud_issuers(trust.open_key_set(self.keys(), self.root.public))
+        return trust.Issuing(key=self.online, issuer=issuer)
+
+    def grant(self, claims: Claims, now_ms: int, grant_id: str = "g-1") -> str:
         return trust.issue_grant(
-            trust.Issuing(key=self.online, issuer=issuer),
+            self.issuing,
             site=claims.site,
             principal=claims.principal,
             role=claims.role,

@@ -122,6 +122,21 @@ async def test_a_restored_cloud_gets_its_list_back_from_an_app(tmp_path: Path) -
         await refused(thief)
 
 
+async def test_a_list_with_a_number_that_no_cloud_came_to_is_not_its_own(tmp_path: Path) -> None:
+    """Whoever has its key for a day cannot use its numbers up."""
+    async with running(tmp_path) as cloud:
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        withdrawals, issuing = cloud.accounts.withdrawals, cloud.accounts.keyring.issuing
+        await withdrawals.withdraw(box.site, {trust.revoked_principal("somebody")})
+        forged = trust.sign_list(
+            issuing.key, issuing.issuer, site=box.site, number=2**53 - 1, at_ms=1, entries={}
+        )
+        await withdrawals.take(box.site, [forged.text])
+        assert withdrawals.numbers(box.site) == {_root(cloud): 1}
+        assert (await withdrawals.withdraw(box.site, {trust.revoked_principal("another")})).number == 2
+
+
 def _root(cloud: Cloud) -> str:
     return cloud.accounts.keyring.issuing.issuer.id
 

@@ -140,7 +140,7 @@ def test_the_highest_number_counts_and_issuers_are_joined() -> None:
     assert not known.covers("site-2", [ours, theirs])
     assert known.take(made(number=8))
     assert not known.covers(SITE, [ours])
-    assert known.number(SITE, CLOUD_ISSUER.id) == 8
+    assert known.number(SITE, CLOUD_ISSUER.id, CLOUD_ISSUER.kid) == 8
 
 
 def test_a_carrier_keeps_the_newest_of_each_and_nothing_that_is_none() -> None:
