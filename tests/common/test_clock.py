@@ -252,3 +252,17 @@ def test_a_proof_is_a_step_from_the_line_that_was_told_last_not_from_what_is_wai
     step = clock.prove(NOW // 10**6 + 4000)
     assert step is not None
     assert (step.before_ms, step.after_ms) == (NOW // 10**6 - 16_000, NOW // 10**6 + 4000)
+
+
+def test_a_proof_that_agrees_with_the_machine_within_two_minutes_tells_a_step_to_its_time():
+    """What a step leads to is the time that is told from then on: what comes is corrected from there."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += 3600 * S
+    assert clock.stepped()
+    machine.wall -= 3600 * S - 120 * S  # waited for: the time told is an hour ahead
+    assert clock.stepped()
+    machine.run(30 * S)
+    step = clock.prove((machine.wall - 120 * S) // 10**6)
+    assert step
+    assert step.after_ms == clock.now_ms()

@@ -25,9 +25,10 @@ def test_the_laws_hold(first: int) -> None:
 
 
 #: Seeds beyond the suite's that broke a law once: a proof told its step from a time that was waited for; a
-#: kill parted the first facts of a clock that was set while the box was away from the fact that says so. And
-#: of the world: a kill before the box had looked at its clock; a timer that ended just when the world did.
-BROKE_ONCE = (302365, 500764, 4920, 5760)
+#: kill parted the first facts of a clock that was set while the box was away from the fact that says so; a
+#: proof that agreed with the machine told a step to another time than the box then told. And of the world: a
+#: kill before the box had looked at its clock; a timer that ended just when the world did.
+BROKE_ONCE = (302365, 500764, 13577, 4920, 5760)
 
 
 @pytest.mark.parametrize("seed", BROKE_ONCE)
