@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -220,7 +220,7 @@ async def test_a_malformed_frame_is_answered_and_the_charger_goes_on(cast: Cast,
 async def test_an_oversized_message_ends_its_own_connection_only(cast: Cast) -> None:
     async with chargers.wire(cast.box.url, "B") as neighbour:
         async with chargers.wire(cast.box.url, "A") as charger:
-            with pytest.raises(ConnectionClosed):
+            with suppress(ConnectionClosed):  # or all of it is on its way before the close is read
                 await charger.socket.send(" " * 65536 for _ in range(2000))  # one message in fragments
             await charger.socket.wait_closed()
             # 1006: what was still on its way reset the connection before the reason was read.
