@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -22,6 +23,9 @@ from common.errors import Code, Refused, Unavailable, error
 
 #: A piece that is read or written at once.
 PIECE_BYTES: Final = 64 * 1024
+
+#: A file whose times are older than this has other ones once it is written again.
+_SETTLED_NS: Final = 1_000_000_000
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -186,7 +190,10 @@ class Shelf:
             hashed.update(piece)
         if hashed.hexdigest() != digest:
             raise Refused(Code.UNKNOWN_FILE, f"{digest} is not what it was when it was added")
-        self._checked[digest] = mark
+        # A file that was written a moment ago may be written again with the same times, which go by the
+        # kernel's ticks of some ms. Until they are past it is hashed each time.
+        if time.clock_gettime_ns(time.CLOCK_REALTIME) - max(told.st_mtime_ns, told.st_ctime_ns) > _SETTLED_NS:
+            self._checked[digest] = mark
         file.seek(0)
 
     def remove_firmware(self, digest: str) -> bool:
