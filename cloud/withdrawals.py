@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import attrgetter
 
 from cloud.keyring import Keyring
 from cloud.store.ports import Store
@@ -68,7 +69,8 @@ class Withdrawals:
 
     def _own(self, site: str) -> trust.RevocationList | None:
         lists = self._verifier.withdrawals.lists(site)
-        return max((one for one in lists if one.issuer == self._issuer), key=_number, default=None)
+        ours = (one for one in lists if one.issuer == self._issuer)
+        return max(ours, key=attrgetter("number"), default=None)
 
     def texts(self, site: str) -> tuple[str, ...]:
         """Every list of a site, as its tunnel takes them."""
@@ -151,7 +153,3 @@ class Withdrawals:
             await self._know()
         log.warning("list %d of %s: %d rights are withdrawn", told.number, told.issuer, len(told.entries))
         self.changed(told)
-
-
-def _number(one: trust.RevocationList) -> int:
-    return one.number

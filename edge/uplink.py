@@ -99,9 +99,8 @@ class Uplink:
         self.work = asyncio.Event()
         self.news: deque[str] = deque(maxlen=LISTS_MAX)  #: lists that the cloud has not got
         self.hears = self.renews = False
-        self.left = (
-            asyncio.Event()
-        )  #: this link has to end: released, another key, a cloud that reads nothing
+        #: This link has to end: the box is released or has another key, or its cloud reads nothing.
+        self.left = asyncio.Event()
         self.hear_time: Callable[[str], None] = lambda _: None  #: told the cloud's time
         self.heard_of_key: Callable[[sync.TunnelWelcome], None] = lambda _: None  #: told the site's key there
         gateway.bus.tap(self._committed)

@@ -65,7 +65,7 @@ class EstatePart:
         )
         async with self._db.read() as tx:
             rows = (await tx.execute(query)).all()
-        found: dict[str, tuple[Charge, ...]] = {}
+        found: dict[str, list[Charge]] = {}
         for row in reversed(rows):
             one = Charge(
                 session=row.session,
@@ -75,8 +75,8 @@ class EstatePart:
                 energy_wh=row.energy_wh or 0.0,
                 refused=row.authorization == "blocked",
             )
-            found[row.principal] = (*found.get(row.principal, ()), one)
-        return found
+            found.setdefault(row.principal, []).append(one)
+        return {principal: tuple(charges) for principal, charges in found.items()}
 
     @whole
     async def keep_sealed(self, blob: Sealed, now_ms: int) -> None:

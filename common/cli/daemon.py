@@ -12,8 +12,6 @@ def keep_to_itself() -> None:
     The units say the same (`UMask`, `LimitCORE`); this holds for whoever starts a daemon by hand.
     """
     os.umask(0o077)
-    if resource.getrlimit(resource.RLIMIT_CORE) != (
-        0,
-        0,
-    ):  # the unit's filter refuses what it has done itself
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    none = (0, 0)
+    if resource.getrlimit(resource.RLIMIT_CORE) != none:  # the unit's filter refuses what it has done itself
+        resource.setrlimit(resource.RLIMIT_CORE, none)

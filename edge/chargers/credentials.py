@@ -41,9 +41,8 @@ class Passwords(msgspec.Struct, kw_only=True):
 
     used: Credential | None = None
     offered: Credential | None = None
-    earlier: list[
-        Credential
-    ] = []  #: told to the charger before that one, without an answer; the oldest first
+    #: Told to the charger before that one, without an answer; the oldest first.
+    earlier: list[Credential] = []
     certificate: str = ""  #: serial number of the certificate that it came in with last
     signed: str = ""  #: and of the one that was signed for it since
 

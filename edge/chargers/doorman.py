@@ -114,15 +114,16 @@ class Doorman:
         So strangers who hold every place lose one to each charger that dials, and lose no charger theirs.
         """
         silent = [one for one in self._connections if one.request is None]
+        if not silent:
+            return False
         crowds = Counter(one.peer for one in silent)
-        for one in silent:
-            if crowds[one.peer] == max(crowds.values()):
-                one.explained = True
-                self.book.refused(Reason.TOO_MANY_CONNECTIONS, one.peer)
-                one.turn_out()
-                self.left(one)
-                return True
-        return False
+        most = max(crowds.values())
+        out = next(one for one in silent if crowds[one.peer] == most)
+        out.explained = True
+        self.book.refused(Reason.TOO_MANY_CONNECTIONS, out.peer)
+        out.turn_out()
+        self.left(out)
+        return True
 
     def left(self, connection: ChargerConnection) -> None:
         """Count a connection's end, and explain one that never was a request; see `connection.Door`."""

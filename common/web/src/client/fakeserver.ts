@@ -9,6 +9,12 @@ import { deviceKey, fingerprint, lines, sign, type DeviceKey } from './keys';
 import type { Link } from './link';
 import { proofMessage } from './transcript';
 
+/** When its tests take place, in s. */
+export const NOW_S = Date.parse('2027-01-15T08:00:00.000Z') / 1000;
+
+/** A client's patience with it. */
+export const PACE = { cloudDelayMs: 5, silenceMs: 40, retryBaseMs: 5, retryCapMs: 20, pingEveryMs: 1000, pongWithinMs: 200 };
+
 /** What the wire would have: defaults may be left out. */
 type Said = { readonly kind: ServerMessage['kind'] } & Readonly<Record<string, unknown>>;
 
@@ -32,7 +38,7 @@ export class FakeServer {
   certificates: readonly string[] = [];
   /** New links cannot be had. */
   down = false;
-  nowMs = Date.parse('2027-01-15T08:00:00.000Z');
+  nowMs = NOW_S * 1000;
 
   private constructor(
     readonly path: 'lan' | 'cloud',

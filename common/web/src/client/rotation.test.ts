@@ -3,13 +3,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { b64 } from './bytes';
 import { Client } from './client';
 import type { Dial } from './dialling';
-import { certificate, FakeServer, grantOf } from './fakeserver';
+import { certificate, FakeServer, grantOf, NOW_S, PACE } from './fakeserver';
 import { lines, sign } from './keys';
 import { followed } from './rotation';
 import { MemoryStore, type SiteEntry } from './store';
-
-const NOW_S = Date.parse('2027-01-15T08:00:00.000Z') / 1000;
-const PACE = { cloudDelayMs: 5, silenceMs: 40, retryBaseMs: 5, retryCapMs: 20, pingEveryMs: 1000, pongWithinMs: 200 };
 
 let box: FakeServer;
 let cloud: FakeServer;
