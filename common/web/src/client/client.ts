@@ -144,7 +144,7 @@ export class Client implements AppClient {
   }
 
   private add(entry: SiteEntry, kept: Kept | undefined): Site {
-    const store = (learnt: SiteEntry) => void this.store.putSite(learnt).catch(() => {});
+    const store = (learnt: SiteEntry) => void this.store.learnSite(learnt).catch(() => {});
     const site = new Site(entry, { store, positions: this.shared.positions }, kept);
     this.members.value = new Map(this.members.value).set(site.id, site);
     this.watching.set(

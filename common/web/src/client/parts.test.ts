@@ -10,7 +10,7 @@ import { isLocalPage } from './permission';
 import { Positions } from './positions';
 import { live } from './shown';
 import { DEFAULTS } from './generated';
-import { openStore, type SiteEntry } from './store';
+import { MemoryStore, openStore, type SiteEntry } from './store';
 
 const SERVER = 'urx5hnzwgku6nuvno4tjd3hlns3ocev3';
 
@@ -196,6 +196,20 @@ test('sites and commands outlive the page, and a site goes with all that was kep
   await again.removePending('c');
   await again.removeSite('s1');
   expect([await again.sites(), await again.pending(), await again.kept()]).toEqual([[], [], []]);
+});
+
+test('a site that was removed does not come back by what another page learns of it or shows', async () => {
+  for (const store of [await openStore(new IDBFactory()), new MemoryStore()]) {
+    const shown = { site: 's1', shape: 1, view: {} as never, asOf: 1, fromBox: true };
+    await store.putSite(ENTRY);
+    await store.learnSite({ ...ENTRY, name: 'Work' });
+    await store.keep(shown);
+    expect([await store.sites(), await store.kept()]).toEqual([[{ ...ENTRY, name: 'Work' }], [shown]]);
+    await store.removeSite('s1');
+    await store.learnSite(ENTRY);
+    await store.keep(shown);
+    expect([await store.sites(), await store.kept()]).toEqual([[], []]);
+  }
 });
 
 test('storage that is denied is said in words', async () => {

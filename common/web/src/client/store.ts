@@ -72,12 +72,15 @@ export interface Store {
   key(): Promise<DeviceKey>;
   sites(): Promise<readonly SiteEntry[]>;
   putSite(entry: SiteEntry): Promise<void>;
+  /** Keep what was learnt of a site; one that another tab has removed meanwhile stays removed. */
+  learnSite(entry: SiteEntry): Promise<void>;
   /** Remove a site with all that is kept of it. */
   removeSite(site: string): Promise<void>;
   pending(): Promise<readonly Pending[]>;
   putPending(pending: Pending): Promise<void>;
   removePending(id: string): Promise<void>;
   kept(): Promise<readonly Kept[]>;
+  /** Keep what a site looks like; of one that was removed nothing is kept. */
   keep(kept: Kept): Promise<void>;
   close(): void;
 }
@@ -150,9 +153,10 @@ type Table = 'device' | 'sites' | 'pending' | 'kept';
 class Database implements Store {
   constructor(private readonly database: IDBDatabase) {}
 
-  private begin(mode: IDBTransactionMode, ...tables: Table[]): IDBTransaction {
+  /** The first table is the one that is written for its own sake. */
+  private begin(mode: IDBTransactionMode, ...tables: [Table, ...Table[]]): IDBTransaction {
     // Key and rights outlive a dead battery. A command has to outlive the page alone: the box knows it by its id.
-    const durability = tables.some((table) => table === 'device' || table === 'sites') ? 'strict' : 'relaxed';
+    const durability = tables[0] === 'device' || tables[0] === 'sites' ? 'strict' : 'relaxed';
     try {
       return this.database.transaction(tables, mode, { durability });
     } catch (wrong) {
@@ -187,7 +191,15 @@ class Database implements Store {
     return written(writing);
   }
 
-  private remove(id: string, ...tables: Table[]): Promise<void> {
+  /** Put it if its site is still here, in one transaction: tabs do not wait for each other. */
+  private async putOfSite(table: 'sites' | 'kept', value: { readonly site: string }): Promise<void> {
+    const writing = this.begin('readwrite', table, 'sites');
+    const here = (await answer(writing.objectStore('sites').getKey(value.site))) !== undefined;
+    if (here) writing.objectStore(table).put(value);
+    return written(writing);
+  }
+
+  private remove(id: string, ...tables: [Table, ...Table[]]): Promise<void> {
     const writing = this.begin('readwrite', ...tables);
     for (const table of tables) writing.objectStore(table).delete(id);
     return written(writing);
@@ -195,12 +207,13 @@ class Database implements Store {
 
   sites = async (): Promise<readonly SiteEntry[]> => this.all<SiteEntry>('sites');
   putSite = async (entry: SiteEntry): Promise<void> => this.put('sites', entry);
+  learnSite = async (entry: SiteEntry): Promise<void> => this.putOfSite('sites', entry);
   removeSite = async (site: string): Promise<void> => this.remove(site, 'sites', 'kept');
   pending = async (): Promise<readonly Pending[]> => this.all<Pending>('pending');
   putPending = async (pending: Pending): Promise<void> => this.put('pending', pending);
   removePending = async (id: string): Promise<void> => this.remove(id, 'pending');
   kept = async (): Promise<readonly Kept[]> => this.all<Kept>('kept');
-  keep = async (kept: Kept): Promise<void> => this.put('kept', kept);
+  keep = async (kept: Kept): Promise<void> => this.putOfSite('kept', kept);
 
   close(): void {
     this.database.close();
@@ -221,7 +234,14 @@ export class MemoryStore implements Store {
   putPending = async (pending: Pending): Promise<void> => void this.pendingTable.set(pending.id, pending);
   removePending = async (id: string): Promise<void> => void this.pendingTable.delete(id);
   kept = async (): Promise<readonly Kept[]> => [...this.keptTable.values()];
-  keep = async (kept: Kept): Promise<void> => void this.keptTable.set(kept.site, kept);
+
+  async learnSite(entry: SiteEntry): Promise<void> {
+    if (this.siteTable.has(entry.site)) this.siteTable.set(entry.site, entry);
+  }
+
+  async keep(kept: Kept): Promise<void> {
+    if (this.siteTable.has(kept.site)) this.keptTable.set(kept.site, kept);
+  }
 
   async removeSite(site: string): Promise<void> {
     this.siteTable.delete(site);
