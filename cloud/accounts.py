@@ -1,6 +1,6 @@
 """Accounts: which boxes and people belong to this cloud, and what each may do (design §8, §10).
 
-    a box      its operator types the box's code (`add_site`); the box asks to be taken in (`enrol`)
+    a box      taken in by the code that it shows: `cloud.joining`
     a person   an invite is minted here (`invite`) and redeemed here, once, by a key (`redeem`)
     a right    a grant signed by the online key, renewed here while its key is known (`renew`)
     a reader   a bearer token, for a request that a device's key has signed (`token`)
@@ -15,13 +15,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from cloud.access import access, at_site
-from cloud.boxkeys import taken_in
 from cloud.keyring import Keyring
 from cloud.store.ports import Store
-from cloud.store.rows import ActRow, DeviceRow, PairingRow, SiteRow, TokenRow
+from cloud.store.rows import ActRow, DeviceRow, SiteRow, TokenRow
 from cloud.tokens import (
     TOKEN_LIFE_MS,
     TOKEN_PREFIX,
@@ -43,7 +40,6 @@ from common.trust.invites import SECRET_BYTES, InviteRecord
 log = logging.getLogger("plugside.accounts")
 
 WAITS = "an operator made at the box waits for the owner's word"
-PAIR_AGAIN = "Run `plugside-edge pair` on the box and copy its code whole."
 #: Token requests remembered for as long as they could be replayed.
 _SEEN_MAX = 4096
 
@@ -63,7 +59,6 @@ class Accounts:
         self.capped: Callable[[str, str], None] = lambda _, __: None  #: told of a grant with caps that is new
         self.tell_boxes: Callable[[tuple[str, ...]], None] = lambda _: None
         self.box_hears: Callable[[str], bool] = lambda _: False  #: whether a site's box is connected
-        self.box_replaced: Callable[[str], None] = lambda _: None  #: told of a site that has another box
 
     async def open(self) -> None:
         """Learn whom to believe."""
@@ -109,85 +104,6 @@ class Accounts:
             id=self._ids.uid(), at_ms=self._clock.now_ms(), site=site, actor=actor, what=what, detail=detail
         )
         await self._store.note(row)
-
-    # --- boxes ---------------------------------------------------------------------------------------------
-
-    async def add_site(self, name: str, code: str, actor: str, *, replace: bool = False) -> trust.BoxCode:
-        """Wait for the box that shows this code; with `replace` it takes the place of the site's own box.
-
-        Raises Refused: bad_invite, bad_request, unknown_site.
-        """
-        try:
-            pairing = trust.BoxCode.from_text(code)
-        except Refused as unreadable:
-            raise Refused(Code.BAD_INVITE, unreadable.detail, hint=PAIR_AGAIN) from None
-        if self._clock.now_ms() >= pairing.expires_ms:
-            raise Refused(
-                Code.BAD_INVITE,
-                f"the code ran out at {iso(pairing.expires_ms)}",
-                hint=PAIR_AGAIN,
-            )
-        replaced = await self._store.site(name) if replace else None
-        if replace and replaced is None:
-            raise Refused(Code.UNKNOWN_SITE, name, hint="`plugside-cloud site list` shows the sites.")
-        row = PairingRow(
-            pair=pairing.pair,
-            code=code,
-            name=replaced.name if replaced else name,
-            expires_ms=pairing.expires_ms,
-            replaces=replaced.id if replaced else "",
-        )
-        await self._store.add_pairing(row, self._clock.now_ms())
-        what = "site_replace" if replaced else "site_add"
-        await self.note(what, site=row.replaces, actor=actor, detail=f"box {pairing.server}")
-        return pairing
-
-    async def enrol(self, request: trust.EnrolRequest) -> trust.EnrolAnswer | None:
-        """Take in the box that has the code. None: no operator has typed that code (yet).
-
-        Raises Refused: bad_invite, bad_signature, bad_request (name or site belongs to another).
-        """
-        now_ms = self._clock.now_ms()
-        pairing = await self._store.pairing(request.pair, now_ms)
-        if pairing is None:
-            return None
-        code = trust.BoxCode.from_text(pairing.code)
-        box = trust.check_enrolment(request, code, now_ms)
-        if pairing.replaces:
-            box = msgspec.structs.replace(box, site=pairing.replaces)
-        known = await self._store.site(box.site)
-        if known is not None and known.id == box.site and known.box != box.box and known.name != pairing.name:
-            raise Refused(
-                Code.BAD_REQUEST,
-                f"site {box.site} has another box",
-                hint=f'To replace its box, run `plugside-cloud site add "{known.name}" CODE --replace`.',
-            )
-        row = SiteRow(
-            id=box.site,
-            name=pairing.name,
-            box=box.box,
-            public=box.public,
-            issuer=box.issuer.public,
-            added_ms=now_ms,
-        )
-        await self._store.put_site(taken_in(known, row, self.identity, now_ms))
-        await self.open()
-        if known is None or known.box != box.box:
-            # Who had the site takes it back neither by the link that it has, nor by a code it once showed.
-            await self._store.spend_pairings(pairing)
-            self.box_replaced(box.site)
-            await self.note("site_joined", site=box.site, detail=f"box {box.box}")
-            log.info("box %s is site %s (%s)", box.box, box.site, pairing.name)
-        bundle = trust.TrustBundle(
-            site=box.site,
-            root=self.keyring.root,
-            keys=self.keyring.signed,
-            url=self.url,
-            cloud=self.identity.fingerprint,
-            name=pairing.name,
-            replaces=bool(pairing.replaces),
-        )
-        return trust.answer_enrolment(bundle, request, code.secret)
 
     # --- people --------------------------------------------------------------------------------------------
 

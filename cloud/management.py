@@ -12,6 +12,7 @@ import msgspec
 from cloud.accounts import Accounts
 from cloud.exports import Exports
 from cloud.hub import Hub
+from cloud.joining import Joining
 from cloud.queries import Queries
 from cloud.reconciliation import Ask, reconcile
 from cloud.store.ports import Store
@@ -62,10 +63,18 @@ class Management:
     """Answers `wire.Manage`."""
 
     def __init__(
-        self, store: Store, accounts: Accounts, hub: Hub, queries: Queries, exports: Exports, ask: Ask
+        self,
+        store: Store,
+        accounts: Accounts,
+        joining: Joining,
+        hub: Hub,
+        queries: Queries,
+        exports: Exports,
+        ask: Ask,
     ) -> None:
         self._store = store
         self._accounts = accounts
+        self._joining = joining
         self._hub = hub
         self._queries = queries
         self._exports = exports
@@ -98,7 +107,7 @@ class Management:
         return row
 
     async def _site_add(self, args: _SiteAdd, claims: Claims) -> Plain:
-        code = await self._accounts.add_site(args.name, args.code, claims.principal, replace=args.replace)
+        code = await self._joining.add_site(args.name, args.code, claims.principal, replace=args.replace)
         return {"name": args.name, "box": code.server, "expires_at": iso(code.expires_ms)}
 
     async def _invite(self, args: InviteArgs, claims: Claims) -> Plain:

@@ -32,6 +32,7 @@ from cloud.exports import Exports
 from cloud.folder import Folder
 from cloud.glance import Glance
 from cloud.hub import Hub
+from cloud.joining import Joining
 from cloud.keydesk import KeyDesk
 from cloud.keyring import Keyring
 from cloud.management import Management
@@ -131,13 +132,17 @@ class Cloud:
         self.router.relay = self.edges.relay
         self.accounts.tell_boxes = self.edges.tell
         self.accounts.capped = self.edges.capped
-        self.accounts.box_replaced = self.edges.replaced
+        self.joining = Joining(store, self.accounts, clock)
+        self.joining.box_replaced = self.edges.replaced
         self.accounts.withdrawals.changed = self._withdrawn
         self.accounts.box_hears = lambda site: bool(self.hub.link(site))
         self.router.online = lambda site: bool(self.hub.link(site))
         self.exports = Exports(store, self.clock)
         self.queries = Queries(store, self.hub, self.exports, self.health, self.edges.ask)
-        management = Management(store, self.accounts, self.hub, self.queries, self.exports, self.edges.pages)
+        self.queries.offer(self.joining.queries)
+        management = Management(
+            store, self.accounts, self.joining, self.hub, self.queries, self.exports, self.edges.pages
+        )
         self.bundles = Bundles(store, boxkeys, self.counters, clock)
         management.offer("import", self.bundles.request)
         for part in (
@@ -171,6 +176,7 @@ class Cloud:
         return Doors(
             store=store,
             accounts=self.accounts,
+            joining=self.joining,
             queries=self.queries,
             exports=self.exports,
             edges=self.edges,

@@ -185,7 +185,8 @@ class Tunnel:
         voucher = trust.Voucher(box=site.public, issuer=hello.issuer, site=site.id, signature=hello.vouching)
         issuer = trust.check_voucher(voucher)
         changed = msgspec.structs.replace(site, issuer=issuer.public)
-        await self._edges.store.put_site(changed)
+        if not await self._edges.store.put_site(changed, held=site.public):
+            raise RemoteFault(Code.UNTRUSTED_PEER, "this site has another box now")
         await self._edges.accounts.open()
         return changed
 

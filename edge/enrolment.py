@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from common import trust
-from common.errors import Code, RemoteFault, Unavailable
+from common.errors import Code, PlugsideError, RemoteFault, Unavailable, from_wire
 from common.link.websocket import is_loopback
 from common.ports import Clock
 from edge.authority import Authority
@@ -48,7 +48,7 @@ class Enrolment:
         self._since_ms = 0
 
     async def done(self) -> None:
-        """Return once a cloud has taken the box in. Raises Unavailable, RemoteFault."""
+        """Return once a cloud has taken the box in. Raises PlugsideError."""
         while not self._authority.cloud_url:
             request = self._authority.enrolment()
             if request is None:
@@ -67,7 +67,7 @@ class Enrolment:
 async def ask(base: str, request: trust.EnrolRequest) -> trust.EnrolAnswer | None:
     """Ask once. None: the cloud does not know the code yet (202).
 
-    Raises Unavailable(cloud_unreachable), RemoteFault: protocol, too_large.
+    Raises Unavailable(cloud_unreachable), RemoteFault: protocol, too_large; or what the cloud says.
     """
     import httpx  # 60 ms of import that a box needs once in its life
 
@@ -87,13 +87,13 @@ async def ask(base: str, request: trust.EnrolRequest) -> trust.EnrolAnswer | Non
         ):
             if response.status_code == httpx.codes.ACCEPTED:
                 return None
-            if not response.is_success:
-                raise RemoteFault(Code.PROTOCOL, f"{base} answered {response.status_code} to the enrolment")
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > ANSWER_BYTES_MAX:
                     raise RemoteFault(Code.TOO_LARGE, f"{base}'s answer to the enrolment")
+            if not response.is_success:
+                raise _refused(base, response.status_code, bytes(body))
     except (httpx.HTTPError, TimeoutError) as failed:
         why = f"{base}: {failed or type(failed).__name__}"
         raise Unavailable(Code.CLOUD_UNREACHABLE, why) from None
@@ -101,6 +101,23 @@ async def ask(base: str, request: trust.EnrolRequest) -> trust.EnrolAnswer | Non
         return msgspec.json.decode(body, type=trust.EnrolAnswer)
     except (msgspec.DecodeError, RecursionError) as unreadable:
         raise RemoteFault(Code.PROTOCOL, str(unreadable)) from None
+
+
+class _Problem(msgspec.Struct):
+    """Why a cloud takes nobody in, as its API tells it."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+def _refused(base: str, status: int, body: bytes) -> PlugsideError:
+    """The cloud's own sentence, for whoever stands at the box; where there is none, that it refused."""
+    try:
+        told = msgspec.json.decode(body, type=_Problem)
+    except (msgspec.DecodeError, RecursionError):
+        return RemoteFault(Code.PROTOCOL, f"{base} answered {status} to the enrolment")
+    return from_wire(told.code, told.message, told.hint)
 
 
 def tunnel_url(url: str) -> str:

@@ -36,6 +36,7 @@ from cloud.counters import Counters
 from cloud.edges import Edges
 from cloud.exports import Exports
 from cloud.hub import Hub
+from cloud.joining import Joining
 from cloud.queries import Queries
 from cloud.store.ports import Store
 from cloud.tokens import TokenAnswer, TokenRequest
@@ -59,6 +60,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     accounts: Accounts
+    joining: Joining
     queries: Queries
     exports: Exports
     edges: Edges
@@ -87,7 +89,7 @@ async def metrics(request: Request[Any, Any, Any], state: State) -> str:
 
 @post("/v1/enrolments", status_code=200, summary="A box asks to be taken in")
 async def enrol(data: JSONBody[EnrolRequest], state: State) -> Response[EnrolAnswer | Waiting]:
-    answer = await _doors(state).accounts.enrol(data)
+    answer = await _doors(state).joining.enrol(data)
     if answer is None:
         return Response(Waiting(), status_code=202)
     return Response(answer)

@@ -14,6 +14,7 @@ from common.cli import people as rights
 from common.cli.output import DONE, FAILED, count, print_json, print_qr, printable, table
 from common.cli.words import instant_text
 from common.client.connection import Connection
+from common.errors import from_wire
 
 #: How often the list of sites is looked at while a box is waited for: it asks every second.
 LOOK_EVERY_S = 0.25
@@ -43,13 +44,18 @@ async def site_add(args: argparse.Namespace) -> int:
 
 
 async def _joined(cloud: Connection, box: str, wait_s: float) -> dict[str, Any] | None:
-    """The site of this box, once it has joined and its tunnel stands; None when it does not come in time."""
+    """The site of this box, once it has joined and its tunnel stands; None when it does not come in time.
+
+    Raises what the box was refused with.
+    """
     site: dict[str, Any] | None = None
     try:
         async with asyncio.timeout(wait_s):
             while site is None or not site["online"]:
                 rows = await cloud.query("sites")
                 site = next((row for row in rows if row["box"] == box), None)
+                for refused in await cloud.query("joining", {"box": box}):
+                    raise from_wire(refused["code"], refused["message"], refused["hint"])
                 if site is None or not site["online"]:
                     await asyncio.sleep(LOOK_EVERY_S)
     except TimeoutError:

@@ -45,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("name", help='what you call the site, for example "Home"')
     add.add_argument("code", help="from `plugside-edge pair` on the box")
     add.add_argument(
-        "--replace", action="store_true", help="the box takes the place of this site's box, with its ledger"
+        "--replace",
+        action="store_true",
+        help="the box takes the place of this site's box, with its ledger; no box does without",
     )
     add.add_argument(
         "--wait", type=float, default=30.0, metavar="S", help="how long to wait for the box (default 30 s)"

@@ -51,12 +51,21 @@ class AccountPart:
             await tx.execute(delete(table).where(table.c.name == but.name, table.c.pair != but.pair))
 
     @whole
-    async def put_site(self, row: SiteRow) -> None:
+    async def put_site(self, row: SiteRow, *, held: str = "") -> bool:
+        table = schema.site
         # What belongs to the ledger stays: another box takes up where the site's records are.
         keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello", "zone")
         try:
             async with self._db.write() as tx:
-                await tx.execute(self._db.upsert(schema.site, keep=keep), codec.site_values(row))
+                values = codec.site_values(row)
+                if held:
+                    changed = {name: value for name, value in values.items() if name not in keep}
+                    where = (table.c.id == row.id) & (table.c.public == held)
+                    done: Any = await tx.execute(update(table).where(where).values(**changed))
+                else:
+                    new = self._db.insert(table).on_conflict_do_nothing(index_elements=["id"])
+                    done = await tx.execute(new, values)
+                return bool(done.rowcount)
         except IntegrityError:
             raise Refused(
                 Code.BAD_REQUEST, f"another site is called {row.name}", hint="Choose another name."

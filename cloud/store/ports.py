@@ -169,8 +169,12 @@ class AccountStore(Protocol):
     async def spend_pairings(self, but: PairingRow) -> None:
         """Codes for the same site are good for nothing more, but for this one."""
 
-    async def put_site(self, row: SiteRow) -> None:
-        """Add a site, or give it another box; its ledger stays. Raises Refused(bad_request): name taken."""
+    async def put_site(self, row: SiteRow, *, held: str = "") -> bool:
+        """Add a site, or where it still `held` this public key change its box; its ledger stays.
+
+        False, and nothing is changed: it has another key, or a box already. Raises Refused(bad_request): name
+        taken.
+        """
 
     async def rotate_box(self, row: SiteRow, *, held: str) -> bool:
         """The site's box has the row's key now, if the site still `held` this public key; False if not."""

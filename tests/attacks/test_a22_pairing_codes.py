@@ -37,11 +37,11 @@ async def test_a22_eleven_guesses_are_eleven_refusals_and_the_true_code_still_wo
             guess = trust.request_enrolment(
                 box.identity, box.issuer.public, box.site, trust.b64(number.to_bytes(16))
             )
-            assert await cloud.accounts.enrol(guess) is None
+            assert await cloud.joining.enrol(guess) is None
         thief = generate_identity()
         named_alike = trust.request_enrolment(thief, generate_issuer().public, box.site, true)
         with pytest.raises(Refused) as no:
-            await cloud.accounts.enrol(named_alike)
+            await cloud.joining.enrol(named_alike)
         assert no.value.code is Code.BAD_INVITE, "the secret alone is not enough: the code names the key"
         response = await box.ask_in()
         assert response.status_code == 200

@@ -55,16 +55,25 @@ async def test_a23_a_claimed_box_is_not_claimed_again(tmp_path: Path) -> None:
         assert site.authority.cloud_url == cloud.url
 
 
-async def test_a23_a_site_that_has_a_box_takes_no_other_without_being_told_to(tmp_path: Path) -> None:
-    async with running(tmp_path) as cloud:
+@pytest.mark.parametrize("first", [True, False])
+async def test_a23_a_site_that_has_a_box_takes_no_other_without_being_told_to(
+    tmp_path: Path, first: bool
+) -> None:
+    """Whatever a box claims, however its code is called, and whenever that was typed."""
+    async with running(tmp_path) as cloud, local(cloud._settings.socket_path) as operator:
         box, thief = FakeBox(cloud.url), FakeBox(cloud.url)
-        await box.join(cloud)
         thief.site = box.site
         code = thief.pair()
-        async with local(cloud._settings.socket_path) as operator:
+        if first:
             await operator.manage("site_add", {"name": "Mine", "code": code})
+        await box.join(cloud, "Home")
+        for name in ("Home", box.site):
+            with pytest.raises(Refused, match="--replace"):
+                await operator.manage("site_add", {"name": name, "code": code})
+        await operator.manage("site_add", {"name": "Mine", "code": code})
         response = await thief.ask_in()
         assert response.status_code == 400, response.text
+        assert "--replace" in response.json()["hint"]
         async with box.connected():
             assert cloud.hub.link(box.site)
 

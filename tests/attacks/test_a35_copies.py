@@ -32,7 +32,7 @@ async def test_a_box_that_was_replaced_gets_no_tunnel_any_more(tmp_path: Path) -
         box.ledger = stolen.ledger
         async with stolen.dial() as (socket, challenge):
             await socket.send(sync.encode(stolen.hello(challenge.nonce)))
-            await box.join(cloud)
+            await box.join(cloud, replace=True)
             async with asyncio.timeout(SOON_S):
                 await until_closed(socket)
         for _ in range(2):

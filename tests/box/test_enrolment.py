@@ -12,7 +12,7 @@ import pytest
 
 from common import trust
 from common.clock import SystemClock, SystemIds
-from common.errors import Code, RemoteFault, Unavailable
+from common.errors import Code, Refused, RemoteFault, Unavailable
 from common.keystore import Keystore
 from edge.authority import Authority
 from edge.enrolment import ANSWER_BYTES_MAX, ASK_LATER_EVERY_S, Enrolment, ask, pause_s
@@ -105,6 +105,21 @@ async def test_an_answer_is_read_up_to_its_bound(tmp_path: Path) -> None:
             with pytest.raises(RemoteFault) as refused:
                 await ask(desk.url, request(box))
             assert refused.value.code is code
+
+
+async def test_a_box_that_is_refused_says_what_the_cloud_said(tmp_path: Path) -> None:
+    box = authority(tmp_path)
+    box.pair()
+    body = b'{"code":"bad_request","message":"the site has another box","hint":"type --replace"}'
+    newer = b'{"code":"of a newer cloud","message":"no room"}'
+    async with Desk((400, body), (403, newer), (502, b"<html>" * 1000)).open() as desk:
+        with pytest.raises(Refused) as refused:
+            await Enrolment(desk.url, box, SystemClock()).done()
+        assert str(refused.value) == "the site has another box type --replace"
+        for said in ("no room", "answered 502"):
+            with pytest.raises(RemoteFault, match=said) as fault:
+                await ask(desk.url, request(box))
+            assert fault.value.code is Code.PROTOCOL
 
 
 async def test_a_cloud_that_is_away_is_told_from_a_network_that_is(tmp_path: Path) -> None:

@@ -108,11 +108,11 @@ class FakeBox:
             body = msgspec.json.encode(self.asked)
             return await client.post(f"{self.url}/v1/enrolments", content=body)
 
-    async def join(self, cloud: Cloud, name: str = "Home") -> None:
-        """The operator types the code, the box asks, the tunnel stands."""
+    async def join(self, cloud: Cloud, name: str = "Home", *, replace: bool = False) -> None:
+        """The operator types the code, the box asks."""
         code = self.pair()
         async with local(cloud._settings.socket_path) as operator:
-            await operator.manage("site_add", {"name": name, "code": code})
+            await operator.manage("site_add", {"name": name, "code": code, "replace": replace})
         response = await self.ask_in()
         assert response.status_code == 200, response.text
 

@@ -57,10 +57,19 @@ async def test_a_name_stands_for_one_site(store: Store, box: Box) -> None:
     assert taken.value.code is Code.BAD_REQUEST
 
 
+@pytest.mark.parametrize("held", ["", "given up"])
+async def test_nobody_takes_a_place_by_a_key_that_does_not_have_it(store: Store, box: Box, held: str) -> None:
+    before = await store.site("site-1")
+    new = SiteRow(id="site-1", name="Home", box="new", public="p2", issuer="i2")
+    assert not await store.put_site(new, held=held)
+    assert await store.site("site-1") == before
+
+
 async def test_another_box_takes_up_where_the_ledger_is(store: Store, box: Box) -> None:
     box.charge("s1", 0, 10)
     await box.drain(store)
-    await store.put_site(SiteRow(id="site-1", name="Home", box="new", public="p2", issuer="i2"))
+    new = SiteRow(id="site-1", name="Home", box="new", public="p2", issuer="i2")
+    assert await store.put_site(new, held="p")
     site = await store.site("site-1")
     assert site is not None
     assert (site.box, site.name, site.instance, site.epoch) == ("new", "Home", "", "1-a")
