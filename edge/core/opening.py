@@ -156,7 +156,8 @@ def _flags(
     if not identity.believable(claim.at_ms, now_ms, unsure=state.unsure):
         flags.append("clock_invalid")
     elif (
-        claim.at_ms is not None and claim.at_ms - clocks.offset_ms(station) < station.adopted_ms - IMPORTED_MS
+        claim.at_ms is not None
+        and claim.at_ms - clocks.proven_offset_ms(station) < station.adopted_ms - IMPORTED_MS
     ):
         flags.append("imported")
     if claim.weak and station.frozen:

@@ -353,9 +353,9 @@ def connector_stepped(state: SiteState, body: facts.ConnectorChanged, stepped: b
     station = state.station(body.charger)
     session = station.open_on(body.evse) if body.evse else None
     if stepped and body.via == "report" and body.reported_at:
-        clocks.told(station, body.reported_at, at_ms)
+        clocks.told(station, body.reported_at, at_ms, live=True)
     elif body.reported_at:  # perhaps the time of an earlier change: no word on a clock that stands
-        clocks.learn(station, body.reported_at, at_ms)
+        clocks.learn(station, body.reported_at, at_ms, live=True)
     if session is None or body.via == "epoch":
         return
     session.heard_ms = at_ms

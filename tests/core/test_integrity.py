@@ -262,6 +262,39 @@ def test_a_clock_that_is_behind_does_not_make_a_session_foreign() -> None:
     site.check()
 
 
+def test_history_that_a_charger_delivers_after_its_adoption_is_foreign_to_the_last_session() -> None:
+    """Its own times are all that a charger tells that sends no time with its statuses."""
+    site = Site().ready()
+    for number in range(40):
+        started_ms = site.now - 40 * 24 * HOUR + number * 6 * HOUR
+        register_wh = 1000.0 + 500 * number
+        transaction = site.begun(meter_start_wh=register_wh, started=site.stamp(started_ms))
+        assert "imported" in site.last(facts.SessionStarted).flags
+        for second in range(0, 60, 5):  # closer together than a queue is emptied
+            site.now += SECOND
+            site.meter(site.sample(register_wh, started_ms + second * SECOND), transaction=transaction)
+        site.now += SECOND
+        site.end(transaction, register_wh + 500, ended=site.stamp(started_ms + HOUR))
+    site.now += MINUTE
+    site.begin(meter_start_wh=30_000.0)
+    assert "imported" not in site.last(facts.SessionStarted).flags
+    site.check()
+
+
+def test_a_clock_that_is_behind_is_learnt_from_a_charge_too() -> None:
+    site = Site().ready()
+    behind = 5 * HOUR
+    transaction = site.begun(started=site.stamp(site.now - behind))
+    for _ in range(3):
+        site.now += 30 * SECOND
+        site.meter(site.sample(1000.0, site.now - behind), transaction=transaction)
+    site.end(transaction, 2000.0, ended=site.stamp(site.now - behind))
+    site.now += MINUTE
+    site.begin(meter_start_wh=2000.0, started=site.stamp(site.now - behind))
+    assert "imported" not in site.last(facts.SessionStarted).flags
+    site.check()
+
+
 def test_a_queue_makes_no_offset() -> None:
     site = Site().ready()
     site.status(PREPARING, reported_at=iso(site.now))
