@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from cloud.charge_lines import energy_kwh
 from cloud.cli.connect import connect
+from common.cli.files import whole_file
 from common.cli.output import DONE, count, print_json, printable
 from common.client.connection import Connection
-from common.errors import Code, LocalFault
 
 #: Lines asked for at once.
 PAGE_ROWS = 500
@@ -62,9 +64,8 @@ async def _lines(cloud: Connection, site: str, month: str) -> AsyncIterator[dict
 
 
 async def _write_csv(rows: AsyncIterator[dict[str, Any]], args: argparse.Namespace) -> tuple[int, float]:
-    out = _opened(args)
     lines, total_milliwh = 0, 0
-    try:
+    with _opened(args) as out:
         table = csv.writer(out, lineterminator="\n")
         table.writerow(COLUMNS)
         async for row in rows:
@@ -73,9 +74,6 @@ async def _write_csv(rows: AsyncIterator[dict[str, Any]], args: argparse.Namespa
             total_milliwh += amount
             kwh = {"energy_kwh": energy_kwh(amount), "total_kwh": energy_kwh(round(row["total_wh"] * 1000))}
             table.writerow(_cells({**row, **kwh}))
-    finally:
-        if out is not sys.stdout:
-            out.close()
     return lines, total_milliwh / 1000
 
 
@@ -94,23 +92,20 @@ def _write_json(document: dict[str, Any], args: argparse.Namespace) -> None:
         return
     import msgspec
 
-    out = _opened(args)
-    with out:
+    with _opened(args) as out:
         out.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
 
 
-def _opened(args: argparse.Namespace) -> TextIO:
+@contextmanager
+def _opened(args: argparse.Namespace) -> Iterator[TextIO]:
     if args.out is None:
-        return sys.stdout
-    try:
-        opened: TextIO = args.out.open("w", encoding="utf-8", newline="")
-    except OSError as failed:
-        raise LocalFault(
-            Code.BAD_SETTINGS,
-            f"{args.out}: {failed.strerror}",
-            hint="Name a file that can be written with --out; the export itself can be repeated.",
-        ) from None
-    return opened
+        yield sys.stdout
+        return
+    hint = "Name a file that can be written with --out; the export itself can be repeated."
+    with whole_file(args.out, hint=hint) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        yield text
+        text.detach()
 
 
 def _say(told: dict[str, Any], lines: int, energy_wh: float) -> None:

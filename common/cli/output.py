@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed: a terminal's tables come from ric
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -36,19 +37,36 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
 
 def run_command(work: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool = False) -> int:
-    """Run a command to its exit code: errors are told; Ctrl-C and a closed pipe end it quietly."""
-    from common.errors import PlugsideError
+    """Run a command to its exit code: errors are told, a full disk behind stdout too; Ctrl-C and a closed
+    pipe end it quietly."""
+    from common.errors import Code, LocalFault, PlugsideError
 
     try:
-        return run_async(work())
+        done = run_async(work())
+        sys.stdout.flush()  # what cannot be said any more shows here, and not behind our back
     except PlugsideError as failed:
         return report_error(failed, as_json=as_json)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # `| head` has read enough. What Python would still flush at its end has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         return DONE
+    except OSError as failed:
+        if failed.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _say_no_more()
+        full = LocalFault(
+            Code.BAD_SETTINGS,
+            f"the output: {failed.strerror}",
+            hint="Free space on its disk, or send it elsewhere; then type the same again.",
+        )
+        return report_error(full)
+    return done
+
+
+def _say_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from common.cli.files import whole_file
 from common.cli.output import DONE, print_json, printable, table
 from common.cli.receipt_page import check_page, page, receipt_in
 from common.cli.words import energy_text, instant_text
@@ -104,12 +105,8 @@ def _ended(row: dict[str, Any]) -> bool:
 
 
 def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8", newline="")
-    except OSError as failed:
-        raise LocalFault(
-            Code.BAD_SETTINGS, f"{file}: {failed.strerror}", hint="Name a file that can be written."
-        ) from None
+    with whole_file(file, hint="Name a file that can be written.") as out:
+        out.write(text.encode())
 
 
 # --- checking one ------------------------------------------------------------------------------------------

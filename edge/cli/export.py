@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
+from common.cli.files import whole_file
 from common.cli.output import print_json
 from common.client.connection import Connection
-from common.errors import Code, LocalFault
 from common.sync import bundle
 from common.trust import unb64
 from edge.cli.connect import connect
@@ -18,22 +17,10 @@ from edge.cli.connect import connect
 async def export(args: argparse.Namespace) -> int:
     """Write the file; what stood there before stays until the new one is whole and on the disk."""
     target: Path = args.file
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    try:
-        async with connect(args) as box:
-            with unfinished.open("wb") as file:
-                told = await _write(box, args, file)
-                file.flush()
-                os.fsync(file.fileno())
-        unfinished.replace(target)
-    except OSError as refused:
-        raise LocalFault(
-            Code.BAD_SETTINGS,
-            f"{target}: {refused.strerror or refused}",
-            hint="Name a file in a folder that you may write, on a disk with room.",
-        ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    hint = "Name a file in a folder that you may write, on a disk with room."
+    async with connect(args) as box:
+        with whole_file(target, hint=hint) as file:
+            told = await _write(box, args, file)
     if args.json:
         print_json({"file": str(target), **told})
         return 0

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,21 @@ sys.exit(main.main(["health"]))
     finally:
         os.close(theirs)
     assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+@pytest.mark.parametrize("daemon", ["edge", "cloud"])
+def test_a_full_disk_behind_the_output_is_said(daemon: str) -> None:
+    typed = f"""
+import sys
+from {daemon}.cli import local, main
+async def told(args):
+    print("more than there is room for")
+    return 0
+local.HANDLERS["health"] = told
+sys.exit(main.main(["health"]))
+"""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", typed], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()

@@ -157,6 +157,15 @@ async def test_a_file_that_cannot_be_written_is_said(shell: Shell, box: FakeBox,
     assert "can be repeated" in err
 
 
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+async def test_an_export_that_finds_no_room_says_so(shell: Shell, box: FakeBox, form: str) -> None:
+    await march(box)
+    code, _, err = await shell("export", "--site", "Home", "--month", "2026-03", form, "--out", "/dev/full")
+    assert code == 2
+    assert "No space left" in err
+    assert "can be repeated" in err
+
+
 # --- the REST API ------------------------------------------------------------------------------------------
 
 
