@@ -25,8 +25,8 @@ from tests.web import PATIENCE_MS
 SHOTS = Path(__file__).parent / "shots"
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 
-#: A phone in the hand, and the desk of whoever runs a site.
-SIZES: dict[str, tuple[int, int]] = {"phone": (390, 844), "desk": (1280, 800)}
+#: A phone in the hand, the smallest that is still about, and the desk of whoever runs a site.
+SIZES: dict[str, tuple[int, int]] = {"phone": (390, 844), "small": (320, 568), "desk": (1280, 800)}
 Look = Literal["light", "dark"]
 LOOKS: tuple[Look, ...] = ("light", "dark")
 

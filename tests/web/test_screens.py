@@ -146,6 +146,16 @@ def _overflow(shown: Page) -> int:
     return wider
 
 
+#: Where the text of something ends that is in no button.
+TEXT_ENDS = """(card) => {
+    const texts = document.createTreeWalker(card, NodeFilter.SHOW_TEXT), range = new Range(), ends = [];
+    for (let text; (text = texts.nextNode());) {
+        range.selectNodeContents(text);
+        if (!text.parentElement.closest('button')) ends.push(range.getBoundingClientRect().bottom);
+    }
+    return Math.max(...ends);
+}"""
+
 #: Those with the longest words or the most of them.
 LONG = (
     "welcome",
@@ -169,6 +179,53 @@ def test_german_fits_too(browser: Browser, address: str, size: str, look: stage.
                 stage.shoot(shown, f"{_name(scene, place, taps, size, look)}-de")
                 assert _overflow(shown) <= 0, f"{scene} can be scrolled sideways"
                 assert shown.evaluate(BROKEN) == [], f"{scene} {taps} breaks a button's word"
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_a_small_phone_shows_what_came_of_a_tap_above_its_buttons(
+    browser: Browser, address: str, locale: str
+) -> None:
+    with stage.page(browser, "about:blank", size="small", locale=locale) as shown:
+        for scene, told in (
+            ("refused", "not-done"),
+            ("rejected", "not-done"),
+            ("outcome-unknown", "unknown"),
+        ):
+            _visit(shown, address, scene, "", ("start",))
+            card = shown.get_by_test_id(told)
+            expect(card).to_be_visible()
+            buttons = shown.get_by_test_id("start").bounding_box()
+            assert buttons is not None
+            assert card.evaluate(TEXT_ENDS) <= buttons["y"], f"{scene}: what to do next is covered"
+
+
+#: Texts that stand beside others and must not be squeezed into a column of letters.
+BESIDE = ".row-title, .choice-one span, .badge, .sheet-head h2, .nav-one"
+
+
+@pytest.mark.parametrize("size", ["phone", "small"])
+def test_text_of_twice_the_size_keeps_its_words(browser: Browser, address: str, size: str) -> None:
+    with stage.page(browser, "about:blank", size=size, locale="de-DE") as shown:
+        for place, taps in (("/history", ()), ("/settings", ()), ("/chargers", ()), ("", ("unlock",))):
+            _visit(shown, address, "charging", place, ())
+            shown.locator("h1").first.wait_for()
+            shown.evaluate("document.documentElement.style.fontSize = '200%'")
+            for tap in taps:
+                shown.get_by_test_id(tap).click()
+            shown.wait_for_function("document.documentElement.scrollWidth <= innerWidth")  # laid out anew
+            assert shown.evaluate(BROKEN.replace("button, a.button", BESIDE)) == [], f"{place} {taps}"
+            ends = (
+                "[...document.querySelectorAll('.nav-one')].map((one) => one.getBoundingClientRect().right)"
+            )
+            assert shown.evaluate(f"Math.max(...{ends}) - innerWidth") <= 0, "a place is out of reach"
+
+
+def test_a_long_name_leaves_the_way_to_its_site_whole(browser: Browser, address: str) -> None:
+    with stage.page(browser, f"{address}?scene=many#/chargers", size="small") as shown:
+        expect(shown.locator(".site-head .badge")).to_be_visible()
+        shown.evaluate("""() => stage.set('home', { name: 'Stellplätze neben der Fahrradgarage Süd 2' })""")
+        expect(shown.get_by_role("heading", name=re.compile("Fahrradgarage"))).to_be_visible()
+        assert shown.evaluate(BROKEN.replace("button, a.button", ".site-head .badge")) == []
 
 
 def test_markup_in_names_is_text(browser: Browser, address: str) -> None:

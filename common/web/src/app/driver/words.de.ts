@@ -46,7 +46,8 @@ export const de: Words<typeof en> = {
   throughCloudLong: 'Live, über die Cloud.',
   showing: (time) => `Standort nicht erreichbar: Stand ${time}`,
   neverShown: 'Standort nicht erreichbar: noch nichts bekannt',
-  ageLine: (ago) => `So war es ${ago}.`,
+  // "vor 7 Min." brings the full stop along.
+  ageLine: (ago) => `So war es ${ago.replace(/\.$/, '')}.`,
   boxAwayTitle: (time) => `Box offline: Stand ${time}`,
   boxAwayLine: 'Die Cloud antwortet, aber die Box am Standort ist nicht mit ihr verbunden.',
   tryWifi: 'Im WLAN des Standorts geht es auch ohne Internet.',
