@@ -7,6 +7,7 @@ The box signs what it has written down; nothing is computed here that a reader c
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -28,10 +29,14 @@ AT_ONCE = 2
 class Receipts:
     """Makes receipts from one journal, and looks whether that is what was written."""
 
-    def __init__(self, journal: Path, authority: Authority, clock: Clock) -> None:
+    def __init__(
+        self, journal: Path, authority: Authority, clock: Clock, *, committed: Callable[[], int] = lambda: 0
+    ) -> None:
+        """committed: up to where the journal has been written."""
         self._journal = journal
         self._authority = authority
         self._clock = clock
+        self._committed = committed
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._looking = asyncio.Lock()
 
@@ -50,7 +55,7 @@ class Receipts:
     async def verify(self) -> Verified:
         """Look through the whole journal, one look at a time. Raises Unavailable."""
         async with self._looking:
-            return await asyncio.to_thread(verify, self._journal)
+            return await asyncio.to_thread(verify, self._journal, committed=self._committed())
 
     def _signed(self, session: str, evidence: Evidence) -> Receipt:
         authority, at = self._authority, iso(self._clock.now_ms())

@@ -116,7 +116,9 @@ class Site:
         self.supervisor = Supervisor(clock, ids)
         self.history = History(self.journal.path)
         self.commander = Commander(self.gateway, self.authority.claims_of, clock)
-        receipts = Receipts(self.journal.path, self.authority, clock)
+        receipts = Receipts(
+            self.journal.path, self.authority, clock, committed=lambda: self.journal.committed_seq
+        )
         self.queries = Queries(
             self.history, self.health, self.chargers, self.dials, receipts=receipts, used=self.gateway.used
         )

@@ -266,6 +266,12 @@ def _last(old: sqlite3.Connection | None) -> tuple[int, bool]:
         sure = False
         with contextlib.suppress(sqlite3.Error, TypeError):
             last, sure = max(last, old.execute(sql).fetchone()[0] or 0), True
+    with contextlib.suppress(sqlite3.Error, TypeError, ValueError):
+        # Up to where it was last found to be what was written, in the same epoch.
+        (said,) = old.execute("SELECT value FROM meta WHERE name = 'journal.verified'").fetchone()
+        epoch, _, seq = str(said).rpartition(" ")
+        if epoch == rotation.read_epoch(old):
+            last = max(last, int(seq))
     return last, sure
 
 

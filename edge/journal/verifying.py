@@ -2,7 +2,8 @@
 
     facts      each against its hash, the chain and its marks; its record against its own columns; every
                tombstone under a declaration (`common.thinning`); every end with its start
-    sums       each session's row against what its facts come to; the energies of both, added up
+               of an end that the journal knows of elsewhere, nothing is missing there
+    sums       each session's row against what its facts come to, and whose it is; the energies, added up
     registers  energy against the registers at start and stop, and those against the samples between;
                sessions of one connector against each other (`common.doubles`)
 
@@ -30,11 +31,11 @@ from common.doubles import REGISTER_TOLERANCE_WH, PlaceWalk
 from common.errors import Code, Unavailable
 from common.facts import Fact
 from common.reconcile import Finding, LedgerRow, Tally, difference, fold
-from common.thinning import Thinned
 from edge.journal import marks
+from edge.journal.declared import Declared
 from edge.journal.folder import open_reader
 from edge.journal.marks import ChainBroken
-from edge.journal.projection import SESSION_KINDS
+from edge.journal.projection import SESSION_KINDS, session_after
 from edge.journal.rotation import read_epoch
 from edge.journal.rows import SESSION_COLUMNS, SessionRow, StoredRecord, ledger_row, session_row
 
@@ -46,6 +47,9 @@ BREATH_S: Final = 0.001
 TRIES: Final = 3
 #: Registers are compared as told; a stored energy may have been rounded to a tenth of a Wh.
 ENERGY_TOLERANCE_WH: Final = 0.5
+#: What a session's row says besides what both sides of a reconciliation compare: whose it is, and why a
+#: person has to look at it.
+_BESIDE = ("transaction", "principal", "tag_ref", "command", "authorization", "flags")
 #: Places on the charger whose register is the session's.
 _IN_SESSION: Final = frozenset({"outlet", "cable"})
 
@@ -90,13 +94,16 @@ class _Moved(Exception):  # noqa: N818 - not an error: look again
     """The journal began a new epoch, was thinned or cut while it was looked through."""
 
 
-def verify(path: Path, *, breathe: Callable[[float], None] = time.sleep) -> Verified:
-    """Look through the journal at `path`. Blocks; the file is only read. Raises Unavailable."""
+def verify(path: Path, *, committed: int = 0, breathe: Callable[[float], None] = time.sleep) -> Verified:
+    """Look through the journal at `path`. Blocks; the file is only read. Raises Unavailable.
+
+    committed: up to where whoever writes it has written.
+    """
     try:
         for _ in range(TRIES):
             with closing(open_reader(path)) as db:
                 try:
-                    return _Look(db, breathe).whole()
+                    return _Look(db, committed, breathe).whole()
                 except _Moved:
                     continue
     except sqlite3.Error as failed:
@@ -107,8 +114,9 @@ def verify(path: Path, *, breathe: Callable[[float], None] = time.sleep) -> Veri
 class _Look:
     """One look through one journal."""
 
-    def __init__(self, db: sqlite3.Connection, breathe: Callable[[float], None]) -> None:
+    def __init__(self, db: sqlite3.Connection, committed: int, breathe: Callable[[float], None]) -> None:
         self._db = db
+        self._committed = committed
         self._breathe = breathe
         first, last = marks.bounds(db)
         self._chain = Chain(epoch=read_epoch(db), first_seq=first, last_seq=last)
@@ -163,7 +171,7 @@ class _Look:
 
     def _facts(self) -> None:
         chain = self._chain
-        declared = _Declared(self._db, chain.epoch)
+        declared = Declared(self._db, chain.epoch)
         chain.declarations = declared.count
         try:
             for stored in marks.verified(self._db, chain.epoch, chain.first_seq - 1, up_to=chain.last_seq):
@@ -178,8 +186,10 @@ class _Look:
         except ChainBroken as broken:
             self._unmoved()
             self._broken(broken.seq, str(broken).removeprefix(f"fact {broken.seq} "))
+        if chain.last_seq < self._committed:
+            self._broken(chain.last_seq + 1, f"is missing, and so is what followed, up to {self._committed}")
         if declared.undeclared:
-            if _Declared(self._db, chain.epoch).count != declared.count:
+            if Declared(self._db, chain.epoch).count != declared.count:
                 raise _Moved  # it was thinned while we looked
             self._broken(declared.undeclared, "has lost its content, and no declaration says why")
 
@@ -261,17 +271,18 @@ class _Look:
     def _sums(self) -> None:
         for row in _by_start(self._db):
             if row.started_seq > self._chain.last_seq or row.last_seq > self._chain.last_seq:
-                continue  # it goes on while we look
+                self._beyond(row)
+                continue
             told = self._story(row)
             begun = told is not None and any(isinstance(fact.body, facts.SessionStarted) for fact in told)
             if told is None or (not begun and row.started_seq <= self._chain.first_seq):
                 self._not_compared += 1  # its beginning was cut off, or is erased
                 continue
             self._sessions += 1
-            here, there = ledger_row(row), None
+            here, there, whole = ledger_row(row), None, None
             for fact in told:
-                there = fold(there, fact.body)
-            self._add(difference(here, there, TABLE, FACTS))
+                there, whole = fold(there, fact.body), session_after(whole, fact)
+            self._add(difference(here, there, TABLE, FACTS) or _beside(row, whole))
             if row.ended:
                 self._table_wh += row.energy_wh or 0.0
                 self._facts_wh += there.energy_wh or 0.0 if there is not None else 0.0
@@ -288,6 +299,13 @@ class _Look:
         told = [facts.read(self._chain.epoch, seq, record) for seq, record in found]
         return None if any(isinstance(fact.body, facts.UnknownBody) for fact in told) else told
 
+    def _beyond(self, row: SessionRow) -> None:
+        """It goes on while we look; a row and its facts are written together."""
+        _, last = marks.bounds(self._db)
+        if max(row.started_seq, row.last_seq) > last:
+            message = f"it goes on to fact {max(row.started_seq, row.last_seq)}, and the last here is {last}"
+            self._tally.add(_of_row("lost", row, FACTS, message))
+
     def _registers(self, row: SessionRow) -> None:
         """What a session claims by its registers is what they differ by."""
         if row.method is not EnergyMethod.REGISTER or row.energy_wh is None:
@@ -298,16 +316,28 @@ class _Look:
         gained_wh = row.meter_stop_wh - row.meter_start_wh
         if abs(gained_wh - row.energy_wh) > ENERGY_TOLERANCE_WH:
             message = f"it claims {row.energy_wh:g} Wh, its registers differ by {gained_wh:g} Wh"
-            self._tally.add(
-                Finding(
-                    kind="differing",
-                    charger=row.charger,
-                    sessions=(row.session,),
-                    side=TABLE,
-                    at=row.started_at,
-                    message=message,
-                )
-            )
+            self._tally.add(_of_row("differing", row, TABLE, message))
+
+
+def _of_row(kind: str, row: SessionRow, side: str, message: str) -> Finding:
+    return Finding(
+        kind=kind,
+        charger=row.charger,
+        sessions=(row.session,),
+        side=side,
+        at=row.started_at,
+        message=message,
+    )
+
+
+def _beside(row: SessionRow, told: SessionRow | None) -> Finding | None:
+    """What the row says of whose session it is, and its facts do not."""
+    fields = [
+        f"{name}: {getattr(row, name)!s} in {TABLE}, {getattr(told, name)!s} in {FACTS}"
+        for name in _BESIDE
+        if told is not None and getattr(row, name) != getattr(told, name)
+    ]
+    return _of_row("differing", row, TABLE, "; ".join(fields)) if fields else None
 
 
 class _Seen(msgspec.Struct):
@@ -324,42 +354,6 @@ class _Seen(msgspec.Struct):
                 continue
             self.low_wh = value if self.low_wh is None else min(self.low_wh, value)
             self.high_wh = max(self.high_wh, value)
-
-
-class _Declared:
-    """Which stretches of the journal were declared as thinned; told of each fact in the order of seq."""
-
-    def __init__(self, db: sqlite3.Connection, epoch: str) -> None:
-        self._begins: dict[str, int] = {}  # first uid → how many stretches begin there
-        self._ends: dict[str, list[str]] = {}  # last uid → first uids
-        self._open: dict[str, int] = {}  # first uid → stretches from there that have not ended
-        self._begun: set[str] = set()
-        self.count = 0
-        self.undeclared = 0  #: the first tombstone that no stretch covers; 0 = none
-        rows = db.execute(
-            "SELECT seq, record FROM fact WHERE kind = ? AND record IS NOT NULL", (Thinned.KIND,)
-        )
-        for seq, record in rows:
-            body = facts.read(epoch, seq, record).body
-            if isinstance(body, Thinned) and body.first_uid:
-                self.count += 1
-                self._ends.setdefault(body.last_uid, []).append(body.first_uid)
-                self._begins[body.first_uid] = self._begins.get(body.first_uid, 0) + 1
-
-    def see(self, seq: int, uid: str, *, gone: bool) -> None:
-        """The next fact; `gone`: its content is."""
-        if uid in self._begins:
-            self._open[uid] = self._begins[uid]
-            self._begun.add(uid)
-        if gone and not self._open and not self.undeclared:
-            self.undeclared = seq
-        for first in self._ends.get(uid, ()):
-            if first not in self._begun:
-                self.undeclared = 0  # it began in a part that was cut off since
-            elif self._open[first] > 1:
-                self._open[first] -= 1
-            else:
-                del self._open[first]
 
 
 def _by_start(db: sqlite3.Connection) -> Iterator[SessionRow]:

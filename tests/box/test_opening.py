@@ -18,10 +18,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from common import wire
 from common.client.local import local
 from common.commands import Name, Stop
 from common.errors import LocalFault, PlugsideError
 from common.facts import SecurityNoted
+from common.policy import local_presence
 from edge import outage
 from edge.cli import copies
 from edge.journal import inspection
@@ -157,6 +159,25 @@ async def test_a_set_clock_is_a_fact(tmp_path: Path) -> None:
         site.watch.look()
         await site.journal.probe()
         assert kinds(site).count("clock_stepped") == 1
+
+
+# --- looked through ---
+
+
+async def test_a_running_box_notices_that_the_end_of_its_journal_was_cut_off(tmp_path: Path) -> None:
+    async with running(tmp_path) as site:
+        for _ in range(3):
+            site.gateway.note(SecurityNoted(what="noted"))
+        await site.journal.probe()
+        last = site.journal.committed_seq
+        db = sqlite3.connect(site.journal.path)
+        with db:
+            db.execute("DELETE FROM fact WHERE seq = ?", (last,))
+        db.close()
+        asked = wire.Query(id="q", site=site.authority.site, what="verify", args={})
+        (told,) = (await site.queries.answer(asked, local_presence(site.authority.site))).rows
+        assert told["first_difference"].startswith(f"fact {last} is missing")
+        assert not told["ok"]
 
 
 # --- nothing can be written ---

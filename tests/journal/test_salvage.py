@@ -96,6 +96,18 @@ async def test_a_file_cut_in_half_keeps_what_is_before_the_cut(tmp_path, part):
     verified(path)
 
 
+async def test_an_end_that_is_gone_counts_as_lost(tmp_path):
+    told = await filled(tmp_path)
+    path = tmp_path / "journal.db"
+    change(path, "DELETE FROM fact WHERE seq > 600")
+    change(path, "DELETE FROM session")  # nothing else knows of the last ones
+    inspection.mark_suspect(tmp_path, "somebody cut it")
+    site_opened(tmp_path).close()
+    assert (
+        f"600 facts were saved, {len(told) - 600} are lost" in (tmp_path / "damaged/1/salvaged").read_text()
+    )
+
+
 async def test_a_page_of_rubbish_costs_its_rows_only(tmp_path):
     told = await filled(tmp_path, 3000)
     path = tmp_path / "journal.db"

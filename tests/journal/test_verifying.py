@@ -163,6 +163,14 @@ _TWICE = (
             (1, 1, 0),
             "",
         ),
+        # whose it is, and what a person has to look at
+        ([f"UPDATE session SET principal = 'p-x' WHERE session = {_CP}"], (0, 0, 1), "principal: p-x in the"),
+        ([f"UPDATE session SET flags = 'imported' WHERE session = {_CP}"], (0, 0, 1), "flags: "),
+        ([f"UPDATE session SET authorization = 'x' WHERE session = {_CP}"], (0, 0, 1), "authorization: x"),
+        ([f"UPDATE session SET transaction_id = '7' WHERE session = {_CP}"], (0, 0, 1), "transaction: 7"),
+        # rows of facts that are not there
+        ([f"UPDATE session SET last_seq = 999 WHERE session = {_CP}"], (1, 0, 0), "goes on to fact 999"),
+        ([f"UPDATE session SET started_seq = 999 WHERE session = {_CP}"], (1, 0, 0), "goes on to fact 999"),
     ],
 )
 async def test_what_is_planted_in_the_sessions_is_found(
@@ -206,6 +214,16 @@ async def test_what_is_planted_in_the_facts_breaks_the_chain_at_its_place(
     assert (told.chain.intact, told.chain.first_break) == (False, at)
     assert says in told.chain.why
     assert told.first_difference.startswith(f"fact {at} ")
+
+
+async def test_an_end_that_was_cut_off_is_missing(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        await three(box)
+        path, committed = box.journal.path, box.journal.committed_seq
+        meddle(path, f"DELETE FROM fact WHERE seq > {committed - 1}")  # nothing about a session
+        told = verify(path, committed=committed, breathe=lambda _: None)
+    assert (told.ok, told.chain.first_break) == (False, committed)
+    assert told.first_difference == f"fact {committed} is missing, and so is what followed, up to {committed}"
 
 
 async def test_a_mark_that_does_not_fit_is_a_break(tmp_path: Path) -> None:
