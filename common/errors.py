@@ -94,7 +94,10 @@ class Code(StrEnum):
 
 #: code → (what happened, what to do next). Sentences are for a driver or an installer, not for a developer.
 CATALOGUE: dict[Code, tuple[str, str]] = {
-    Code.BAD_REQUEST: ("That request could not be understood.", "Update the app and try again."),
+    Code.BAD_REQUEST: (
+        "That cannot be done as it was asked.",
+        "Correct what is named, or update the app, and try again.",
+    ),
     Code.NOT_PERMITTED: ("You may not do that here.", "Ask the operator of this site for the right to."),
     Code.UNKNOWN_CHARGER: (
         "There is no such charger here, or it is not yours to use.",

@@ -131,7 +131,11 @@ class Tags:
         ref = self._authority.document.tag_ref(args.tag)
         known = self._journal.recall_tag(ref)
         if known is None:
-            raise Refused(Code.BAD_REQUEST, "that tag is not known here")
+            raise Refused(
+                Code.BAD_REQUEST,
+                "that tag is not known here",
+                hint="`plugside-edge tags list` shows how each known one ends.",
+            )
         # The fact first: a tag without a row is unknown, a row without the right is only a leftover.
         body = AuthorizationChanged(principal=known.principal, change="tag_removed", tag_ref=ref)
         await self._gateway.written(body)

@@ -142,6 +142,9 @@ async def forget(args: argparse.Namespace) -> int:
         print(f"Name, devices and rights of {args.principal} are gone. The ledger keeps the pseudonym.")
     else:
         print(f"Nothing personal was known here about {args.principal}; its rights are withdrawn.")
+        if not args.principal.startswith(rights.PRINCIPAL):
+            print("Nobody was forgotten: name the principal (p-…), as `plugside-cloud people SITE` shows it.")
+            return FAILED
     print(f"On each of their boxes:  plugside-edge forget {args.principal}")
     return DONE
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Coroutine
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from common.cli import people_parser as people
 from common.cli.output import run_command
+from common.cli.parser import EXIT_CODES, Parser, Version
 
 Handler = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
@@ -30,13 +30,14 @@ def _common() -> argparse.ArgumentParser:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     shared = _common()
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="plugside-cloud",
         description="The cloud: keeps the ledgers of sites, stands in when a phone is away from them.",
+        epilog=EXIT_CODES,
         parents=[shared],
     )
-    top.add_argument("--version", action="version", version=f"plugside-cloud {version('plugside')}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action=Version)
+    commands: Any = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands, shared)
 
     site = commands.add_parser("site", parents=[shared], help="take boxes in, list sites")
@@ -89,14 +90,18 @@ def parser() -> argparse.ArgumentParser:
     _add_export(commands, shared)
 
     _add_entrust(commands, shared)
-    forget = commands.add_parser(
-        "forget", parents=[shared], help="remove a person's name and rights for good"
-    )
-    forget.add_argument("principal", help="as `invite` and `sessions --json` show it")
+    _add_forget(commands, shared)
     _add_token(commands, shared)
     _add_keys(commands, shared)
     commands.add_parser("health", parents=[shared], help="how the cloud's parts are")
     return top
+
+
+def _add_forget(commands: Any, shared: argparse.ArgumentParser) -> None:
+    forget = commands.add_parser(
+        "forget", parents=[shared], help="remove a person's name and rights for good"
+    )
+    forget.add_argument("principal", help="as `people` shows it")
 
 
 def _add_token(commands: Any, shared: argparse.ArgumentParser) -> None:

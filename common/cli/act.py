@@ -68,7 +68,7 @@ class Report:
     async def follow(self) -> int:
         """To the end, or to the charger's answer. Returns the exit code."""
         run = self._run
-        self._say(f"{run.name.value} asked")
+        self._say(f"{run.name.value.replace('_', ' ')} asked")
         try:
             await run.accepted()
             self._say(f"accepted by the box {self._way('accepted')}")

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cli.output import DONE, INTERRUPTED, run_command
-
-_EXIT = "Exit codes: 0 done · 1 failed, or outcome unknown · 2 refused, or used wrongly · 3 unreachable"
+from common.cli.parser import EXIT_CODES, Parser, Version
 
 
 def _shared() -> argparse.ArgumentParser:
@@ -48,27 +47,17 @@ def _interfaces(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(f"{wrong}; name addresses of this machine, or none") from None
 
 
-class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that takes longer than all the rest of `--help`."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(f"{parser.prog} {version('plugside')}")
-        parser.exit()
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     shared = _shared()
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="plugside",
         description="Start, stop and watch your charging: on the site's own network or through its cloud.",
-        epilog=_EXIT,
+        epilog=EXIT_CODES,
         parents=[shared],
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action=Version)
+    commands: Any = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     discover = commands.add_parser("discover", parents=[shared], help="look for boxes on this network")
     discover.add_argument(
@@ -81,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("status", parents=[shared], help="your chargers, and how they are reached")
     _add_acts(commands, shared)
-    commands.add_parser("watch", parents=[shared], help="the same, live, until Ctrl-C")
+    commands.add_parser("watch", parents=[shared], help="the same as `status`, live, until Ctrl-C")
     sessions = commands.add_parser("sessions", parents=[shared], help="your charges, newest first")
     sessions.add_argument("--limit", type=int, default=20, help="how many of each site (default 20)")
     _add_receipt(commands, shared)

@@ -8,9 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from common.caps import kwh
-from common.cli.output import DONE, FAILED, print_json, print_qr, printable
+from common.cli.output import DONE, print_json, print_qr, printable
 from common.client.client import Client
-from common.errors import Code, LocalFault
+from common.errors import Code, LocalFault, Refused
 
 Connected = Callable[[argparse.Namespace], AbstractAsyncContextManager[Client]]
 
@@ -63,8 +63,8 @@ async def device_add(connected: Connected, args: argparse.Namespace) -> int:
 async def release(connected: Connected, args: argparse.Namespace) -> int:
     """On the box's own network alone."""
     if not args.yes:
-        print("This ends everybody's rights at the site, yours too. To go on: plugside release --yes")
-        return FAILED
+        said = "everybody's rights at the site would end, yours too"
+        raise Refused(Code.BAD_REQUEST, said, hint="To go on: plugside release --yes")
     args.via = "lan"
     async with connected(args) as client:
         done = await client.manage(_one(client), "release")

@@ -89,23 +89,23 @@ async def confirm(link: Connection, args: argparse.Namespace) -> int:
 
 
 async def _principal(link: Connection, args: argparse.Namespace) -> str:
-    """Whom `who` means: a principal, or a name that only one of them has."""
     if not args.who:
         raise Refused(Code.BAD_REQUEST, "say who, or --device, or --grant", hint="`people` shows them.")
+    return await whom(link, args, args.who)
+
+
+async def whom(link: Connection, args: argparse.Namespace, who: str) -> str:
+    """Whom `who` means: a principal, or a name that only one of them has. Raises Refused(bad_request)."""
     rows = (await link.manage("people", _site(args)))["people"]
     # Who is invited and has not come yet is nobody's device, and is meant as well.
     rows += await link.query("people", site=getattr(args, "site", "") or None)
-    named = {row["principal"] for row in rows if row["name"].casefold() == args.who.casefold()}
+    named = {row["principal"] for row in rows if row["name"].casefold() == who.casefold()}
     if len(named) > 1:
-        raise Refused(Code.BAD_REQUEST, f"several are called {args.who}", hint="Use the principal.")
-    if (
-        not named
-        and not args.who.startswith(PRINCIPAL)
-        and args.who not in {row["principal"] for row in rows}
-    ):
+        raise Refused(Code.BAD_REQUEST, f"several are called {who}", hint="Use the principal.")
+    if not named and not who.startswith(PRINCIPAL) and who not in {row["principal"] for row in rows}:
         hint = "`people` shows who is here; a principal that it no longer shows is taken as well."
-        raise Refused(Code.BAD_REQUEST, f"nobody here is called {args.who}", hint=hint)
-    return str(next(iter(named), args.who))
+        raise Refused(Code.BAD_REQUEST, f"nobody here is called {who}", hint=hint)
+    return str(next(iter(named), who))
 
 
 def _site(args: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ came of it.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,7 +17,7 @@ from common.client.stages import Stages
 from common.commands import Name
 from common.domain import Target
 from common.errors import Code, Refused
-from edge.cli.connect import connect
+from edge.cli.connect import connect, unknown
 from edge.cli.ends import ended, failed
 
 
@@ -73,7 +74,7 @@ async def _running(box: Connection, args: argparse.Namespace) -> str:
     rows = await box.query("chargers")
     row = next((row for row in rows if row["id"] == args.charger and row.get("adopted")), None)
     if row is None:
-        raise Refused(Code.UNKNOWN_CHARGER, args.charger)
+        raise unknown(args.charger)
     running = {
         int(evse): place["session"]
         for evse, place in row.get("connectors", {}).items()
@@ -111,12 +112,23 @@ async def availability(args: argparse.Namespace) -> int:
 async def settings(args: argparse.Namespace) -> int:
     target = Target(charger=args.charger)
     async with connect(args) as box:
+        await tell_that_it_waits(box, args)
         if args.value is not None:
             stages = box.command(Name.CONFIGURE, target, {"key": args.key, "value": args.value})
             return await ended(args, stages, f"{args.key} is set")
         keys = [args.key] if args.key else []
         read = box.command(Name.READ_CONFIGURATION, target, {"keys": keys})
         return await _answer(args, read, _print_settings)
+
+
+async def tell_that_it_waits(box: Connection, args: argparse.Namespace) -> None:
+    """Say why nothing comes yet: a charger is asked for upkeep only while no car charges (design §2.3)."""
+    rows = await box.query("chargers")
+    places: dict[str, Any] = next(
+        (row.get("connectors", {}) for row in rows if row["id"] == args.charger), {}
+    )
+    if any(place.get("session") for place in places.values()):
+        print(f"A car charges at {args.charger}: this waits until none does, for a minute.", file=sys.stderr)
 
 
 def _print_settings(result: dict[str, Any]) -> None:
@@ -135,6 +147,7 @@ def _print_settings(result: dict[str, Any]) -> None:
 
 async def clear_cache(args: argparse.Namespace) -> int:
     async with connect(args) as box:
+        await tell_that_it_waits(box, args)
         stages = box.command(Name.CLEAR_CACHE, Target(charger=args.charger))
         return await ended(args, stages, f"{args.charger} has forgotten the tags that it had seen")
 

@@ -11,10 +11,10 @@ from typing import Any
 from common.cli.output import count, print_json, printable, table
 from common.cli.words import instant_text
 from common.commands import Name
-from common.domain import Target
+from common.domain import CHARGER_ID_CHARS_MAX, Target, is_charger_id
 from common.errors import Code, Refused
 from edge.chargers.admission import adopt_command
-from edge.cli.connect import connect
+from edge.cli.connect import connect, unknown
 from edge.cli.security import PROFILES
 
 
@@ -132,7 +132,7 @@ async def _one(args: argparse.Namespace) -> dict[str, Any]:
     asked = args.charger.casefold()
     row: dict[str, Any] | None = next((row for row in rows if row["id"].casefold() == asked), None)
     if row is None:
-        raise Refused(Code.UNKNOWN_CHARGER, f"`plugside-edge chargers adopt {args.charger}` makes it known")
+        raise unknown(args.charger)
     return row
 
 
@@ -172,6 +172,8 @@ async def adopt(args: argparse.Namespace) -> int:
 
 
 async def url(args: argparse.Namespace) -> int:
+    if args.charger and not is_charger_id(args.charger):
+        raise Refused(Code.BAD_CHARGER_ID, ascii(args.charger[:CHARGER_ID_CHARS_MAX]))
     async with connect(args) as box:
         (health,) = await box.query("health")
         rows = await box.query("chargers")

@@ -17,6 +17,7 @@ from common.errors import Code, LocalFault
 from common.keystore import Keystore
 from edge import opening
 from edge.cli.connect import connect
+from edge.journal import backups
 from edge.settings import EdgeSettings
 from edge.sitefile import SiteDocument
 
@@ -61,6 +62,11 @@ def _taken(source: Path, folder: Path) -> Path:
 async def restore(args: argparse.Namespace) -> int:
     """Put a copy in the place of the journal of a stopped box."""
     settings = EdgeSettings.load({"data": getattr(args, "data", None)})
+    if not args.file.is_file():
+        raise LocalFault(
+            Code.BAD_SETTINGS, f"{args.file}: there is no such file", hint=_copies(settings.data)
+        )
+    _become_the_box(settings.data, args.file)
     known = Keystore(settings.data / "keys").load("site", SiteDocument)
     aside = opening.restore(settings.data, args.file, SystemIds(), known.site if known is not None else "")
     if args.json:
@@ -70,3 +76,26 @@ async def restore(args: argparse.Namespace) -> int:
     if aside:
         print(f"The journal that was here is kept in {aside}.")
     return 0
+
+
+def _copies(data: Path) -> str:
+    newest = backups.newest(data / backups.FOLDER)
+    latest = f" The latest of this box: {data / backups.FOLDER / newest}" if newest else ""
+    return f"Name a file that `backup` made.{latest}"
+
+
+def _become_the_box(data: Path, copy: Path) -> None:
+    """What root would make in a folder of the box's user, the box could not open: go on as that user."""
+    owner = data.stat() if data.is_dir() else None
+    if os.geteuid() != 0 or owner is None or owner.st_uid == 0:
+        return
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    if not os.access(copy, os.R_OK, effective_ids=True):
+        beside = data / backups.FOLDER / copy.name
+        bring = f"install -o {owner.st_uid} -g {owner.st_gid} -m 600 {copy} {beside}"
+        raise LocalFault(
+            Code.BAD_SETTINGS,
+            f"{copy}: the box's user may not read it",
+            hint=f"Bring it in, then name that: {bring}",
+        )

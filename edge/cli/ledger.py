@@ -18,6 +18,7 @@ from edge.cli.connect import connect
 PAGE, PAGES_MAX = 200, 50
 #: A session's or orphan's id is told by its beginning, as long as this at least.
 PREFIX_CHARS = 6
+_LISTED = "`plugside-edge ledger` shows the sessions, `ledger orphans` what fits none."
 
 
 async def listed(args: argparse.Namespace) -> int:
@@ -130,21 +131,21 @@ async def resolve(args: argparse.Namespace) -> int:
 async def _about(box: Connection, args: argparse.Namespace) -> dict[str, Any]:
     """What a decision names: a session with its revision, an orphan, or both. Raises Refused."""
     if len(args.id) < PREFIX_CHARS:
-        raise Refused(Code.BAD_REQUEST, f"tell at least {PREFIX_CHARS} characters of the id")
+        raise Refused(Code.BAD_REQUEST, f"tell at least {PREFIX_CHARS} characters of the id", hint=_LISTED)
     if "-" not in args.id[:9]:
         found = [row async for row in _all(box, "orphans", {}) if row["orphan"].startswith(args.id)]
         if len(found) == 1:
             about = {"orphan": found[0]["orphan"], "charger": found[0]["charger"]}
             return (await _session(box, args.session) if args.session else {}) | about
         if found:
-            raise Refused(Code.BAD_REQUEST, "several orphans begin so")
+            raise Refused(Code.BAD_REQUEST, "several orphans begin so", hint=_LISTED)
     return await _session(box, args.id)
 
 
 async def _session(box: Connection, beginning: str) -> dict[str, Any]:
     found = [row async for row in _all(box, "sessions", {}) if row["session"].startswith(beginning)]
     if len(found) != 1:
-        raise Refused(Code.UNKNOWN_SESSION, "several begin so" if found else beginning)
+        raise Refused(Code.UNKNOWN_SESSION, "several begin so" if found else beginning, hint=_LISTED)
     (row,) = found
     return {"session": row["session"], "revision": row["revision"], "charger": row["charger"]}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from common.cli import people as rights
 from common.cli.output import count, print_json, print_qr, table
+from common.errors import Code, Refused
 from edge.cli import acts, chargers, ledger, security, tags, tuning, upkeep
 from edge.cli.connect import connect
 from edge.cli.doctor import doctor
@@ -60,6 +61,9 @@ async def revoke(args: argparse.Namespace) -> int:
 
 
 async def release(args: argparse.Namespace) -> int:
+    if not args.yes:
+        said = "everybody's rights here would end, and the box would leave its cloud"
+        raise Refused(Code.BAD_REQUEST, said, hint="To go on: plugside-edge release --yes")
     async with connect(args) as box:
         done = await box.manage("release")
     if args.json:
@@ -162,13 +166,14 @@ def _journal_line(journal: dict[str, Any]) -> str:
 
 async def forget(args: argparse.Namespace) -> int:
     async with connect(args) as box:
-        done = await box.manage("forget", {"principal": args.principal})
+        principal = await rights.whom(box, args, args.principal)
+        done = await box.manage("forget", {"principal": principal})
     if args.json:
         print_json(done)
     elif done["known"]:
-        print(f"The name and tags of {args.principal} are gone. The ledger keeps the pseudonym and its sums.")
+        print(f"The name and tags of {principal} are gone. The ledger keeps the pseudonym and its sums.")
     else:
-        print(f"Nothing personal was known about {args.principal}.")
+        print(f"Nothing personal was known about {principal}.")
     for path in done["left_in"] if not args.json else ():
         print(f"{path} may still hold it: delete that once nobody needs it.")
     return 0

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Coroutine
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from common.cli import people_parser as people
 from common.cli.output import run_command
+from common.cli.parser import EXIT_CODES, Parser, Version
 from edge.cli.acts import add_acts
 from edge.cli.ledger_parser import add_ledger
 from edge.cli.security import add_actions as add_security_actions
@@ -36,13 +36,14 @@ def _common() -> argparse.ArgumentParser:
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     shared = _common()
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="plugside-edge",
         description="The site box: central system for this site's chargers.",
+        epilog=EXIT_CODES,
         parents=[shared],
     )
-    top.add_argument("--version", action="version", version=f"plugside-edge {version('plugside')}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action=Version)
+    commands: Any = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     _add_run(commands, shared)
     commands.add_parser(
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[shared], help="what wants a person, and what to do")
     doctor.add_argument("--ledger", action="store_true", help="look through the whole ledger, too")
     forget = commands.add_parser("forget", parents=[shared], help="remove a person's name and tags for good")
-    forget.add_argument("principal", help="as `invite` and `ledger` show it")
+    forget.add_argument("principal", help="as `people` and `ledger` show them")
 
     export = commands.add_parser(
         "export", parents=[shared], help="write all records to a file, for a box that has no internet"
@@ -105,9 +106,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_standing(commands: Any, shared: argparse.ArgumentParser) -> None:
-    commands.add_parser(
+    release = commands.add_parser(
         "release", parents=[shared], help="leave the cloud and let go of everybody, to be paired anew"
     )
+    release.add_argument("--yes", action="store_true", help="it is meant: everybody's rights end")
     commands.add_parser(
         "rotate-key", parents=[shared], help="give the box a new identity key; phones and cloud follow it"
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from common.cli.output import count, print_json, table
+from common.cli.people import whom
 from common.client.connection import Connection
 from common.commands import Name
 from common.domain import Target
@@ -69,13 +70,15 @@ def _policy(told: dict[str, Any]) -> None:
 async def assign(args: argparse.Namespace) -> int:
     """A tag belongs to somebody: by its text, or by the reference of one that was tapped."""
     async with connect(args) as box:
+        # A name must not become a principal: the ledger would keep it, and nobody's caps would hold the card.
+        principal = await whom(box, args, args.principal)
         if args.tapped:
             ref = await _reference(box, args.tag)
-            wanted = {"tag_ref": ref, "principal": args.principal, "chargers": args.charger}
+            wanted = {"tag_ref": ref, "principal": principal, "chargers": args.charger}
             await box.command(Name.ASSIGN_TAG, _SITE, wanted).settled()
-            done: dict[str, Any] = {"tag_ref": ref, "principal": args.principal}
+            done: dict[str, Any] = {"tag_ref": ref, "principal": principal}
         else:
-            wanted = {"tag": args.tag, "principal": args.principal, "chargers": args.charger}
+            wanted = {"tag": args.tag, "principal": principal, "chargers": args.charger}
             done = await box.manage("tag_assign", wanted)
     if args.json:
         print_json(done)
@@ -137,7 +140,7 @@ def add_tags(commands: Any, shared: argparse.ArgumentParser) -> None:
     actions.add_parser("list", parents=[shared], help="every tag, and those just tapped that are nobody's")
     assign = actions.add_parser("assign", parents=[shared], help="a tag belongs to a principal from now on")
     assign.add_argument("tag", help="its text, or with --tapped the beginning of its reference")
-    assign.add_argument("principal")
+    assign.add_argument("principal", help="whose: as `people` shows them")
     assign.add_argument(
         "--charger", action="append", metavar="ID", help="good at this one (repeat; default: all)"
     )

@@ -10,9 +10,8 @@ from typing import Any
 from common.cli.output import print_json, printable
 from common.commands import Name
 from common.domain import Target
-from common.errors import Code, Refused
 from common.limits import LimitView, limit_text
-from edge.cli.connect import connect
+from edge.cli.connect import connect, unknown
 
 DONE, FAILED = 0, 1
 
@@ -30,7 +29,7 @@ async def limit(args: argparse.Namespace) -> int:
         rows = await box.query("chargers")
     row = next((row for row in rows if row["id"] == args.charger and row.get("adopted")), None)
     if row is None:
-        raise Refused(Code.UNKNOWN_CHARGER, args.charger)
+        raise unknown(args.charger)
     safety_a = row.get("wanted", {}).get("safety_a")
     shown = _shown(row)
     proven = safety_a is None or (bool(shown) and all(one.proof == "proven" for one in shown.values()))

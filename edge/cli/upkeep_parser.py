@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 from common.commands import CertificateUse, Told
+
+
+def _hash(text: str) -> str:
+    """A whole SHA-256, in either case."""
+    if not re.fullmatch(r"[0-9a-f]{64}", text.lower()):
+        raise argparse.ArgumentTypeError(f"64 hexadecimal digits, as `firmware list` shows them: {text}")
+    return text.lower()
 
 
 def add_charger_actions(actions: Any, shared: argparse.ArgumentParser) -> None:
@@ -17,7 +25,9 @@ def add_charger_actions(actions: Any, shared: argparse.ArgumentParser) -> None:
     firmware.add_argument("charger", metavar="ID")
     which = firmware.add_mutually_exclusive_group(required=True)
     which.add_argument("--file", type=Path, metavar="FILE", help="the firmware; the box keeps a copy")
-    which.add_argument("--sha256", metavar="HASH", help="one that the box has: see `firmware list`")
+    which.add_argument(
+        "--sha256", type=_hash, metavar="HASH", help="one that the box has: see `firmware list`"
+    )
     firmware.add_argument(
         "--to",
         default="",
@@ -60,4 +70,4 @@ def add_firmware(commands: Any, shared: argparse.ArgumentParser) -> None:
     actions = firmware.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[shared], help="every file")
     remove = actions.add_parser("remove", parents=[shared], help="drop one")
-    remove.add_argument("sha256", metavar="HASH")
+    remove.add_argument("sha256", type=_hash, metavar="HASH", help="as `firmware list` shows it")

@@ -57,11 +57,20 @@ def send(state: SiteState, draft: Draft, order: Order, now_ms: int, step: str = 
             charger=order.charger,
             action=action,
             command=order.id,
-            priority=_PRIORITIES.get(order.name, inputs.PRIORITY_HOUSEKEEPING),
+            priority=_priority(order),
             expires_ms=expires_ms,
             urgent=CLASSES[Name(order.name)].urgent,
         )
     )
+
+
+def _priority(order: Order) -> int:
+    return _PRIORITIES.get(order.name, inputs.PRIORITY_HOUSEKEEPING)
+
+
+def is_upkeep(order: Order) -> bool:
+    """Whether its call waits until no car charges."""
+    return _priority(order) == inputs.PRIORITY_HOUSEKEEPING
 
 
 def start_tag(state: SiteState, order: Order) -> str:

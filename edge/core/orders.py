@@ -241,7 +241,9 @@ def _give_up(state: SiteState, draft: Draft, order: Order) -> None:
     elif order.name == Name.START and order.answer in _DONE:
         outcomes.settle(draft, order, "failed", Code.NOT_PLUGGED_IN)
     else:
-        outcomes.settle(draft, order, "unknown", Code.CHARGER_TIMEOUT)
+        waits = calls.is_upkeep(order) and any(p.session for p in state.look(order.charger).places.values())
+        detail = "a car charges there; upkeep waits until none does" if waits else ""
+        outcomes.settle(draft, order, "unknown", Code.CHARGER_TIMEOUT, detail)
 
 
 # --- applying ----------------------------------------------------------------------------------------------

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from urllib.parse import urlsplit
+
+from common.errors import Code, LocalFault
 
 
 async def demo(args: argparse.Namespace) -> int:
     """Scripted (`--once`), only a charger (`--charger URL`), or the live stage until Ctrl-C."""
     if args.charger:
+        to = urlsplit(args.charger)
+        if to.scheme not in ("ws", "wss") or not to.hostname or not to.path.strip("/"):
+            hint = "It is the box's address and the charger's identity: ws://127.0.0.1:9000/CP1."
+            raise LocalFault(Code.BAD_SETTINGS, f"--charger {args.charger}", hint=hint)
         from edge.demo.charge import charge
 
         return await charge(args.charger)

@@ -94,6 +94,9 @@ async def test_the_way_of_the_readme(cloud: Cloud, shell: Shell) -> None:
             assert (listed[0]["name"], listed[0]["online"]) == ("Home", True)
             assert "yes" in (await shell("site", "list"))[1]
             principal = granted.site.principal
+            code, out, _ = await shell("forget", "Ann")
+            assert code == 1
+            assert "Nobody was forgotten: name the principal" in out
             code, out, _ = await shell("forget", principal)
             assert f"plugside-edge forget {principal}" in out
             assert "Ann" not in (await shell("sessions", "Home"))[1]

@@ -378,6 +378,19 @@ def test_where_the_answer_is_all_that_can_be_seen(name: Name, args: commands.Arg
     site.check()
 
 
+def test_upkeep_that_came_to_nothing_says_that_a_car_charges() -> None:
+    """The outbox keeps such a call back for the whole charge: the charger was never asked."""
+    site = Site().ready()
+    site.begin()
+    site.command(Name.READ_CONFIGURATION, commands.ReadConfiguration(), claims=STAFF)
+    site.wait(HOUR)
+    end = site.last(facts.CommandSettled)
+    assert (end.code, end.detail) == (
+        Code.CHARGER_TIMEOUT,
+        "a car charges there; upkeep waits until none does",
+    )
+
+
 def test_a_reset_has_succeeded_when_the_charger_boots() -> None:
     site = Site().ready()
     site.answer(site.command(Name.RESET, commands.Reset(), claims=STAFF))

@@ -1885,8 +1885,8 @@ export const COMMANDS: Readonly<Record<Name, CommandRule>> = {
 /** Every error: what to say, and what to do next (`common/errors.py`). */
 export const ERRORS = {
   "bad_request": {
-    "message": "That request could not be understood.",
-    "hint": "Update the app and try again.",
+    "message": "That cannot be done as it was asked.",
+    "hint": "Correct what is named, or update the app, and try again.",
     "branch": "Refused"
   },
   "not_permitted": {
