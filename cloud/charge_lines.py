@@ -23,7 +23,7 @@ import msgspec
 from common import facts
 from common.domain import EnergyMethod, from_iso
 from common.facts import Fact
-from common.reconcile import LedgerRow, fold
+from common.reconcile import LedgerRow, fold, in_order
 from common.review import attention
 
 #: Names the ids of lines; made once for this purpose and never changed.
@@ -80,7 +80,7 @@ def standings(told: Iterable[Fact]) -> list[Standing]:
     told: the session's facts in any order, repeated or not. Of several that claim one revision the latest
     counts, as in the ledger.
     """
-    ordered = sorted(told, key=lambda fact: (fact.at, fact.uid))
+    ordered = in_order(told)
     begun = _begun(ordered)
     ends = [fact for fact in ordered if isinstance(fact.body, facts.SessionEnded)]
     revisions = {fact.body.revision: fact for fact in ordered if isinstance(fact.body, facts.SessionRevised)}
@@ -201,27 +201,57 @@ def due(site: str, told: Iterable[Fact], written: Sequence[ChargeLine]) -> list[
             continue
         if standing.waiting and not standing.void:
             continue
-        total = 0 if standing.void else milliwh(row)
-        line = ChargeLine(
-            id=line_id(site, row.session, row.revision),
-            session=row.session,
-            revision=row.revision,
-            kind=CHARGE if last is None else CORRECTION,
-            corrects=last.id if last else None,
-            charger=row.charger,
-            evse=row.evse,
-            connector=row.connector,
-            principal=last.principal if last else standing.principal,
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-            at_ms=standing.at_ms,
-            energy_milliwh=total - (last.total_milliwh if last else 0),
-            total_milliwh=total,
-            obtained=standing.obtained,
-        )
+        line = _line(site, standing, last)
         lines.append(line)
         fresh.append(line)
     return fresh
+
+
+def _line(site: str, standing: Standing, last: ChargeLine | None) -> ChargeLine:
+    """The line of a session at a revision, after the one before."""
+    row = standing.row
+    total = 0 if standing.void else milliwh(row)
+    return ChargeLine(
+        id=line_id(site, row.session, row.revision),
+        session=row.session,
+        revision=row.revision,
+        kind=CHARGE if last is None else CORRECTION,
+        corrects=last.id if last else None,
+        charger=row.charger,
+        evse=row.evse,
+        connector=row.connector,
+        principal=last.principal if last else standing.principal,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        at_ms=standing.at_ms,
+        energy_milliwh=total - (last.total_milliwh if last else 0),
+        total_milliwh=total,
+        obtained=standing.obtained,
+    )
+
+
+def otherwise(site: str, told: Iterable[Fact], written: Iterable[ChargeLine]) -> str:
+    """What a session's lines say otherwise than its facts, in a sentence; empty = nothing.
+
+    Each line there is, in each of its fields but the month. Which revisions have one is not judged: that is
+    a matter of when somebody exported.
+    """
+    known = {standing.row.revision: standing for standing in standings(told)}
+    last: ChargeLine | None = None
+    for line in sorted(written, key=lambda line: line.revision):
+        standing = known.get(line.revision)
+        if standing is None:
+            return f"its line {line.id} is of revision {line.revision}, of which its facts tell nothing"
+        expected = _line(site, standing, last)
+        fields = [
+            f"{name}: {getattr(line, name)!s} on line {line.id}, {getattr(expected, name)!s} by its facts"
+            for name in ChargeLine.__struct_fields__
+            if name != "month" and getattr(line, name) != getattr(expected, name)
+        ]
+        if fields:
+            return "; ".join(fields)
+        last = line
+    return ""
 
 
 # --- months ------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 Each comparison is named in the report's `compared`, so that a clean report is not more than it is:
 
     box           the box is asked for its ledger; when it is away this is said, and nothing concluded from it
-    facts         the sessions table against what the stored facts come to: a row lost or changed here shows
-    charge lines  what a session's lines come to against its facts: nothing billed twice or changed since
+    facts         the sessions table against what the stored facts come to, and whose each is: a row lost or
+                  changed here shows
+    charge lines  each field of each line against its session's facts, and each month that was closed against
+                  what was exported then: nothing billed twice, to somebody else, taken away or changed since
     places        sessions of one connector against each other, on either side (`common.doubles`)
     chain         every place of the current epoch up to the mark holds its record, and the chain over them
                   goes through every head that the box signed: a fact lost or rewritten here shows
@@ -24,13 +26,14 @@ from typing import Any
 
 import msgspec
 
-from cloud.charge_lines import energy_wh, milliwh, standings
+from cloud.charge_lines import otherwise
 from cloud.store.ports import Store
-from cloud.store.rows import ChainState, SiteRow
+from cloud.store.projection import session_after
+from cloud.store.rows import ChainState, SessionRow, SiteRow
 from common.doubles import PlaceWalk
 from common.errors import Code, PlugsideError, RemoteFault
 from common.facts import Fact
-from common.reconcile import Finding, LedgerRow, Tally, difference, fold, read_ledger
+from common.reconcile import Finding, LedgerRow, Tally, difference, fold, in_order, read_ledger
 
 log = logging.getLogger("plugside.reconciliation")
 
@@ -105,6 +108,7 @@ async def _once(store: Store, site: SiteRow, ask: Ask) -> Reconciled:
         why = str(away)
         look = _Look(store, site, ask)
         await look.sessions(with_box=False)
+    await look.lines()
     await look.places()
     chain = await store.chain_state(site.id)
     findings = look.tally.findings
@@ -125,6 +129,8 @@ async def _once(store: Store, site: SiteRow, ask: Ask) -> Reconciled:
             "before_this_box": look.bygone,
             "fact_sessions": look.told,
             "billed_sessions": look.billed,
+            "closed_months": look.months,
+            "without_seal": look.unsealed,
             "chain": chain.told() | {"behind": max(0, chain.last_seq - chain.hwm)},
         },
         **look.tally.counts,
@@ -142,6 +148,7 @@ class _Look:
         self._differing = 0  #: sessions that cloud and box tell differently
         self.tally = Tally()
         self.seen = self.cloud = self.told = self.billed = self.bygone = 0
+        self.months = self.unsealed = 0
         self.box: int | None = None
 
     # --- session by session --------------------------------------------------------------------------------
@@ -192,18 +199,19 @@ class _Look:
         """The same sessions against the cloud's own facts, and what was billed of them."""
         names = [row.session for row in rows]
         told = await self._store.told(self._site, names)
-        lines = await self._store.charge_totals(self._site, names)
+        lines = await self._store.lines_of(self._site, names)
+        owners = await self._store.owners(self._site, names)
         for row in rows:
             facts = told[row.session]
             self.told += bool(facts)
             finding = difference(row, _folded(facts), ROWS, FACTS)
+            finding = finding or _given_away(row, owners.get(row.session), _owner(facts))
             if finding is not None:
                 self.tally.add(finding)
             if row.session in lines:
                 self.billed += 1
-                revision, total = lines[row.session]
-                if (expected := _billed(facts, revision)) != total:
-                    self.tally.add(_misbilled(row, total, expected))
+                if why := otherwise(self._site, facts, lines[row.session]):
+                    self.tally.add(_misbilled(why, row))
 
     async def _without_row(self) -> None:
         """Sessions that facts tell of and that have no row."""
@@ -213,6 +221,16 @@ class _Look:
             if finding is not None:
                 self.told += 1
                 self.tally.add(finding)
+
+    async def lines(self) -> None:
+        """Lines of sessions that nobody knows, and months that are not what was exported."""
+        for line in await self._store.stray_lines(self._site):
+            self.tally.add(_misbilled(f"the line {line.id} is of a session {line.session} that is not here"))
+        told = await self._store.closed_months(self._site)
+        self.months, self.unsealed = told.months, told.unsealed
+        for month in told.changed:
+            why = f"the lines of {month} are not those that were exported: lay the file from then beside them"
+            self.tally.add(_misbilled(why), f"{month}-99")  # behind what is known of single sessions
 
     # --- connector by connector ----------------------------------------------------------------------------
 
@@ -264,28 +282,39 @@ class _Look:
 
 def _folded(told: Iterable[Fact]) -> LedgerRow | None:
     row: LedgerRow | None = None
-    for fact in sorted(told, key=lambda fact: (fact.at, fact.uid)):
+    for fact in in_order(told):
         row = fold(row, fact.body)
     return row
 
 
-def _billed(told: Iterable[Fact], revision: int) -> int | None:
-    """What the lines of a session up to a revision come to by its facts; None = it has no such revision."""
-    for standing in standings(told):
-        if standing.row.revision == revision:
-            return 0 if standing.void else milliwh(standing.row)
-    return None
+def _owner(told: Iterable[Fact]) -> str | None:
+    row: SessionRow | None = None
+    for fact in in_order(told):
+        row = session_after(row, fact)
+    return row.principal if row else None
 
 
-def _misbilled(row: LedgerRow, total: int, expected: int | None) -> Finding:
-    by_facts = "nothing" if expected is None else f"{energy_wh(expected):g} Wh"
+def _given_away(row: LedgerRow, here: str | None, told: str | None) -> Finding | None:
+    if here == told:
+        return None
     return Finding(
         kind="differing",
         charger=row.charger,
         sessions=(row.session,),
-        side=LINES,
+        side=ROWS,
         at=row.started_at,
-        message=f"its charge lines come to {energy_wh(total):g} Wh, its facts to {by_facts}",
+        message=f"principal: {here} in {ROWS}, {told} in {FACTS}",
+    )
+
+
+def _misbilled(why: str, row: LedgerRow | None = None) -> Finding:
+    return Finding(
+        kind="differing",
+        charger=row.charger if row else "",
+        sessions=(row.session,) if row else (),
+        side=LINES,
+        at=row.started_at if row else "",
+        message=why,
     )
 
 

@@ -21,6 +21,7 @@ from common import facts, progress
 from common.domain import EnergyMethod
 from common.doubles import Finding as Finding
 from common.doubles import PlaceWalk, place_order
+from common.facts import Fact
 
 #: Findings that are told one by one; the counts are complete all the same.
 FINDINGS_MAX = 100
@@ -133,6 +134,17 @@ def _revised(row: LedgerRow, body: facts.SessionRevised) -> LedgerRow:
     )
 
 
+def in_order(told: Iterable[Fact]) -> list[Fact]:
+    """One session's facts, from whatever epochs, in the order in which they are folded.
+
+    By their times, and where those are the same by their numbers; but a start comes before what was learned
+    of it, also where the box's clock was set back in between.
+    """
+    return sorted(
+        told, key=lambda f: (not isinstance(f.body, facts.SessionStarted), f.at, f.epoch, f.seq, f.uid)
+    )
+
+
 def fold_all(bodies: Iterable[facts.Body]) -> dict[str, LedgerRow]:
     """The ledger that these facts come to, by session."""
     rows: dict[str, LedgerRow] = {}
@@ -199,7 +211,7 @@ class Tally:
 
     def add(self, finding: Finding, started_at: str | None = None) -> None:
         """started_at: of the earliest session that it is about, where that is known: it is told first."""
-        about = (finding.kind, finding.sessions)
+        about = (finding.kind, finding.sessions or (finding.message,))
         if about in self._seen:
             return
         if len(self._seen) < SEEN_MAX:

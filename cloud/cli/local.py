@@ -243,6 +243,8 @@ def _compared(compared: dict[str, Any]) -> str:
         "the box away" if box is None else f"{box} at the box{_bygone(compared['before_this_box'])}",
         f"{compared['fact_sessions']} by the facts",
         f"{compared['billed_sessions']} on charge lines",
+        *([count(compared["closed_months"], "closed month")] if compared["closed_months"] else []),
+        *([f"{compared['without_seal']} of those without a seal"] if compared["without_seal"] else []),
         f"a chain of {count(chain['hwm'], 'fact')} with {count(chain['heads'], 'signed head')}",
     ]
     if epochs := compared["earlier"]["epochs"]:

@@ -75,6 +75,15 @@ class AuditPart(EpochsPart):
             return await facts_of(tx, site, sessions)
 
     @whole
+    async def owners(self, site: str, sessions: Sequence[str]) -> dict[str, str | None]:
+        table = schema.session
+        query = select(table.c.session, table.c.principal).where(
+            table.c.site == site, table.c.session.in_(sessions)
+        )
+        async with self._db.read() as tx:
+            return {row.session: row.principal for row in await tx.execute(query)}
+
+    @whole
     async def bygone(self, site: str, sessions: Sequence[str]) -> set[str]:
         fact, known = schema.fact, schema.site
         # A session that was carried over has a start in both epochs.

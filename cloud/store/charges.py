@@ -1,12 +1,14 @@
 """The billing part of the SQL store: charge lines and closed months.
 
 A line is written once, in the transaction that looked at its session's facts, and never changed but for its
-month, which is filled in when that month is closed. What has a month is what was exported, for ever.
+month, which is filled in when that month is closed. What has a month is what was exported, for ever; its
+closing is sealed with a hash over those lines, so that none is changed, moved or taken away unseen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -17,7 +19,7 @@ from cloud.charge_lines import ChargeLine, Standing, booked, due, waiting
 from cloud.store import schema
 from cloud.store.engine import Database, whole
 from cloud.store.projection import SESSION_KINDS
-from cloud.store.rows import Page
+from cloud.store.rows import ClosedMonths, Page
 from common import facts
 from common.errors import Code, Refused
 from common.facts import Fact
@@ -26,6 +28,7 @@ from common.policy import Claims, is_staff
 _BAR = "|"
 #: Lines whose month is decided by one round trip; all of them are one transaction.
 _STEP = 500
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class ChargePart:
@@ -101,7 +104,8 @@ class ChargePart:
                 if len(rows) < _STEP:
                     break
                 after = rows[-1].id
-            closing = {"site": site, "month": month, "zone": zone, "closed_ms": now_ms}
+            seal = await _seal(self._db, tx, site, through, month)
+            closing = {"site": site, "month": month, "zone": zone, "closed_ms": now_ms, "seal": seal}
             await tx.execute(schema.closing.insert(), closing)
         return True
 
@@ -129,16 +133,42 @@ class ChargePart:
         return Page(rows=tuple(lines[:limit]), next=more)
 
     @whole
-    async def charge_totals(self, site: str, sessions: Sequence[str]) -> dict[str, tuple[int, int]]:
+    async def lines_of(self, site: str, sessions: Sequence[str]) -> dict[str, list[ChargeLine]]:
         table = schema.charge_line
-        query = (
-            select(table.c.session, func.max(table.c.revision), func.sum(table.c.energy_milliwh))
-            .where(table.c.site == site, table.c.session.in_(sessions))
-            .group_by(table.c.session)
-        )
+        query = select(table).where(table.c.site == site, table.c.session.in_(sessions))
+        found: dict[str, list[ChargeLine]] = {}
         async with self._db.read() as tx:
-            rows = await tx.execute(query)
-            return {session: (revision, int(total)) for session, revision, total in rows}
+            for row in await tx.execute(query):
+                found.setdefault(row.session, []).append(_line(row))
+        return found
+
+    @whole
+    async def stray_lines(self, site: str, *, limit: int = 100) -> list[ChargeLine]:
+        line, session = schema.charge_line, schema.session
+        known = select(session.c.session).where(
+            session.c.site == line.c.site, session.c.session == line.c.session
+        )
+        query = select(line).where(line.c.site == site, ~known.exists()).order_by(line.c.id)
+        async with self._db.read() as tx:
+            return [_line(row) for row in await tx.execute(query.limit(limit))]
+
+    @whole
+    async def closed_months(self, site: str) -> ClosedMonths:
+        table = schema.closing
+        query = select(table.c.month, table.c.seal).where(table.c.site == site).order_by(table.c.month)
+        changed, unsealed, through = [], 0, ""
+        async with self._db.read() as tx:
+            closings = (await tx.execute(query)).all()
+            for month, seal in closings:
+                unsealed += not seal
+                if seal and seal != await _seal(self._db, tx, site, through, month):
+                    changed.append(month)
+                through = month
+            # A line of a month that nobody closed was put there by somebody else.
+            line = schema.charge_line
+            beyond = select(line.c.month).where(line.c.site == site, line.c.month > through).distinct()
+            changed += sorted(await tx.scalars(beyond))
+        return ClosedMonths(months=len(closings), unsealed=unsealed, changed=tuple(changed))
 
     @whole
     async def set_zone(self, site: str, zone: str) -> None:
@@ -154,6 +184,23 @@ async def _lock(tx: AsyncConnection, site: str) -> None:
 async def _closed_through(tx: AsyncConnection, site: str) -> str:
     table = schema.closing
     return await tx.scalar(select(func.max(table.c.month)).where(table.c.site == site)) or ""
+
+
+async def _seal(database: Database, tx: AsyncConnection, site: str, after: str, month: str) -> str:
+    """SHA-256 (hex) over every line of the months behind `after` up to `month`, as they stand."""
+    table = schema.charge_line
+    order = (database.bytewise(table.c.month), database.bytewise(table.c.id))
+    query = select(table).where(table.c.site == site, order[0] > after, order[0] <= month)
+    query = query.order_by(*order).limit(_STEP)
+    over, last = sha256(), None
+    while True:
+        page = query if last is None else query.where(tuple_(*order) > (last.month, last.id))
+        rows = (await tx.execute(page)).all()
+        for row in rows:
+            over.update(_encode(_line(row)) + b"\n")
+        if len(rows) < _STEP:
+            return over.hexdigest()
+        last = rows[-1]
 
 
 async def facts_of(tx: AsyncConnection, site: str, sessions: Sequence[str]) -> dict[str, list[Fact]]:

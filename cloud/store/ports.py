@@ -13,6 +13,7 @@ from cloud.charge_lines import ChargeLine, Standing
 from cloud.store.rows import (
     ActRow,
     ChainState,
+    ClosedMonths,
     CommandRow,
     DeviceRow,
     Earlier,
@@ -94,6 +95,9 @@ class AuditStore(Protocol):
 
     async def ledger(self, site: str) -> dict[str, LedgerRow]:
         """All sessions as rows to reconcile, at once: for small ledgers."""
+
+    async def owners(self, site: str, sessions: Sequence[str]) -> dict[str, str | None]:
+        """Whose these sessions are, by the table that people read."""
 
     async def bygone(self, site: str, sessions: Sequence[str]) -> set[str]:
         """Those whose start no record of the site's current epoch tells: from before the present box."""
@@ -300,8 +304,14 @@ class ChargeStore(Protocol):
     ) -> Page[ChargeLine]:
         """A closed month's lines that these claims may see, in the order of their ends."""
 
-    async def charge_totals(self, site: str, sessions: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """By session: the revision of its latest line, and what its lines come to in thousandths of a Wh."""
+    async def lines_of(self, site: str, sessions: Sequence[str]) -> dict[str, list[ChargeLine]]:
+        """All lines of these sessions, by session; those that have none are left out."""
+
+    async def stray_lines(self, site: str, *, limit: int = 100) -> list[ChargeLine]:
+        """Lines of sessions that are not here."""
+
+    async def closed_months(self, site: str) -> ClosedMonths:
+        """Whether the lines of closed months are those that were exported."""
 
     async def set_zone(self, site: str, zone: str) -> None:
         """The time zone of a site's months from now on; months that are closed stay as they were."""

@@ -233,3 +233,11 @@ class ChainState(msgspec.Struct, frozen=True, kw_only=True):
     def told(self) -> dict[str, Any]:
         """For `compared` in a report."""
         return msgspec.structs.asdict(self)
+
+
+class ClosedMonths(msgspec.Struct, frozen=True, kw_only=True):
+    """The months that were exported. `changed`: whose lines are others now."""
+
+    months: int
+    unsealed: int  #: closed before there were seals: nothing is claimed about them
+    changed: tuple[str, ...]

@@ -312,6 +312,7 @@ closing = Table(
     Column("month", Text, primary_key=True),
     Column("zone", Text, nullable=False),
     Column("closed_ms", BigInteger, nullable=False),
+    Column("seal", Text, nullable=False, default="", server_default=""),  # SHA-256 over its lines; "" = none
 )
 
 # The last state seen of a site, for when its box is away.

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.charge_lines import billable_milliwh
+from cloud.charge_lines import billable_milliwh, otherwise
 from cloud.cli.billing import COLUMNS
 from cloud.exports import Exports, end_of, month_at, read_month, read_zone
 from cloud.service import Cloud
@@ -343,6 +343,10 @@ async def all_that_happens(data: st.DataObject, store: Store, number: int) -> No
     total = await everything(exports, site, closed)
     revisions = {(line["session"], line["revision"]) for line in total}
     assert len({line["id"] for line in total}) == len(revisions) == len(total)
+    assert (await store.closed_months(site.id)).changed == ()
+    sessions = sorted({line["session"] for line in total})
+    facts_of, lines_of = await store.told(site.id, sessions), await store.lines_of(site.id, sessions)
+    assert [why for name in sessions if (why := otherwise(site.id, facts_of[name], lines_of[name]))] == []
     energy_wh = sum(billable_milliwh(told) for told in past.known.values()) / 1000
     assert sum(line["energy_wh"] for line in total) == energy_wh, "eighths of a Wh add up exactly"
 

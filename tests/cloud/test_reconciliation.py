@@ -112,6 +112,7 @@ async def test_a_doubled_session_that_both_sides_have_is_found_once(cloud: Cloud
         ("DELETE FROM session WHERE session = 's1'", (1, 0, 0)),
         ("UPDATE session SET energy_wh = 1 WHERE session = 's1'", (0, 0, 1)),
         ("UPDATE session SET ended_at = '' WHERE session = 's1'", (0, 1, 1)),
+        ("UPDATE session SET principal = 'bob' WHERE session = 's1'", (0, 0, 1)),
     ],
 )
 async def test_what_was_changed_here_is_found_with_the_box_away(
@@ -220,26 +221,104 @@ _LINE_TWICE = (
 )
 
 
+_S1 = "WHERE session = 's1'"
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "says"),
     [
-        "UPDATE charge_line SET energy_milliwh = 1 WHERE session = 's1'",
-        "UPDATE charge_line SET session = 's2', revision = 7 WHERE session = 's1'",
-        _LINE_TWICE,
+        (f"UPDATE charge_line SET energy_milliwh = 1 {_S1}", "energy_milliwh: 1 on line"),
+        (f"UPDATE charge_line SET total_milliwh = 1 {_S1}", "total_milliwh: 1 on line"),
+        (f"UPDATE charge_line SET session = 's2', revision = 7 {_S1}", "of revision 7"),
+        (_LINE_TWICE, "of revision 1"),
+        (f"UPDATE charge_line SET principal = 'bob' {_S1}", "principal: bob on line"),
+        (f"UPDATE charge_line SET charger = 'CP7' {_S1}", "charger: CP7 on line"),
+        (f"UPDATE charge_line SET ended_at = '2026-03-09T00:00:00Z' {_S1}", "ended_at: 2026-03-09"),
+        (f"UPDATE charge_line SET id = 'x' {_S1}", "id: x on line"),
+        (f"UPDATE charge_line SET session = 'ghost' {_S1}", "of a session ghost that is not here"),
     ],
 )
 async def test_what_was_billed_otherwise_than_it_was_charged_is_found(
-    cloud: Cloud, box: FakeBox, statement: str
+    cloud: Cloud, box: FakeBox, statement: str, says: str
 ) -> None:
     async with box.connected():
         await filled(box)
         await billed(cloud)
         clean = await judged(cloud)
         assert (clean["ok"], clean["compared"]["billed_sessions"]) == (True, 3)
+        assert (clean["compared"]["closed_months"], clean["compared"]["without_seal"]) == (1, 0)
         await meddle(cloud, statement)
         report = await judged(cloud)
-        assert counts(report) == (0, 0, 1)
-        assert "charge lines" in report["first_difference"]["side"]
+        assert counts(report) == (0, 0, 2), "the line, and the month that was exported"
+        session, month = sorted(report["findings"], key=lambda found: "2026-03 are not" in found["message"])
+        assert says in session["message"]
+        assert session["side"] == "the charge lines"
+        assert month["message"].startswith("the lines of 2026-03 are not those that were exported")
+        if session["sessions"]:
+            assert report["first_difference"] == session
+
+
+@pytest.mark.parametrize(
+    ("statement", "month"),
+    [
+        (f"DELETE FROM charge_line {_S1}", "2026-03"),
+        (f"UPDATE charge_line SET month = '2026-02' {_S1}", "2026-03"),
+        (f"UPDATE charge_line SET month = '' {_S1}", "2026-03"),
+        (f"UPDATE charge_line SET month = '2026-04' {_S1}", "2026-04"),
+        ("DELETE FROM closing", "2026-03"),
+    ],
+)
+async def test_a_month_whose_lines_were_moved_or_taken_away_is_found(
+    cloud: Cloud, box: FakeBox, statement: str, month: str
+) -> None:
+    """No session shows it: a line may still come, and a late one is of a later month."""
+    async with box.connected():
+        await filled(box)
+        await billed(cloud)
+        await meddle(cloud, statement)
+        report = await judged(cloud)
+    assert not report["ok"]
+    assert any(f"lines of {month} are not" in found["message"] for found in report["findings"])
+    assert all(found["kind"] == "differing" for found in report["findings"])
+
+
+async def test_a_month_that_was_closed_before_there_were_seals_is_counted_as_such(
+    cloud: Cloud, box: FakeBox
+) -> None:
+    async with box.connected():
+        await filled(box)
+        await billed(cloud)
+        await meddle(cloud, "UPDATE closing SET seal = ''")
+        report = await judged(cloud)
+    assert report["ok"]
+    assert (report["compared"]["closed_months"], report["compared"]["without_seal"]) == (1, 1)
+
+
+async def test_what_was_learned_of_a_session_counts_though_the_clock_was_set_back_before(
+    cloud: Cloud, box: FakeBox
+) -> None:
+    async with box.connected():
+        await filled(box)
+        session = "s-learned"
+        box.ledger.start(session, 1290, principal=None)
+        box.ledger.minutes -= 60
+        box.ledger.write(
+            facts.SessionLearned(
+                session=session,
+                charger="CP1",
+                principal="ann",
+                authorization="accepted",
+                meter_start_wh=1300.0,
+            )
+        )
+        box.ledger.minutes += 60
+        box.ledger.end(session, 1300, 1500)
+        await box._send_due()
+        await until(lambda: box.drained)
+        await billed(cloud)
+        report = await judged(cloud)
+    assert report["ok"], report["findings"]
+    assert report["compared"]["billed_sessions"] == 4
 
 
 async def test_a_revision_that_is_not_billed_yet_is_no_difference(cloud: Cloud, box: FakeBox) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cloud.charge_lines import ChargeLine, line_id
 from cloud.exports import month_at, read_zone
+from cloud.store import charges
 from cloud.store.ports import Store
 from common import facts
 from common.domain import EnergyMethod
@@ -103,6 +104,33 @@ async def test_a_later_month_closes_those_before_it_each_with_its_own_lines(stor
     assert [line.session for line in await lines(store, box, "2026-04")] == ["s2"]
     assert await lines(store, box, "2026-05") == ()
     assert await store.closed_through(box.site) == "2026-05"
+
+
+async def test_what_was_exported_is_sealed_and_what_comes_later_breaks_no_seal(
+    store: Store, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charges, "_STEP", 2)  # several pages
+    for number in range(5):
+        box.charge(f"s{number}", number * 100, number * 100 + 100)
+    await box.drain(store)
+    await close(store, box, "2026-03")
+    box.minutes = MONTH_MINUTES
+    box.charge("s9", 500, 700)
+    box.write(revised("s1", 1, 90))
+    await box.drain(store)
+    await bill(store, box)
+    told = await store.closed_months(box.site)
+    assert (told.months, told.unsealed, told.changed) == (1, 0, ())
+    await close(store, box, "2026-05")
+    told = await store.closed_months(box.site)
+    assert (told.months, told.unsealed, told.changed) == (2, 0, ())
+    assert await store.stray_lines(box.site) == []
+    assert {
+        name: len(found) for name, found in (await store.lines_of(box.site, ["s1", "s2", "x"])).items()
+    } == {
+        "s1": 2,
+        "s2": 1,
+    }
 
 
 async def test_pages_go_on_where_they_ended_and_a_driver_sees_only_their_own(store: Store, box: Box) -> None:
