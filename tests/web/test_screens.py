@@ -263,6 +263,18 @@ def test_a_tap_claims_nothing_until_the_charger_has_done_it(browser: Browser, ad
         expect(shown.get_by_test_id("stop")).to_be_enabled()
 
 
+def test_no_answer_is_not_shown_as_an_answer(browser: Browser, address: str) -> None:
+    with stage.page(browser, f"{address}?scene=asked") as shown:
+        shown.get_by_test_id("start").click()
+        shown.evaluate("stage.runs.value[0].tell({ at: 'confirmed', answer: 'timeout' })")
+        card = shown.get_by_test_id("asked")
+        expect(card).to_contain_text("The charger has not answered yet.")
+        expect(card.locator(".step-done")).to_have_text(["Asked", "Site has it"])
+        expect(card.locator(".asked-title .muted")).to_have_text("")
+        shown.evaluate("stage.runs.value[0].tell({ at: 'confirmed', answer: 'accepted' })")
+        expect(card.locator(".step-done")).to_have_count(3)
+
+
 def test_what_was_unknown_is_told_once_it_is_seen(browser: Browser, address: str) -> None:
     with stage.page(browser, f"{address}?scene=outcome-unknown") as shown:
         shown.get_by_test_id("start").click()

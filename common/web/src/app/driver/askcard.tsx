@@ -60,16 +60,19 @@ function stageSaid(ask: Ask, words: DriverWords): string {
 }
 
 function tookSaid(ask: Ask, words: DriverWords): string {
-  if (ask.confirmedMs === undefined || ask.path === null) return '';
+  if (ask.confirmedMs === undefined || ask.path === null || ask.answer === NO_ANSWER) return '';
   const seconds = `${format.count(Math.max(0.1, ask.confirmedMs / 1000))} s`;
   return ask.path === 'lan' ? words.tookOnSite(seconds) : words.tookCloud(seconds);
 }
 
+/** The charger's end of a call that it did not answer: the box tells so, which is no step further. */
+const NO_ANSWER = 'timeout';
 const STAGES = ['asked', 'accepted', 'confirmed', 'settled'] as const;
 
 function Steps({ ask, words }: { ask: Ask; words: DriverWords }): JSX.Element {
   const names = [words.stepAsked, words.stepSite, words.stepCharger, words.stepDone];
-  const reached = STAGES.indexOf(ask.at as (typeof STAGES)[number]);
+  const at = ask.at === 'confirmed' && ask.answer === NO_ANSWER ? 'accepted' : ask.at;
+  const reached = STAGES.indexOf(at as (typeof STAGES)[number]);
   return (
     <ol class="steps" aria-label={words.steps}>
       {names.map((name, index) => (
