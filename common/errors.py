@@ -265,7 +265,10 @@ CATALOGUE: dict[Code, tuple[str, str]] = {
         "Stop it first, or give this one its own --data folder.",
     ),
     Code.FOLDER_UNUSABLE: ("The data folder cannot be used.", "Check that it exists and can be written."),
-    Code.NOT_RUNNING: ("Nothing is running there.", "Start it with `run` first, or name its --socket."),
+    Code.NOT_RUNNING: (
+        "Nothing answers there.",
+        "Start it (its service, or `run`), or name its --socket.",
+    ),
     Code.NOT_PAIRED: ("This device is not paired with any site.", "Run `plugside pair INVITE` first."),
     Code.INTERNAL: (
         "Something went wrong on our side; nothing was changed.",

@@ -106,7 +106,10 @@ def exit_code(failed: PlugsideError) -> int:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, out: TextIO | None = None) -> None:
-    """Rows under headers: drawn on a terminal, columns parted by two blanks elsewhere."""
+    """Rows under headers: drawn on a terminal, columns parted by two blanks elsewhere.
+
+    Where a terminal is too narrow for them each row is a few lines: an id that is cut short cannot be typed.
+    """
     out = out or sys.stdout
     # What a charger or a person named may hold anything; a terminal must not be steered by it.
     clean = [[printable(cell) for cell in row] for row in rows]
@@ -119,16 +122,36 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, out: TextIO 
         print(line.rstrip(), file=out)
 
 
+#: Cells between two columns of a drawn table.
+_COLUMN_GAP = 3
+
+
 def _drawn(headers: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> None:
     from rich.box import SIMPLE
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(file=out)
+    widest = [max(map(cell_len, column)) for column in zip(headers, *rows, strict=True)]
+    if sum(widest) + _COLUMN_GAP * len(widest) > console.width:
+        _told(headers, rows, out)
+        return
     drawn = Table(*headers, box=SIMPLE, pad_edge=False)
     for row in rows:
         drawn.add_row(*map(Text, row))
-    Console(file=out).print(drawn)
+    console.print(drawn)
+
+
+def _told(headers: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> None:
+    """A row as lines: what it is about, and below it what there is to tell."""
+    for row in rows:
+        first, *others = zip(headers, row, strict=True)
+        print(f"\n{first[0]}: {first[1]}", file=out)
+        for header, cell in others:
+            if cell:
+                print(f"  {header}: {cell}", file=out)
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -50,6 +51,34 @@ def test_an_error_for_programs(capsys: Capture) -> None:
 def test_a_table_in_a_pipe_has_its_columns_and_obeys_nothing(capsys: Capture) -> None:
     output.table(("ID", "Name"), [("CP1", "Bay 12"), ("LONGER", "a\x1b[31mb\n")])
     assert capsys.readouterr().out.splitlines() == ["ID      Name", "CP1     Bay 12", "LONGER  a�[31mb�"]
+
+
+class Terminal(io.StringIO):
+    """A terminal's end, as far as a table looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("columns", "drawn"), [(60, False), (120, True)])
+def test_a_narrow_terminal_cuts_nothing_short(
+    columns: int, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    headers = ("ID", "Name", "State", "Serial")
+    row = (
+        "GARAGE-WALLBOX-001",
+        "Visitors, behind the bicycle shed 🚲",
+        "1: charging",
+        "SIM-GARAGE-WALLBOX-001",
+    )
+    shown = Terminal()
+    output.table(headers, [row, ("CP2", "", "1: available", "")], out=shown)
+    for cell in (*headers, *row, "CP2"):
+        assert cell in shown.getvalue()
+    assert ("──" in shown.getvalue()) is drawn
+    if not drawn:
+        assert shown.getvalue().endswith("\nID: CP2\n  State: 1: available\n")
 
 
 def test_values_of_ours_print_as_json(capsys: Capture) -> None:

@@ -2160,8 +2160,8 @@ export const ERRORS = {
     "branch": "LocalFault"
   },
   "not_running": {
-    "message": "Nothing is running there.",
-    "hint": "Start it with `run` first, or name its --socket.",
+    "message": "Nothing answers there.",
+    "hint": "Start it (its service, or `run`), or name its --socket.",
     "branch": "LocalFault"
   },
   "not_paired": {
