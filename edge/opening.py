@@ -44,6 +44,12 @@ class News(msgspec.Struct, frozen=True):
 
 def opened(folder: Path, ids: Ids, open_journal: Open) -> Journal:
     """Open the journal; what is damaged is salvaged first. LocalFault: folder_in_use, folder_unusable."""
+    journal = _opened(folder, ids, open_journal)
+    backups.tidied(folder)  # of a restore that was killed; the folder is ours from here on
+    return journal
+
+
+def _opened(folder: Path, ids: Ids, open_journal: Open) -> Journal:
     salvage.take_back(folder)
     why = inspection.suspicion(folder)
     if not why and salvage.unfinished(folder):

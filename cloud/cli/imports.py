@@ -23,6 +23,7 @@ from common.trust import b64
 
 #: One request's body: below the cloud's limit of 1 MiB, and on a slow line an answer every minute.
 BODY_BYTES = 512 * 1024
+_AGAIN = "Start it, then run the same again: what arrived is skipped."
 #: For one request with its answer, in s.
 REQUEST_TIMEOUT_S = 120.0
 
@@ -69,7 +70,12 @@ async def _here(args: argparse.Namespace, head: bytes, parts: Sequence[bytes]) -
         told = await cloud.manage("import", {"head": b64(head)})
         new, quarantined = 0, []
         for part in parts:
-            told = await cloud.manage("import", {"head": b64(head), "part": b64(part)})
+            try:
+                told = await cloud.manage("import", {"head": b64(head), "part": b64(part)})
+            except (LocalFault, Unavailable) as gone:
+                if gone.code not in (Code.NOT_RUNNING, Code.NO_PATH):
+                    raise
+                raise LocalFault(Code.NOT_RUNNING, "it went away meanwhile", hint=_AGAIN) from None
             new += told["new"]
             quarantined += told["quarantined"]
     return {**told, "new": new, "quarantined": quarantined}

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from cloud.cli import imports
 from cloud.service import Cloud
+from common.client.connection import Connection
+from common.errors import Code, LocalFault
 from tests.cloud.parts import FakeBox
 from tests.cloud.test_bundles import exported, ledger
 from tests.cloud.test_cli import Shell
@@ -111,3 +118,34 @@ async def test_poison_is_set_aside_by_number_and_a_kind_of_tomorrow_is_kept(
     assert code == 1
     assert "1 record could not be read and is in quarantine:" in out
     assert "  10 of 1-a: unreadable" in out
+
+
+async def test_a_cloud_that_goes_away_meanwhile_is_no_matter(
+    cloud: Cloud, box: FakeBox, shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = imports.connect
+
+    class Dying:
+        """The cloud's link, which ends after the head and the first part."""
+
+        def __init__(self, link: Connection) -> None:
+            self.link, self.left = link, 2
+
+        async def manage(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+            self.left -= 1
+            if self.left < 0:
+                raise LocalFault(Code.NOT_RUNNING, "it went away")
+            return await self.link.manage(name, args)
+
+    @asynccontextmanager
+    async def connect(args: argparse.Namespace) -> AsyncIterator[Dying]:
+        async with real(args) as link:
+            yield Dying(link)
+
+    monkeypatch.setattr(imports, "connect", connect)
+    code, _, err = await shell("import", written(file, exported(box, size=3)))
+    assert code == 3
+    assert "run the same again: what arrived is skipped" in err
+    monkeypatch.setattr(imports, "connect", real)
+    code, out, _ = await shell("import", str(file))
+    assert (code, "9 records in the file, 6 of them new here" in out) == (0, True)

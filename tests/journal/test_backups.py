@@ -122,6 +122,16 @@ async def test_a_copy_put_back_begins_a_new_epoch_with_everything_it_has(tmp_pat
     assert copy.exists()
 
 
+async def test_what_a_killed_restore_left_is_gone_at_the_next_start(tmp_path):
+    """It is as large as a journal, and has names in it that may be forgotten meanwhile."""
+    await filled(tmp_path)
+    work = tmp_path / "backups.work"
+    work.mkdir()
+    (work / "journal.db").write_bytes((tmp_path / "journal.db").read_bytes())
+    site_journal(tmp_path).close()
+    assert not work.exists()
+
+
 async def test_a_copy_into_an_empty_folder(tmp_path):
     await filled(tmp_path / "old")
     copy = tmp_path / "copy.db"

@@ -1,5 +1,7 @@
 """Opening: one process a folder, a file that is ours and whole, pragmas that hold, and errors that help."""
 
+import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -55,6 +57,27 @@ async def test_the_pragmas_hold_on_the_writing_connection(tmp_path):
             lambda db: {name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}
         )
     assert found == wanted
+
+
+def test_after_an_end_without_a_goodbye_the_files_are_read_from_the_disk_itself(tmp_path, monkeypatch):
+    """Pages of a failed sync are in the system's cache as if they had been written."""
+    journal = opened(tmp_path)
+    dropped = []
+
+    def advise(fd, offset, length, advice):
+        dropped.append((Path(f"/proc/self/fd/{fd}").readlink().name, offset, length, advice))
+
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for file in ("journal.db", "journal.db-wal"):
+        shutil.copyfile(tmp_path / file, crashed / file)
+    journal.close()
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    opened(crashed).close()
+    assert dropped == [(name, 0, 0, os.POSIX_FADV_DONTNEED) for name in ("journal.db", "journal.db-wal")]
+    dropped.clear()
+    opened(tmp_path).close()
+    assert dropped == [], "where a goodbye was said nothing can have failed"
 
 
 def test_a_pragma_that_does_not_take_is_refused(tmp_path):

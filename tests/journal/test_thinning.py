@@ -136,6 +136,16 @@ async def test_nothing_goes_that_a_restart_would_replay(tmp_path):
         assert left(run) == list(range(20, 40))
 
 
+async def test_a_plan_that_reaches_what_a_restart_replays_does_nothing(tmp_path):
+    async with running(tmp_path) as run:
+        await run.write(*[reading("s", n) for n in range(9)])
+        await snapshots(run)
+        plan = await run.journal.submit(lambda db: thinning.plan(db, Stage.HALVE, 0, 99))
+        await run.journal.submit(lambda db: db.execute("UPDATE snapshot SET seq = 3").rowcount)
+        assert await run.journal.submit(lambda db: thinning.carry_out(db, plan)) == 0
+        assert len(left(run)) == 9
+
+
 async def test_a_plan_of_another_epoch_does_nothing(tmp_path):
     async with running(tmp_path) as run:
         await run.write(*[reading("s", n) for n in range(9)])
