@@ -96,6 +96,20 @@ async def test_a_file_cut_in_half_keeps_what_is_before_the_cut(tmp_path, part):
     verified(path)
 
 
+async def test_a_bit_that_flipped_within_a_number_is_no_number(tmp_path):
+    """Such a record can be read, and tells another energy than was written."""
+    told = await filled(tmp_path)
+    path = tmp_path / "journal.db"
+    ((record,),) = table(path, "SELECT record FROM fact WHERE kind = 'session_ended'")
+    flipped = record.replace(b'"energy_wh":7', b'"energy_wh":5')
+    assert flipped != record
+    change(path, "UPDATE fact SET record = ? WHERE kind = 'session_ended'", flipped)
+    inspection.mark_suspect(tmp_path, inspection.damage(path))
+    site_opened(tmp_path).close()
+    assert table(path, "SELECT count(*) FROM fact") == [(len(told) - 1,)]
+    assert table(path, "SELECT count(*) FROM fact WHERE kind = 'session_ended'") == [(0,)]
+
+
 async def test_an_end_that_is_gone_counts_as_lost(tmp_path):
     told = await filled(tmp_path)
     path = tmp_path / "journal.db"

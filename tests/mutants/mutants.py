@@ -143,6 +143,13 @@ MUTANTS = (
         "tests/journal/test_thinning.py::test_a_plan_that_reaches_what_a_restart_replays_does_nothing",
     ),
     Mutant(
+        "a salvaged record proves itself",
+        "edge/journal/salvage.py",
+        "return chain.inner_hash(row.salt, row.record) == row.inner",
+        "return True",
+        "tests/journal/test_salvage.py::test_a_bit_that_flipped_within_a_number_is_no_number",
+    ),
+    Mutant(
         "an end that is cut off is missing",
         "edge/journal/verifying.py",
         "if chain.last_seq < self._committed:",
