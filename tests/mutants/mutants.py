@@ -37,6 +37,13 @@ MUTANTS = (
         f"{CURSORS}::test_a_fork_that_shows_only_in_a_batch_is_declined_and_rotates",
     ),
     Mutant(
+        "chain, of a batch with nothing new",
+        "common/sync/receiver.py",
+        "if last == mark.hwm and batch.chain_end != mark.chain:",
+        "if False:",
+        f"{CURSORS}::test_a_repeated_batch_of_another_history_is_not_acknowledged",
+    ),
+    Mutant(
         "content key of a record",
         "cloud/store/ingest.py",
         "            if inner is None:",

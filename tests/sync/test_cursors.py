@@ -59,6 +59,21 @@ def test_a_gap_is_declined_and_names_what_is_expected() -> None:
     assert cloud.db.lines == []
 
 
+def test_a_repeated_batch_of_another_history_is_not_acknowledged() -> None:
+    """It has nothing new by its numbers: acknowledged, it would be lost at the box for good."""
+    edge, cloud = pair(3)
+    drain(edge, cloud)
+    fork, _ = pair(2)
+    fork.commit("other")
+    rows = fork.journal.rows
+    records = tuple(sync.Record(r.seq, r.uid, r.salt, r.record, r.inner) for r in rows)
+    batch = sync.Batch(link=cloud.db.link, epoch="1-a", from_seq=1, records=records, chain_end=rows[-1].chain)
+    answer = cloud.batch(batch)
+    assert isinstance(answer, sync.Nack)
+    assert answer.reason == "chain"
+    assert cloud.db.lines == ["u0", "u1", "u2"]
+
+
 def test_an_overlapping_batch_applies_only_what_is_new() -> None:
     edge, cloud = pair(2)
     drain(edge, cloud)
