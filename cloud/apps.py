@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Any
 
 from cloud.accounts import Accounts
@@ -18,17 +19,29 @@ from cloud.queries import Queries
 from cloud.router import Router
 from cloud.store.ports import Store
 from common import commands, wire
+from common.answering import PACE, Answering
 from common.applink import Peer
+from common.budget import Rate, Sources
 from common.domain import Role, iso
-from common.errors import Code, PlugsideError, Refused, error
+from common.errors import Code, PlugsideError, Refused, Unavailable
 from common.policy import Claims
 from common.ports import Clock
 from common.supervise import Supervisor
+from common.turns import Share
 
 log = logging.getLogger("plugside.apps")
 
-#: Requests under way at once, over all links: a page takes some ms of the database's readers.
-REQUESTS_MAX = 256
+#: Requests under way: a page takes some ms of the database's readers. One key has eight of them at a time,
+#: and as many waiting as our own client ever asks for.
+REQUESTS = Share(at_once=256, each=8, waiting=4096, waiting_each=256, pace=PACE)
+#: Of whoever is there in person: served beside all apps, and in no pace.
+REQUESTS_HERE = Share(at_once=16, each=8, waiting=256, waiting_each=256)
+#: Frames of one key that are read: no person and no honest script comes near. The rest waits unread.
+FRAMES = Rate(per_s=200, burst=2000)
+#: Commands of one key that are carried: an operator's script for every charger of a large site.
+COMMANDS = Rate(per_s=20, burst=400)
+#: Stops and limits have a budget of their own: every charge of a large site, at once.
+STOPS = Rate(per_s=50, burst=1000)
 
 
 class Apps:
@@ -56,7 +69,9 @@ class Apps:
         self._tasks = tasks
         self._clock = clock
         self._peers: dict[int, Peer] = {}
-        self._requests = 0
+        self._answers = Answering(tasks, clock, REQUESTS)
+        self._answers_here = Answering(tasks, clock, REQUESTS_HERE)
+        self._frames, self._commands, self._stops = Sources(FRAMES), Sources(COMMANDS), Sources(STOPS)
         self._ended_with: Code | None = None  #: every link was; so is each that comes after
 
     @property
@@ -77,6 +92,7 @@ class Apps:
             peer.cut(self._ended_with)
             return
         self._peers[id(peer)] = peer
+        peer.pace = self._frames.of(peer.key) if peer.key else None
         self._counters.links = self.links
         if any(one.role is Role.LOCAL for one in claims):
             everywhere = wire.SiteAccess(site="", role=Role.LOCAL.value, principal="local")
@@ -119,17 +135,16 @@ class Apps:
 
     def follow(self, peer: Peer, sites: tuple[str, ...], since: dict[str, tuple[str, int]]) -> None:  # noqa: ARG002
         """Always from a snapshot: a site's view is smaller than what a phone may have missed."""
-        self._tasks.spawn("follow", self._follow(peer, sites))
+        self._begin("follow", peer, "", self._follow(peer, sites))
 
     async def _follow(self, peer: Peer, sites: tuple[str, ...]) -> None:
         try:
             for claims in peer.claims.values():
                 await self._accounts.let_in(claims)
             await self._hub.follow(peer, sites)
-        except PlugsideError as declined:
-            peer.refuse(declined)
-        if peer.ended is not None or id(peer) not in self._peers:
-            self._hub.leave(peer)  # it went while its snapshot was being fetched
+        finally:
+            if peer.ended is not None or id(peer) not in self._peers:
+                self._hub.leave(peer)  # it went while its snapshot was being fetched
 
     def command(
         self,
@@ -142,10 +157,20 @@ class Apps:
         if claims.role is Role.LOCAL:
             hint = "Pair a device as operator: `plugside-cloud invite SITE --role operator`."
             raise Refused(Code.NOT_PERMITTED, "the cloud itself commands no charger", hint=hint)
+        self._in_budget(claims.key, urgent=commands.CLASSES[command.name].urgent)
         if self._accounts.doubtful(claims):
             self._tasks.spawn("command", self._doubtful(peer, message, claims, payload, command))
         else:
             self._router.command(peer, message, claims, payload, command)
+
+    def _in_budget(self, key: str, *, urgent: bool) -> None:
+        """Raises Unavailable(busy): nothing of the command is kept, and the same one may be sent again."""
+        budget = (self._stops if urgent else self._commands).of(key)
+        now_s = self._clock.mono_ms() / 1000
+        if not budget.take(now_s):
+            self._counters.commands["busy"] += 1
+            hint = f"Try again in {ceil(budget.wait_s(now_s))} s; on the site's own Wi-Fi at once."
+            raise Unavailable(Code.BUSY, "too many commands of this device", hint=hint)
 
     async def _doubtful(
         self,
@@ -179,29 +204,14 @@ class Apps:
         self._peers.pop(id(peer), None)
         self._counters.links = self.links
         self._hub.leave(peer)
+        self._answering(peer).leave(peer)
         self._router.closed(peer)
 
     # --- answers that take a moment ------------------------------------------------------------------------
 
-    def _begin(self, name: str, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
+    def _begin(self, name: str, peer: Peer, request_id: str, asked: Awaitable[wire.Message | None]) -> None:
         """Answer when it is there, without holding up the link that asked."""
-        finish = self._finish(name, peer, request_id, asked)
-        if self._requests >= REQUESTS_MAX:
-            finish.close()
-            close = getattr(asked, "close", None)
-            if close is not None:
-                close()
-            raise error(Code.BUSY)
-        self._requests += 1
-        self._tasks.spawn(name, finish)
+        self._answering(peer).answer(peer, name, request_id, asked)
 
-    async def _finish(self, name: str, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
-        try:
-            peer.send(await asked)
-        except PlugsideError as declined:
-            peer.refuse(declined, request_id)
-        except Exception:
-            log.exception("%s of %s failed", name, peer.address)
-            peer.refuse(error(Code.INTERNAL), request_id)
-        finally:
-            self._requests -= 1
+    def _answering(self, peer: Peer) -> Answering:
+        return self._answers if peer.key else self._answers_here

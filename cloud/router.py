@@ -29,6 +29,8 @@ log = logging.getLogger("plugside.router")
 
 #: Commands under way for one app link; a person has one, an operator's script a few.
 PER_PEER_MAX = 64
+#: And so many stops and limits beside these: they do not wait until something else has ended.
+URGENT_MAX = 256
 
 _STATE = {
     wire.Accepted: "accepted",
@@ -93,8 +95,10 @@ class Router:
             expires_ms = from_iso(command.expires_at)
         except ValueError:
             raise Refused(Code.BAD_REQUEST, "expires_at is not a time with its zone") from None
-        if len(self._by_asker.get(id(asker), ())) >= PER_PEER_MAX:
-            raise error(Code.BUSY, f"{PER_PEER_MAX} commands of this link are under way")
+        urgent = commands.CLASSES[command.name].urgent
+        most = PER_PEER_MAX + (URGENT_MAX if urgent else 0)
+        if len(self._by_asker.get(id(asker), ())) >= most:
+            raise error(Code.BUSY, f"{most} commands of this link are under way")
         row = CommandRow(
             site=command.site,
             id=command.id,
@@ -109,7 +113,7 @@ class Router:
             return
         pending = _Pending(asker, row, sync.Relay(ref=self._ids.uid(), command=message))
         self._keep(pending)
-        if commands.CLASSES[command.name].urgent:
+        if urgent:
             # A stop does not wait for our disk; its row is written alongside.
             self._relay(pending)
             self._spawn(f"note {command.id}", self._note(row))

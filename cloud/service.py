@@ -45,8 +45,10 @@ from cloud.store.ports import Store
 from cloud.store.sql import open_store, sqlite_url
 from cloud.tunnel import Shared
 from common import applink, trust
+from common.answering import PACE
 from common.appsession import ServerSession, Serving
 from common.appsession.server import State
+from common.budget import Sources
 from common.clock import SystemClock, SystemIds
 from common.config import split_endpoint
 from common.domain import Path, iso
@@ -80,6 +82,7 @@ class Cloud:
         self.counters = Counters()
         self.supervisor = Supervisor(self.clock, self.ids)
         self.url = ""
+        self.reads = Sources(PACE)
         self._folder = Folder(settings.data)
         self._store: Store | None = None
         self._front: FrontDoor | None = None
@@ -184,6 +187,8 @@ class Cloud:
             hub=self.hub,
             counters=self.counters,
             serve_app=self._serve_app,
+            mono_s=lambda: self.clock.mono_ms() / 1000,
+            reads=self.reads,
             hosts=self.hosts,
             origins=lambda: frozenset({self.url}),
         )

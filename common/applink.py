@@ -31,6 +31,7 @@ from common.appsession import (
     ServerSession,
     Serving,
 )
+from common.budget import Bucket
 from common.domain import Path
 from common.errors import Code, PlugsideError, error
 from common.link import Link
@@ -45,6 +46,10 @@ log = logging.getLogger("plugside.applink")
 
 #: Ends of a link that tell of a stranger who is none of ours; an app that is out of date meets them rarely.
 _TELLING = {Code.PROTOCOL, Code.BAD_SIGNATURE, Code.TOO_LARGE}
+
+
+#: How often a link that is over its pace is looked at again, at most, in s.
+PACE_STEP_S = 0.005
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +73,9 @@ class Peer:
         self._wake = asyncio.Event()
         self._opened = asyncio.Event()
         self._ending = asyncio.Event()
+        self.pace: Bucket | None = (
+            None  #: how fast its frames are read, once its backend knows it; None = all
+        )
         self.ended: Code | None = None  #: why we ended it; None while open, or when the peer just left
 
     @property
@@ -84,6 +92,11 @@ class Peer:
     def client(self) -> str:
         """What the app calls itself, for logs."""
         return self._session.client
+
+    @property
+    def key(self) -> str:
+        """The thumbprint of the key that it has proved; empty: none, or it is there in person."""
+        return self._session.key
 
     @property
     def claims(self) -> Mapping[str, Claims]:
@@ -253,6 +266,7 @@ async def _read(link: Link, session: ServerSession, backend: Backend, peer: Peer
     while (frame := await link.receive()) is not None:
         if peer._ending.is_set():
             continue  # read on, so that our last word is not lost to a reset
+        await _in_pace(peer, clock)
         try:
             events = session.receive(frame, clock.now_ms(), clock.quality)
         except Exception:
@@ -266,6 +280,15 @@ async def _read(link: Link, session: ServerSession, backend: Backend, peer: Peer
         for event in events:
             _act(event, backend, peer)
     raise _Over
+
+
+async def _in_pace(peer: Peer, clock: Clock) -> None:
+    """Nothing of a flood is lost or refused here: the link is just not read on for a moment."""
+    while peer.pace is not None and not peer._ending.is_set():
+        now_s = clock.mono_ms() / 1000
+        if peer.pace.take(now_s):
+            return
+        await asyncio.sleep(max(PACE_STEP_S, peer.pace.wait_s(now_s)))
 
 
 async def _watch(session: ServerSession, backend: Backend, peer: Peer, clock: Clock) -> None:

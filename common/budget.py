@@ -45,16 +45,41 @@ class Bucket:
         self._level -= amount
         return True
 
+    def wait_s(self, now_s: float, amount: float = 1) -> float:
+        """After how long there is as much."""
+        return max(0.0, amount - self.level(now_s)) / self._rate.per_s
+
+
+class Sources:
+    """A bucket for each source, made when it is first asked for; the least recent are forgotten."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._known: OrderedDict[str, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def of(self, source: str) -> Bucket:
+        """This source's own. A source is any text: a network, a key."""
+        own = self._known.get(source)
+        if own is None:
+            own = self._known[source] = Bucket(self._rate)
+            if len(self._known) > SOURCES_MAX:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(source)
+        return own
+
 
 class Budget:
     """One bucket for all and one for each source's network; both must have one to give."""
 
     def __init__(self, everyone: Rate, each: Rate) -> None:
-        self._each = each
         self._everyone = Bucket(everyone)
         self._half = everyone.burst / 2
         self._kept_for_friends = max(0.0, min(everyone.burst / 4, everyone.burst - 1))
-        self._sources: OrderedDict[str, Bucket] = OrderedDict()
+        self._sources = Sources(each)
         self.refused = 0  #: for metrics
 
     def __len__(self) -> int:
@@ -69,14 +94,7 @@ class Budget:
 
         friend: somebody known came from there lately; the last quarter of the common bucket is theirs.
         """
-        source = network(address)
-        own = self._sources.get(source)
-        if own is None:
-            own = self._sources[source] = Bucket(self._each)
-            if len(self._sources) > SOURCES_MAX:
-                self._sources.popitem(last=False)
-        else:
-            self._sources.move_to_end(source)
+        own = self._sources.of(network(address))
         left = self._everyone.level(now_s) - (0 if friend else self._kept_for_friends)
         if own.level(now_s) < cost or left < cost or not self._everyone.take(now_s, cost):
             self.refused += 1

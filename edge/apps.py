@@ -12,13 +12,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from common import commands, trust, wire
+from common.answering import PACE, Answering
 from common.applink import Peer
+from common.budget import Rate, Sources
 from common.domain import Role, iso
-from common.errors import Code, PlugsideError, Refused, error
+from common.errors import Code, PlugsideError, Refused
 from common.facts import SecurityNoted
 from common.policy import Claims
 from common.ports import Clock, Ids
 from common.supervise import Supervisor
+from common.turns import Share
 from edge import agreed
 from edge.authority import Authority
 from edge.commander import Commander, Sender
@@ -32,8 +35,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("plugside.apps")
 
-#: Reads under way at once, over all links: a page may take some ms of the disk's reader.
-READS_MAX = 64
+#: Reads under way: a page may take some ms of the disk's reader. One key has four of them at a time, and more
+#: waiting than all lists of all screens ask for.
+READS = Share(at_once=64, each=4, waiting=512, waiting_each=64, pace=PACE)
+#: Of whoever is there in person: served beside all phones, and in no pace.
+READS_HERE = Share(at_once=16, each=4, waiting=256, waiting_each=256)
+#: Frames of one key that are read: no person and no honest script comes near. The rest waits unread.
+FRAMES = Rate(per_s=500, burst=2000)
 #: Grants in their grace that are remembered as noted; more than a site has drivers.
 GRACED_MAX = 1024
 
@@ -57,12 +65,13 @@ class Apps:
         self._queries = queries
         self._management = management
         self._authority = authority
-        self._tasks = tasks
         self._clock = clock
         self._senders: dict[int, Sender] = {}
         self._peers: dict[int, Peer] = {}
         self.renewals = Renewals(authority, clock, ids)
-        self._reads = 0
+        self._answers = Answering(tasks, clock, READS)
+        self._answers_here = Answering(tasks, clock, READS_HERE)
+        self._frames = Sources(FRAMES)
         self._graced: dict[str, None] = {}  # grants that were noted, the latest last
 
     @property
@@ -80,6 +89,7 @@ class Apps:
 
     def authenticated(self, peer: Peer, claims: tuple[Claims, ...]) -> None:
         self._peers[id(peer)] = peer
+        peer.pace = self._frames.of(peer.key) if peer.key else None
         if any(map(self._authority.withdrawn, claims)):
             peer.cut(Code.REVOKED)  # by a list that it has brought itself
             return
@@ -164,36 +174,15 @@ class Apps:
 
     def _answer(self, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
         """Answer when it is there, without holding up the link that asked."""
-        if self._reads >= READS_MAX:
-            _close(asked)
-            raise error(Code.BUSY)
-        try:
-            self._tasks.spawn(f"answer {request_id}", self._finish(peer, request_id, asked))
-        except PlugsideError:
-            _close(asked)
-            raise
-        self._reads += 1
+        self._answering(peer).answer(peer, f"answer {request_id}", request_id, asked)
 
-    async def _finish(self, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
-        try:
-            peer.send(await asked)
-        except PlugsideError as declined:
-            peer.refuse(declined, request_id)
-        except Exception:
-            log.exception("a request of %s failed", peer.address)
-            peer.refuse(error(Code.INTERNAL), request_id)
-        finally:
-            self._reads -= 1
+    def _answering(self, peer: Peer) -> Answering:
+        return self._answers if peer.key else self._answers_here
 
     def closed(self, peer: Peer) -> None:
         self._gateway.bus.leave(peer)
         self._peers.pop(id(peer), None)
+        self._answering(peer).leave(peer)
         sender = self._senders.pop(id(peer), None)
         if sender is not None:
             self._commander.leave(sender)
-
-
-def _close(asked: Awaitable[object]) -> None:
-    close = getattr(asked, "close", None)
-    if close is not None:
-        close()

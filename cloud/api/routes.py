@@ -40,7 +40,8 @@ from cloud.joining import Joining
 from cloud.queries import Queries
 from cloud.store.ports import Store
 from cloud.tokens import TokenAnswer, TokenRequest
-from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault, error
+from common.budget import Sources
+from common.errors import Code, LocalFault, PlugsideError, Refused, RemoteFault, Unavailable, error
 from common.link import Link
 from common.link.websocket import LINK_PATH
 from common.policy import Claims
@@ -68,6 +69,8 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     hub: Hub
     counters: Counters
     serve_app: Callable[[Link], Awaitable[None]]
+    mono_s: Callable[[], float]
+    reads: Sources  #: what one person's tokens may read, as over an app link
     hosts: Callable[[], frozenset[str]]
     origins: Callable[[], frozenset[str]]
 
@@ -175,6 +178,8 @@ async def _reader(request: Request[Any, Any, Any], state: State, site: str) -> C
     if known is None or known.id != claims.site:
         # Another site's existence is nobody's business.
         raise Refused(Code.UNKNOWN_SITE)
+    if not doors.reads.of(f"{claims.site} {claims.principal}").take(doors.mono_s()):
+        raise Unavailable(Code.BUSY, "too many pages of this person")
     return claims
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from common import wire
 from common.applink import Limits, Peer
+from common.budget import Bucket, Rate
 from common.domain import Path
 from common.errors import Code
 from common.threshold import STRANGERS_EACH
@@ -71,6 +72,29 @@ async def test_a_command_is_answered_to_its_end(box: World) -> None:
         await app.until(wire.Settled)
         assert [type(message).__name__ for message in app.heard[-3:]] == ["Accepted", "Confirmed", "Settled"]
         assert box.backend.asked == [("command", payload())]
+
+
+async def test_a_link_over_its_pace_is_read_later_and_loses_nothing(box: World) -> None:
+    async with await box.opened() as app:
+        peer = box.backend.peers[0]
+        peer.pace = Bucket(Rate(per_s=100, burst=2))
+        try:
+            for number in range(5):
+                await app.ask(wire.Query(id=str(number), site=SITE, what="sessions"))
+            await app.until(wire.Page)
+            await app.until(wire.Page)
+            peer.send(wire.Pong())
+            await app.until(wire.Pong)
+            assert [one.id for one in app.heard if isinstance(one, wire.Page)] == ["0", "1"]
+            for number in (2, 3, 4):
+                box.clock.at_ms += 15
+                assert (await app.until(wire.Page)).id == str(number)
+            await app.ask(wire.Ping())
+            peer.cut(Code.REVOKED)
+            assert await app.end() == [Code.REVOKED, Code.REVOKED], "who waits to be read is cut all the same"
+        finally:
+            peer.pace = None  # this clock stands still
+    await box.ended()
 
 
 async def test_what_is_declined_says_why_and_the_link_lives(

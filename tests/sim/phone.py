@@ -25,6 +25,7 @@ from common.appsession import (
     ServerSession,
 )
 from common.appsession.client import Positions, State
+from common.budget import Bucket
 from common.client.profile import renewal_due
 from common.commands import Args, Name
 from common.domain import Path, Target, iso
@@ -72,7 +73,12 @@ class BoxEnd:
         self._link, self._world, self._box = link, link.world, link.box
         self._session = ServerSession(link.box.serving, nonce=nonce)
         self._ended = False
+        self.pace: Bucket | None = None  #: for who floods; phones here never do
         self._world.loop.call_later(CHECK_S, self._check)
+
+    @property
+    def key(self) -> str:
+        return self._session.key
 
     @property
     def claims(self) -> Mapping[str, Claims]:
