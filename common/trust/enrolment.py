@@ -32,7 +32,7 @@ BOX_CODE_LIFE_MS = 15 * 60_000
 class BoxCode(Invite, frozen=True, kw_only=True):
     """A box's pairing code: an invite whose maker is the box (`server` is its fingerprint).
 
-    A cloud takes the box in by it; a person on the LAN redeems it at the box like any other invite.
+    A cloud takes the box in by it; it lets no person in.
     """
 
     @property

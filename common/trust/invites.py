@@ -17,7 +17,8 @@ from common.domain import Role
 from common.errors import Code, Refused
 from common.trust.keys import b64, unb64
 
-#: 128 bits: not to be guessed, so no limit on tries is needed for its safety.
+#: 128 bits: not to be guessed, so no limit on tries is needed for its safety. There is none, since a wrong
+#: secret names no code: a count could only void codes of others, for anybody who reaches the port.
 SECRET_BYTES = 16
 #: How long an invite may wait, unless its maker says otherwise: a day to open a message.
 INVITE_LIFE_MS = 24 * 3_600_000

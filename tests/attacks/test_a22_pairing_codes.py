@@ -9,12 +9,15 @@ import pytest
 from cloud.service import Cloud
 from common import trust
 from common.client.local import local
-from common.errors import Code, PlugsideError, Refused, RemoteFault
+from common.domain import Role
+from common.errors import Code, PlugsideError, Refused, RemoteFault, Unavailable
 from common.keystore import generate_identity, generate_issuer
-from common.trust.enrolment import BOX_CODE_LIFE_MS
+from common.threshold import FAILURES_FREE
+from common.trust.enrolment import BOX_CODE_LIFE_MS, BOX_PREFIX
+from common.trust.invites import PREFIX, SECRET_BYTES
 from edge.authority import Authority
-from tests.box.phones import place
-from tests.cloud.parts import FakeBox, running
+from tests.box.phones import Phone, place
+from tests.cloud.parts import FakeBox, running, until
 from tests.trust.cast import BOX, NOW_MS, SITE
 
 GUESSES = 11
@@ -102,3 +105,53 @@ async def test_a22_a_cloud_that_only_guesses_is_not_believed_and_a_later_code_vo
         authority.enrolled(trust.answer_enrolment(bundle, request, second.secret), request, "")
         with pytest.raises(PlugsideError):
             authority.enrolled(trust.answer_enrolment(bundle, request, second.secret), request, "")
+
+
+async def test_a22_no_code_of_anybodys_is_short_enough_to_guess(tmp_path: Path) -> None:
+    """Why none of them ends after wrong tries: 128 bits are in each, and a shorter one is read nowhere."""
+    async with running(tmp_path / "cloud") as cloud, place(tmp_path / "box") as (site, _):
+        box = FakeBox(cloud.url)
+        await box.join(cloud)
+        phone = await Phone(site).join()
+        async with phone.link() as link:
+            device = (await link.manage("device_add"))["invite"]
+        async with local(cloud._settings.socket_path) as operator:
+            cloud_invite = (await operator.manage("invite", {"site": "Home", "role": "driver"}))["invite"]
+        invites = [site.authority.invite(Role.DRIVER, None, 3_600_000)[0], device, cloud_invite]
+        secrets = [trust.Invite.from_text(text).secret for text in invites] + [code(site.authority).secret]
+        assert [len(trust.unb64(secret)) for secret in secrets] == [SECRET_BYTES] * 4
+        assert len(set(secrets)) == 4
+    for kind, prefix in ((trust.Invite, PREFIX), (trust.BoxCode, BOX_PREFIX)):
+        for size in (0, 4, SECRET_BYTES - 1, SECRET_BYTES + 1):
+            short = kind(secret=trust.b64(bytes(size)), server=BOX.fingerprint, expires_ms=NOW_MS)
+            with pytest.raises(Refused) as no:
+                kind.from_text(short.to_text())
+            assert no.value.code is Code.BAD_INVITE, (prefix, size)
+
+
+async def test_a22_who_guesses_at_a_box_has_to_wait_and_voids_nobodys_code(tmp_path: Path) -> None:
+    async with place(tmp_path, failures_free=FAILURES_FREE) as (site, _):
+        texts = [site.authority.invite(role, None, 3_600_000)[0] for role in (Role.DRIVER, Role.OPERATOR)]
+        thief, said = Phone(site), []
+        for number in range(GUESSES):
+            with pytest.raises(PlugsideError) as no:
+                async with thief.link(invite=trust.b64(number.to_bytes(16)), grants=()):
+                    pass
+            said.append(no.value.code)
+            if no.value.code is not Code.BAD_INVITE:
+                break
+        assert said.count(Code.BAD_INVITE) == FAILURES_FREE + 1, (
+            "then it is not even listened to, for a while"
+        )
+        for text in texts:
+            honest = Phone(site)
+
+            async def joined(phone: Phone = honest, text: str = text) -> bool:
+                try:
+                    async with phone.link(invite=trust.Invite.from_text(text).secret, grants=()) as link:
+                        phone.grant = link.granted[0].grant
+                except Unavailable:  # it comes from the same address as whoever guessed, and waits with them
+                    return False
+                return True
+
+            await until(joined)

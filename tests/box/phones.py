@@ -100,7 +100,9 @@ def listed(cloud: FakeCloud, site: Site, number: int, *entries: str) -> Revocati
 
 
 @asynccontextmanager
-async def place(folder: Path, *, dials: bool = False) -> AsyncIterator[tuple[Site, FakeCloud]]:
+async def place(
+    folder: Path, *, dials: bool = False, failures_free: int = 10**6
+) -> AsyncIterator[tuple[Site, FakeCloud]]:
     """A box that a cloud has taken in; `dials`: the tunnel stands, else the box is without internet."""
     cloud = FakeCloud()
     await cloud.start()
@@ -108,7 +110,7 @@ async def place(folder: Path, *, dials: bool = False) -> AsyncIterator[tuple[Sit
     site = Site(EdgeSettings.load(given | ({"cloud": cloud.url} if dials else {})))
     # All attempts of a test come from one address within a second; each is looked at for what it is.
     plenty = Rate(10_000, 10_000)
-    site.lan.threshold = Threshold(site.clock, everyone=plenty, each=plenty, failures_free=10**6)
+    site.lan.threshold = Threshold(site.clock, everyone=plenty, each=plenty, failures_free=failures_free)
     cloud.take_in(site.authority)
     try:
         async with living(site):
