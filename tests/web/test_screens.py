@@ -200,7 +200,7 @@ def test_a_small_phone_shows_what_came_of_a_tap_above_its_buttons(
 
 
 #: Texts that stand beside others and must not be squeezed into a column of letters.
-BESIDE = ".row-title, .choice-one span, .badge, .sheet-head h2, .nav-one"
+BESIDE = ".row-title, .choice-one span, .badge, .card-head h2, .sheet-head h2, .nav-one"
 
 
 @pytest.mark.parametrize("size", ["phone", "small"])
