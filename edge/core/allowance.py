@@ -223,14 +223,14 @@ def _look(state: SiteState, session: Session, at_ms: int) -> None:
 
 def _used_up(state: SiteState, session: Session) -> bool:
     """Whether its principal has had all that was agreed: two charges at once began with the same that was
-    left, and take it together."""
+    left, and take it together; and a later grant may say less than the charge began with."""
     principal = session.principal
     known = state.caps.get(principal) if principal is not None else None
     if principal is None or known is None or known.caps is None or known.caps.energy_wh is None:
         return False
     caps, all_of = known.caps, state.taken.get(principal, {})
-    if len(all_of) < 2 or session.id not in all_of:
-        return False  # alone, it is held to its own
+    if session.id not in all_of:
+        return False
     since_ms = period_start_ms(caps, all_of[session.id].at_ms)
     energy_wh = sum(
         taken.energy_wh if taken.ended else _so_far(state, taken.charger, uid)

@@ -241,6 +241,30 @@ def test_two_charges_at_once_take_together_what_was_agreed(first_ends: bool) -> 
     site.check()
 
 
+@pytest.mark.parametrize("before", [0, 1], ids=["the first charge", "a later one"])
+def test_a_cap_that_a_later_grant_lowers_holds_the_charge_that_runs(before: int) -> None:
+    site = Site().ready()
+    for number in range(before):
+        charge(site, number, capped(energy_wh=20_000), 500.0)
+    claims = capped(energy_wh=20_000)
+    site.status(PREPARING)
+    site.answer(site.command(id="start-x", claims=claims))
+    transaction = site.begun(minted=minted_tag("start-x"), tag_ref="ref", meter_start_wh=0.0)
+    lowered = msgspec.structs.replace(
+        capped(energy_wh=3000), renew_after_ms=site.now + DAY, expires_ms=site.now + 2 * DAY
+    )
+    learnt = allowance.learnt(site.state, lowered)
+    assert learnt is not None
+    site.feed(inputs.Note(body=learnt))
+    site.meter(site.sample(2400.0), transaction=transaction)
+    assert site.wait(0) == []
+    site.now += MINUTE
+    site.meter(site.sample(3000.0), transaction=transaction)
+    (tick,) = site.wait(0)
+    assert [request.action for request in tick.requests] == [inputs.StopCharge(transaction)]
+    site.check()
+
+
 # --- a clock that goes back --------------------------------------------------------------------------------
 
 
