@@ -45,6 +45,11 @@ class Inheritance:
         self.wanted = journal.get(SITE) != site
         self.last_link = int(journal.get(LINK) or b"0")
 
+    async def ask(self) -> None:
+        """Have the next hello ask, be it of this process or, should this one end before, of another."""
+        self.wanted = True
+        await self._journal.set(SITE, b"")
+
     async def settle(self, welcome: sync.TunnelWelcome) -> None:
         """Take over what the welcome brings, if it was asked for. Raises Unavailable: the next one will."""
         journal, state = self._journal, self._gateway.state

@@ -205,7 +205,6 @@ class Uplink:
             if isinstance(step, sync.Resume):
                 await self._inheritance.settle(welcome)
                 return
-            self._inheritance.wanted = True
             await self.rotate(step)
         raise RemoteFault(Code.PROTOCOL, "no epoch suits the cloud")
 
@@ -214,6 +213,7 @@ class Uplink:
         log.warning("beginning a new epoch: %s; everything retained is sent again", why.reason)
         if why.gap:
             await self.gateway.written(SecurityNoted(what="history_gap", detail=why.reason))
+        await self._inheritance.ask()
         await self.gateway.rotate_epoch()
         self._rotated()
 

@@ -18,9 +18,9 @@ from common.caps import Charge
 from common.carried import CHARGES_MAX
 from common.facts import Body, Fact
 from common.tuning import LimitWanted, OfflinePolicyChanged, TraitsChanged
-from edge.core import securing
+from edge.core import securing, sessions, unattributed
 from edge.core.limits import MAXIMUM_A
-from edge.core.state import SiteState
+from edge.core.state import Draft, SiteState
 from edge.core.traits import merged
 
 #: Marks a session that another box had opened.
@@ -54,7 +54,7 @@ def taken_over(state: SiteState, records: Iterable[Fact], known: Callable[[str],
                 yield facts.ChargerSecured(charger=body.charger, change="set", profile=body.profile)
             case facts.SessionStarted() if not known(body.session):
                 ours.add(body.session)
-                yield _carried(state, body)
+                yield from _carried(state, body)
             case facts.SessionStarted():
                 pass
             case _ if getattr(body, "session", None) in ours:
@@ -110,13 +110,21 @@ def counted(state: SiteState, charges: Mapping[str, Sequence[Charge]]) -> Iterat
             yield facts.AllowanceCarried(principal=principal, charges=piece)
 
 
-def _carried(state: SiteState, body: facts.SessionStarted) -> Body:
-    """The start as this box remembers it: its own count of boots; a connector that is in use stays so."""
+def _carried(state: SiteState, body: facts.SessionStarted) -> Iterator[Body]:
+    """The start as this box remembers it: its own count of boots; a connector that is in use stays so, but by
+    what the charger told of this very session before anybody knew it here (`unattributed`)."""
     station = state.look(body.charger)
-    return msgspec.structs.replace(
+    stray = sessions.by_transaction(station, body.transaction)
+    if stray is not None and (stray.ended or stray.authorization != unattributed.AUTHORIZATION):
+        stray = None
+    if stray is not None:
+        draft = Draft()
+        sessions.supersede(state, draft, body.charger, stray, stray.heard_ms)
+        yield from draft.facts
+    yield msgspec.structs.replace(
         body,
         boot=state.boots(body.charger),
-        supersedes=None,
+        supersedes=stray.id if stray is not None else None,
         history=body.history or station.open_on(body.evse) is not None,
         flags=tuple(dict.fromkeys((*body.flags, CARRIED))),
     )

@@ -15,6 +15,7 @@ from common.keystore import generate_identity
 from common.policy import Claims
 from edge.authority import OFFLINE_GRACE_MS
 from edge.enrolment import tunnel_url
+from edge.inheritance import Inheritance
 from edge.journal import pruning
 from edge.settings import EdgeSettings
 from edge.site import Site
@@ -184,6 +185,22 @@ async def test_a_chain_nack_in_the_middle_begins_a_new_epoch(tmp_path: Path) -> 
         await connected(site)
         await synced(site, cloud)
         assert len(cloud.facts) == site.journal.last_seq, "a record that came twice is known by its uid"
+
+
+async def test_a_box_that_ends_between_its_new_epoch_and_the_estate_asks_for_it_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with place(tmp_path) as (site, cloud):
+        await connected(site)
+        assert not Inheritance(site.gateway, site.journal).wanted, "its first hello has asked"
+        await cloud.stop()
+        await eventually(lambda: not uplink(site).connected, "the link's end")
+        await uplink(site).rotate(sync.Rotate("the cloud holds another history"))
+        assert Inheritance(site.gateway, site.journal).wanted, "in the next process, too"
+        await cloud.start()
+        await connected(site)
+        assert cloud.hellos[-1].inherits
+        assert not Inheritance(site.gateway, site.journal).wanted
 
 
 def signed(site: Site, key: trust.IdentityKey, command_id: str = "cmd-1") -> wire.SendCommand:

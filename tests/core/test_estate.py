@@ -15,7 +15,7 @@ from common.facts import Fact
 from common.tuning import LimitWanted, OfflinePolicyChanged, TraitsChanged
 from edge.core import allowance, inputs
 from edge.core.estate import counted, taken_over, vacant
-from tests.core.world import HOUR, MINUTE, T0, Site, kinds, tagged
+from tests.core.world import CHARGING, HOUR, MINUTE, T0, Site, kinds, tagged
 
 DAY = 24 * HOUR
 
@@ -294,3 +294,23 @@ def test_a_month_of_charges_fits_into_facts() -> None:
     new = Site()
     assert inherit(new, {"p-0123456789abcdef": told}) == 5  # the world holds that each fits into a record
     assert allowance.used(new.state, "p-0123456789abcdef", 0).sessions == 200
+
+
+def test_a_charge_that_told_its_meter_before_its_estate_came_is_one_session() -> None:
+    old, transaction = charging_box()
+    new = Site().ready()
+    new.now = old.now + 10 * MINUTE
+    new.status(CHARGING)
+    new.meter(new.sample(1900.0), transaction=transaction)
+    stray = new.last(facts.SessionStarted)
+    assert stray.authorization == "unattributed"
+    handed_over(old, new, *SESSION)
+    begun, ended = new.last(facts.SessionStarted), new.last(facts.SessionEnded)
+    assert (begun.session, begun.supersedes) == (old.last(facts.SessionStarted).session, stray.session)
+    assert (ended.session, ended.energy_wh, ended.provisional) == (stray.session, 0.0, False)
+    assert "superseded" in ended.flags
+    assert new.open_sessions() == [begun.session]
+    new.end(transaction, meter_stop_wh=4200.0)
+    ended = new.last(facts.SessionEnded)
+    assert (ended.session, ended.energy_wh, ended.provisional) == (begun.session, 3200.0, False)
+    new.check()
