@@ -185,6 +185,28 @@ MUTANTS = (
         f"{LEDGER}::test_a_copy_with_the_same_keys_and_folder_shows_when_the_first_returns[sqlite]",
     ),
     Mutant(
+        "a new epoch asks for its estate, on disk",
+        "edge/uplink.py",
+        "        await self._inheritance.ask()\n",
+        "        self._inheritance.wanted = True\n",
+        "tests/box/test_uplink.py::"
+        "test_a_box_that_ends_between_its_new_epoch_and_the_estate_asks_for_it_all_the_same",
+    ),
+    Mutant(
+        "what was had counts at a start",
+        "edge/core/allowance.py",
+        "    may_begin(caps, given.target.charger,",
+        "    (lambda *_: None)(caps, given.target.charger,",
+        "tests/core/test_allowance.py",
+    ),
+    Mutant(
+        "a charge is held to what was agreed last",
+        "edge/core/allowance.py",
+        "energy_of(session) >= session.cap_wh or _used_up(state, session)",
+        "energy_of(session) >= session.cap_wh",
+        "tests/core/test_allowance.py",
+    ),
+    Mutant(
         "a rotation is the old key's word",
         "common/trust/rotation.py",
         "        verify_identity(told.old, told.by_old, Purpose.ROTATION, message)\n",

@@ -23,6 +23,7 @@ from edge.commander import Commander
 from edge.core import engine, inputs
 from edge.core.state import SiteState
 from edge.gateway import Gateway
+from edge.inheritance import Inheritance
 from edge.rights import Rights
 from edge.timekeeping import LOOK_EVERY_S, ClockWatch, resumed
 from tests.sim.charger import T0, Message, SimCharger
@@ -139,8 +140,11 @@ class SimReply:
         return msgspec.json.encode(body | {"spelling": self._link.box.life})
 
     def send(self, payload: bytes) -> None:
-        if self._message.starts and self._message.charge is not None:
-            self._message.charge.replies.append(payload)
+        charge = self._message.charge
+        if charge is not None:
+            charge.told.append((self._link._world.loop.now_ms, self._message.energy_wh))
+            if self._message.starts:
+                charge.replies.append(payload)
         if self._link._world.strikes("reply lost", 0.05):
             self._link.drop()
             return
@@ -172,6 +176,7 @@ class Box:
         loop: Any = world.loop
         journal: Any = self.journal
         self.gateway = Gateway(state, journal, Bus(SITE), clock, ids)
+        self.inheritance = Inheritance(self.gateway, journal)
         self.cursor = sync.EdgeCursor(self.journal.epoch, self.journal.committed_seq)
         self.gateway.bus.tap(lambda fact: self.cursor.committed(fact.seq, fact.kind, world.loop.now_ms))
         self.authority = Authority(CardKeys(world.disk.keys, world.list_kept), name="", clock=clock, ids=ids)
@@ -251,6 +256,13 @@ class Box:
         older = self.links.get(charger.name)
         if older is not None:
             older.drop()
+        entry = self.gateway.state.view.chargers.get(charger.name)
+        if self._world.estates and (entry is None or not entry.adopted):
+            # Turned away in the handshake, until its cloud says whose it is, or somebody adopts it anew.
+            self._world.loop.call_later(5, self._world._dial, charger)
+            if not self._world.cloud.has_adopted(charger.name):
+                self.gateway.note(facts.ChargerAdopted(charger=charger.name))
+            return
         link = self.links[charger.name] = Link(self._world, charger)
         self.gateway.submit(inputs.StationConnected(charger=charger.name, protocol="sim"))
         charger.connected(link)

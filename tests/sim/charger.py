@@ -35,6 +35,9 @@ class Charge:
     ended_ms: int | None = None
     replies: list[bytes] = field(default_factory=list)
     judged: list[tuple[int, str]] = field(default_factory=list)  #: when its start was answered anew, and how
+    told: list[tuple[int, int]] = field(
+        default_factory=list
+    )  #: what the box has acknowledged: when, energy in Wh
 
 
 @dataclass
@@ -44,6 +47,18 @@ class Message:
     make: Callable[[], inputs.Input]
     charge: Charge | None = None
     starts: bool = False
+    energy_wh: int = 0  #: of the charge, as this says
+    then: Callable[[str], None] | None = None  #: given the status that it is answered with
+
+
+@dataclass
+class Shown:
+    """A card at the reader. own: its owner's charge ran here, and the box knew of that."""
+
+    at_ms: int
+    tag: str
+    own: Charge | None
+    status: str = ""
 
 
 class SimCharger:
@@ -66,6 +81,7 @@ class SimCharger:
         self.plugged = False
         self.state = ConnectorState.AVAILABLE
         self.start_calls: dict[str, int] = {}  #: minted tag → how often a remote start came over the wire
+        self.shown: list[Shown] = []
         self.started_at: dict[str, int] = {}  #: minted tag → when the last of them came, virtual ms
         self._register_wh = chance.randrange(0, 5_000_000)
         self._metered_ms = 0
@@ -115,6 +131,26 @@ class SimCharger:
         )
         self._say(Message(lambda: made, charge, starts=True))
 
+    def show(self, tag: str, owner_of: Callable[[str], str]) -> None:
+        """A card is shown: to begin a charge, or to end its owner's. owner_of: a tag's, minted or not."""
+        if self.link is None or not self.plugged:
+            return
+        running = self.running
+        mine = running is not None and running.told and owner_of(running.tag) == owner_of(tag)
+        shown = Shown(self._loop.now_ms, tag, running if mine else None)
+        self.shown.append(shown)
+
+        def answered(status: str) -> None:
+            shown.status = status
+            if status == "accepted" and mine and self.running is running:
+                self.end("Local")
+            elif status == "accepted" and running is None:
+                self.begin(tag)
+
+        asked = inputs.AuthorizeAsked(charger=self.name, tag_ref=f"ref-{tag}")
+        self._statuses.append(Message(lambda: asked, then=answered))
+        self._pump()
+
     def end(self, reason: str) -> None:
         """Stop the running charge."""
         charge = self.running
@@ -135,7 +171,7 @@ class SimCharger:
                 reason=reason,
             )
 
-        self._say(Message(made, charge))
+        self._say(Message(made, charge, energy_wh=charge.stop_wh - charge.start_wh))
         self._become(ConnectorState.FINISHING)
 
     def reboot(self) -> None:
@@ -161,9 +197,10 @@ class SimCharger:
                     charger=self.name, evse=1, transaction=charge.number or "-1", samples=(sample,)
                 )
 
-            self._say(Message(made, charge))
+            energy_wh = self.register_wh() - charge.start_wh
+            self._say(Message(made, charge, energy_wh=energy_wh))
             if self._strikes("sample told twice", 0.03):
-                self._say(Message(made, charge))
+                self._say(Message(made, charge, energy_wh=energy_wh))
         self._loop.call_later(SAMPLE_S, self._sample)
 
     def _become(self, state: ConnectorState) -> None:
@@ -213,6 +250,8 @@ class SimCharger:
         queue.popleft()
         if message.starts and message.charge is not None:
             self._started(message.charge, payload)
+        if message.then is not None:
+            message.then(msgspec.json.decode(payload)["status"])
         self._pump()
 
     def _started(self, charge: Charge, payload: bytes) -> None:

@@ -12,6 +12,7 @@ from cloud.store.rows import DeviceRow
 from cloud.withdrawals import Withdrawals
 from common import facts, sync, trust, wire
 from common.errors import Refused
+from tests.sim.estate import charges, estate
 from tests.sim.keys import GUEST, OPERATOR, SITE, issuing, trusted_by_cloud
 
 if TYPE_CHECKING:
@@ -110,8 +111,9 @@ class Cloud:
 
     # --- facts ---------------------------------------------------------------------------------------------
 
-    def welcome(self, cursor: sync.EdgeCursor, boot: str) -> sync.TunnelWelcome:
-        """The answer to a hello. Raises RemoteFault: one of two boxes is a copy."""
+    def welcome(self, cursor: sync.EdgeCursor, boot: str, *, inherits: bool = False) -> sync.TunnelWelcome:
+        """The answer to a hello, with what the site goes on with for who `inherits`. Raises RemoteFault: one
+        of two boxes is a copy."""
         last, past = self.boots
         self.boots = boot, sync.boots_after(past, last, boot)
         self.link += 1
@@ -127,7 +129,14 @@ class Cloud:
             chain_at_hwm=mark.chain,
             superseded=superseded,
             revocations=self._withdrawals.texts(SITE),
+            estate=estate(self.facts.values()) if inherits else (),
+            charges=charges(self.facts.values(), self._world.agreed.caps) if inherits else {},
         )
+
+    def has_adopted(self, charger: str) -> bool:
+        """Whether it will hand this charger over."""
+        bodies = (fact.body for fact in self.facts.values())
+        return any(isinstance(body, facts.ChargerAdopted) and body.charger == charger for body in bodies)
 
     def taken(self, batch: sync.Batch) -> sync.Ack | None:
         """The cloud takes a batch; None: another box, or another link, has said hello since."""

@@ -12,6 +12,7 @@ from common.facts import Fact
 from common.sync import Record
 from edge.journal.projection import command_after, session_after, touches_command, touches_session
 from edge.journal.rows import CommandRow, SessionRow
+from tests.sim.estate import Written
 from tests.sim.loop import SimLoop
 from tests.sync.world import Journal as Rows
 
@@ -29,13 +30,15 @@ class Disk:
         self.made: dict[str, tuple[int, int, int]] = {}
         #: The folder of the box's keys, with what it has been told is withdrawn.
         self.keys: dict[str, bytes] = {}
+        #: What the journal keeps under a name.
+        self.meta: dict[str, bytes] = {}
 
     def image(self) -> Disk:
         """A copy, as somebody makes of a card."""
         made = Disk()
         made.rows = Rows(self.rows.epoch, list(self.rows.rows), self.rows.epochs)
         made.facts, made.replies, made.snapshot = list(self.facts), dict(self.replies), self.snapshot
-        made.made, made.keys = dict(self.made), dict(self.keys)
+        made.made, made.keys, made.meta = dict(self.made), dict(self.keys), dict(self.meta)
         return made
 
     def rotate(self, epoch: str) -> None:
@@ -105,6 +108,16 @@ class SimJournal:
             self._loop.call_soon(self._tell, self.last_seq)
         self._sync()
 
+    def probe(self) -> Written:
+        return Written(lambda then: self._after(self.last_seq, then))
+
+    def set(self, name: str, value: bytes) -> Written:
+        seq, meta = self.last_seq, self._disk.meta
+        return Written(lambda then: self._after(seq, then), lambda: meta.update({name: value}))
+
+    def get(self, name: str) -> bytes | None:
+        return self._disk.meta.get(name)
+
     def put_snapshot(self, seq: int, state: bytes) -> None:
         # Written by the writer behind what was pushed before it; here, once that is committed.
         self._after(seq, lambda: setattr(self._disk, "snapshot", (seq, state)))
@@ -173,6 +186,9 @@ class SimJournal:
 
     def recall_command(self, command_id: str) -> CommandRow | None:
         return self._commands.get(command_id)
+
+    def recall_session(self, uid: str) -> SessionRow | None:
+        return self._sessions.get(uid)
 
     def recall_session_by_key(self, key: str) -> SessionRow | None:
         found = [row for row in self._sessions.values() if row.key == key]

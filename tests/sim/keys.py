@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common import trust
+from common.caps import Caps
 from common.domain import Role
 from common.keystore import Keystore
 from edge.authority import TrustDocument
@@ -43,6 +44,9 @@ OPERATOR = Person("p-op", Role.OPERATOR, trust.IdentityKey(derive_private_key(11
 #: Whose right ends, and is withdrawn: a driver's, or somebody's who helps out.
 GUEST = Person("p-guest", Role.DRIVER, trust.IdentityKey(derive_private_key(13, SECP256R1())))
 HELPER = Person("p-guest", Role.OPERATOR, GUEST.key)
+#: The guest's other device; and whose card is good, who has no phone here.
+TABLET = Person("p-guest", Role.DRIVER, trust.IdentityKey(derive_private_key(17, SECP256R1())))
+CARDHOLDER = Person("p-tag", Role.DRIVER, trust.IdentityKey(derive_private_key(19, SECP256R1())))
 
 
 @cache
@@ -98,7 +102,9 @@ class CardKeys(Keystore):
             self._written()
 
 
-def grant(person: Person, grant_id: str, now_ms: int, lifetime_ms: int | None = None) -> str:
+def grant(
+    person: Person, grant_id: str, now_ms: int, lifetime_ms: int | None = None, caps: Caps | None = None
+) -> str:
     """A right of the cloud's making."""
     return trust.issue_grant(
         issuing(),
@@ -109,14 +115,25 @@ def grant(person: Person, grant_id: str, now_ms: int, lifetime_ms: int | None = 
         grant_id=grant_id,
         now_ms=now_ms,
         lifetime_ms=lifetime_ms,
+        caps=caps,
     )
 
 
-class _Ends(msgspec.Struct):
+class _Said(msgspec.Struct):
     exp: int
+    lim: Caps | None = None
 
 
 @cache
+def _said(token: str) -> _Said:
+    return msgspec.json.decode(trust.unb64(token.split(".")[1]), type=_Said)
+
+
 def grant_ends_ms(token: str) -> int:
     """When a grant ends by its own words."""
-    return msgspec.json.decode(trust.unb64(token.split(".")[1]), type=_Ends).exp * 1000
+    return _said(token).exp * 1000
+
+
+def grant_caps(token: str) -> Caps | None:
+    """How much it is for."""
+    return _said(token).lim

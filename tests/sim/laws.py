@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 
 import msgspec
@@ -15,6 +16,8 @@ from common.domain import Role, from_iso
 from common.policy import Claims, view_for
 from common.view import View
 from edge.core.identity import minted_tag
+from tests.sim import caplaws, inheriting
+from tests.sim.agreed import covered
 from tests.sim.charger import T0
 from tests.sim.keys import SITE, grant_ends_ms
 from tests.sim.world import World
@@ -28,7 +31,7 @@ def problems(world: World) -> list[str]:
     return found
 
 
-def _touched(world: World, began_ms: int, ended_ms: int) -> bool:
+def touched(world: World, began_ms: int, ended_ms: int) -> bool:
     """Whether some of this went with a card that was replaced by its old image.
 
     What a charger was told then is known to nobody but the cloud, if it came that far. A charge may be told
@@ -56,7 +59,7 @@ def _sessions(world: World) -> list[str]:
     lost = [
         (name, charge)
         for name, charge in world.charges
-        if _touched(
+        if touched(
             world, charge.started_ms, world.loop.now_ms if charge.ended_ms is None else charge.ended_ms
         )
     ]
@@ -94,7 +97,7 @@ def _replies(world: World) -> list[str]:
     found = [
         f"{name}: a start was answered in two ways"
         for name, c in world.charges
-        if len(set(c.replies)) > 1 and not _touched(world, c.started_ms, c.started_ms)
+        if len(set(c.replies)) > 1 and not touched(world, c.started_ms, c.started_ms)
     ]
     given = Counter((name, c.number) for name, c in world.charges if c.number is not None)
     return found + [f"{key} was given {count} times" for key, count in given.items() if count > 1]
@@ -106,7 +109,7 @@ def _commands(world: World) -> list[str]:
     ends = Counter(f.body.command for f in world.disk.facts if isinstance(f.body, facts.CommandSettled))
     for command_id, ordered in world.orders.items():
         calls = world.starts_on_wire(command_id)
-        if _touched(world, ordered.asked_ms, ordered.asked_ms):
+        if touched(world, ordered.asked_ms, ordered.asked_ms):
             continue
         if calls > 1:
             found.append(f"start {command_id} was sent {calls} times")
@@ -128,7 +131,7 @@ def _effects(world: World) -> list[str]:
     found = []
     behind = {fact.body.command: _behind_ms(world, fact) for fact in _accepted(world)}
     for command_id, ordered in world.orders.items():
-        if ordered.command.name is not Name.START or _touched(world, ordered.asked_ms, ordered.asked_ms):
+        if ordered.command.name is not Name.START or touched(world, ordered.asked_ms, ordered.asked_ms):
             continue
         tag = minted_tag(command_id)
         began = any(charge.tag == tag for _, charge in world.charges)
@@ -164,14 +167,22 @@ def _pushed(world: World) -> list[str]:
         claims = Claims(site=SITE, principal=who.principal, role=who.role)
         if not welcome:
             found.append(f"{who.principal} has a right and is not welcome")
-        elif _content(view_for(claims, world.box.gateway.state.view)) != _content(phone.view):
+            continue
+        here = view_for(claims, world.box.gateway.state.view)
+        if _content(here) != _content(phone.view, here):
             found.append(f"the phone of {who.principal} shows something else than the box has")
     return found
 
 
-def _content(view: View) -> View:
-    """Not up to which fact it is known: there are some that a driver is not shown."""
-    return msgspec.structs.replace(view, seq=0, at="")
+def _content(view: View, known: View | None = None) -> View:
+    """Not up to which fact it is known: there are some that a driver is not shown. Nor charges that are over
+    and not `known`: of each charger the last few are kept, and a driver is shown their own alone."""
+    sessions = {
+        uid: session
+        for uid, session in view.sessions.items()
+        if known is None or uid in known.sessions or not session.ended_at
+    }
+    return msgspec.structs.replace(view, seq=0, at="", sessions=sessions)
 
 
 def _withdrawn(world: World) -> list[str]:
@@ -184,9 +195,13 @@ def _withdrawn(world: World) -> list[str]:
     found = [
         f"{fact.body.command} was accepted by a right that was withdrawn"
         for fact in _accepted(world)
-        if fact.body.principal == principal and one.at(world.disk.made[fact.uid][0])
+        if fact.body.principal == principal
+        and _by_what_was_withdrawn(world, fact.body)
+        and one.at(world.disk.made[fact.uid][0])
     ]
-    for command_id in world.guest.orders:
+    for command_id, ordered in world.guest.orders.items():
+        if not covered(world, ordered.who):
+            continue
         tag = minted_tag(command_id)
         at_ms = max(charger.started_at.get(tag, 0) for charger in world.chargers)
         if one.throughout(at_ms - ON_THE_WIRE_MS, at_ms):
@@ -202,6 +217,12 @@ def _withdrawn(world: World) -> list[str]:
     if not one.knows and not world.destroyed and not world.faults["cloud restored"]:
         found.append("what was withdrawn is forgotten")
     return found
+
+
+def _by_what_was_withdrawn(world: World, body: facts.CommandAccepted) -> bool:
+    """Not a stop of the box's own, for a cap; nor by another device, where one key was withdrawn."""
+    ordered = world.orders.get(body.command)
+    return not body.because and (ordered is None or covered(world, ordered.who))
 
 
 def _rights(world: World) -> list[str]:
@@ -221,6 +242,17 @@ def _rights(world: World) -> list[str]:
                 f"{fact.body.command} of staff was accepted {behind_ms / 1000:.0f} s behind the time"
             )
     return found
+
+
+def _caps(world: World) -> list[str]:
+    """Nobody begins a charge who has had what was agreed, and a charge that comes to it is stopped; nobody
+    else is kept from anything, nor anybody from a stop; what is counted is what was charged."""
+    return caplaws.broken(world, partial(touched, world))
+
+
+def _inherited(world: World) -> list[str]:
+    """A box that lost something takes over what its cloud knows of it: charges, limits, counts for caps."""
+    return inheriting.broken(world) if world.estates else []
 
 
 def _clock(world: World) -> list[str]:
@@ -255,6 +287,8 @@ def _order(world: World) -> list[str]:
     for fact in world.disk.facts:
         body = fact.body
         if isinstance(body, facts.SessionStarted):
+            if body.history:
+                continue  # told late: the connector is another's
             if body.charger in running:
                 found.append(f"{body.session} began on {body.charger} while {running[body.charger]} was open")
             running[body.charger] = body.session
@@ -307,5 +341,5 @@ def _times(world: World) -> list[str]:
 
 LAWS = (
     *(_sessions, _replies, _commands, _effects, _cloud, _order, _pushed, _times),
-    *(_withdrawn, _rights, _clock),
+    *(_withdrawn, _rights, _clock, _caps, _inherited),
 )

@@ -33,6 +33,7 @@ from common.errors import Code, PlugsideError, Unavailable
 from common.policy import Claims
 from common.view import View, apply
 from edge.commander import Sender
+from edge.core.identity import minted_tag
 from tests.sim.keys import BOX, SITE, Person, grant
 
 if TYPE_CHECKING:
@@ -241,8 +242,10 @@ class Phone:
 
     def _granted(self) -> str:
         self._grants += 1
-        life_ms = None if self.world.healing else self._lifetime_ms
-        return grant(self.who, f"g-{self.who.principal}-{self._grants}", self.world.true_ms(), life_ms)
+        world, who = self.world, self.who
+        life_ms = None if world.healing else self._lifetime_ms
+        caps = world.agreed.caps.get(who.principal)
+        return grant(who, f"g-{who.principal}-{self._grants}", world.true_ms(), life_ms, caps)
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -336,18 +339,23 @@ class Phone:
 
     # --- orders --------------------------------------------------------------------------------------------
 
-    def tap(self, name: Name, target: Target, args: Args, ttl_ms: int) -> None:
-        """Ask for something, until its end is heard."""
+    def tap(self, name: Name, target: Target, args: Args, ttl_ms: int, by: Person | None = None) -> None:
+        """Ask for something, until its end is heard. by: another device of the same person."""
         command_id = f"{self.world.chance.getrandbits(96):024x}"
-        ordered = self.orders[command_id] = self._sealed(command_id, name, target, args, ttl_ms)
+        ordered = self.orders[command_id] = self._sealed(command_id, name, target, args, ttl_ms, by)
+        if name is Name.START:
+            self.world.agreed.minted[minted_tag(command_id)] = self.who.principal
         self._carry(ordered)
         if self.world.strikes("id used again", 0.02):
             again = self._sealed(command_id, Name.UNLOCK, target, commands.Unlock(), ttl_ms)
             self.reused.append(again)
             self.world.loop.call_later(1.0, self._through_cloud, again)
 
-    def _sealed(self, command_id: str, name: Name, target: Target, args: Args, ttl_ms: int) -> Ordered:
+    def _sealed(
+        self, command_id: str, name: Name, target: Target, args: Args, ttl_ms: int, by: Person | None = None
+    ) -> Ordered:
         now_ms = self.world.true_ms()
+        who, right = (self.who, self.grant) if by is None else (by, self.world.agreed.grant_to(by))
         command = commands.Command(
             site=SITE,
             id=command_id,
@@ -356,9 +364,9 @@ class Phone:
             args=msgspec.to_builtins(args),
             expires_at=iso(now_ms + ttl_ms),
         )
-        envelope = trust.seal(commands.encode(command), self.who.key)
-        message = wire.SendCommand(id=command_id, site=SITE, envelope=envelope, grant=self.grant)
-        return Ordered(message, command, self.who, self.world.loop.now_ms)
+        envelope = trust.seal(commands.encode(command), who.key)
+        message = wire.SendCommand(id=command_id, site=SITE, envelope=envelope, grant=right)
+        return Ordered(message, command, who, self.world.loop.now_ms)
 
     def _carry(self, ordered: Ordered) -> None:
         """Over the LAN, through the cloud, or both at once; and again while nothing is heard."""
@@ -367,11 +375,11 @@ class Phone:
         ways = self.world.chance.choice(((1, 0), (1, 1), (0, 1), (1, 1)))
         if len(ways) == sum(ways):
             self.world.faults["same command by LAN and cloud"] += 1
-        link = self.link
-        if ways[0] and link is not None and link.client.state is State.OPEN:
+        link, elsewhere = self.link, ordered.who is not self.who  # another device is not at home
+        if ways[0] and not elsewhere and link is not None and link.client.state is State.OPEN:
             link.client.ask(ordered.message)
             link.flush()
-        if ways[1]:
+        if ways[1] or elsewhere:
             self.world.loop.call_later(0.02 + self.world.chance.random(), self._through_cloud, ordered)
         if self.world.loop.now_ms < ordered.asked_ms + 120_000:
             self.world.loop.call_later(AGAIN_S + self.world.chance.random(), self._carry, ordered)

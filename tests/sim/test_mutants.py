@@ -7,12 +7,17 @@ rotation) stand in tests/sync/test_cursors.py, around the cursors alone; these n
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from common.caps import Used
 from common.errors import PlugsideError
-from edge.core import calls
+from edge.core import allowance, calls, cards, estate
+from edge.core.state import SiteState
 from edge.gate import Gate, Release
+from edge.inheritance import Inheritance
 from tests.sim.laws import problems
 from tests.sim.world import Box, World
 
@@ -20,11 +25,13 @@ from tests.sim.world import Box, World
 SEEDS = range(1, 61)
 
 
-def broken(tamper: Callable[[Box], None] = lambda _: None, *, law: str, lying_disk: bool = False) -> bool:
-    """Whether within `SEEDS` a history breaks the law whose words hold `law`."""
+def broken(
+    tamper: Callable[[Box], None] = lambda _: None, *, law: str, minutes: int = 30, **world: Any
+) -> bool:
+    """Whether within `SEEDS` a history of such a world breaks the law whose words hold `law`."""
     for seed in SEEDS:
         try:
-            found = problems(World(seed, tamper=tamper, lying_disk=lying_disk).run())
+            found = problems(World(seed, tamper=tamper, **world).run(minutes))
         except PlugsideError as fault:
             found = [str(fault)]
         if any(law in problem for problem in found):
@@ -111,3 +118,78 @@ def test_without_its_step_written_down_a_clock_that_was_set_is_never_corrected()
         box.watch._tell = lambda _step, _reason="": None  # type: ignore[method-assign]
 
     assert broken(write_nothing, law="s off, corrected")
+
+
+# --- caps --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_look_at_what_was_had_a_start_is_accepted_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (allowance, cards):
+        monkeypatch.setattr(module, "may_begin", lambda *_: None)
+    assert broken(law="was accepted after", caps=True)
+
+
+def test_without_a_look_at_its_samples_a_charge_goes_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowance, "_look", lambda *_: None)
+    assert broken(law="and is not asked to stop", caps=True)
+
+
+def test_without_its_counts_a_box_that_was_killed_counts_anew() -> None:
+    assert broken(lambda box: box.gateway.state.taken.clear(), law="is counted as", caps=True)
+
+
+def test_without_a_look_at_what_runs_a_card_cannot_end_its_own_charge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cards, "_ends_one", lambda *_: False)
+    assert broken(law="where its owner charged", caps=True)
+
+
+def test_with_one_count_for_all_somebody_is_refused_for_what_others_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = allowance.used
+
+    def by_all(state: SiteState, _principal: str, since_ms: int) -> Used:
+        each = [used(state, principal, since_ms) for principal in state.taken]
+        return Used(energy_wh=sum(u.energy_wh for u in each), sessions=sum(u.sessions for u in each))
+
+    monkeypatch.setattr(allowance, "used", by_all)
+    assert broken(law="was refused a start", caps=True)
+
+
+# --- estates -----------------------------------------------------------------------------------------------
+
+RESTORED: dict[str, Any] = {"restores": True, "caps": True, "estates": True}
+
+
+def test_without_asking_on_disk_a_new_epoch_has_no_estate(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask_once(box: Inheritance) -> None:
+        box.wanted = True
+
+    monkeypatch.setattr(Inheritance, "ask", ask_once)
+    assert broken(law="counts as None", minutes=10, **RESTORED)
+
+
+def test_without_the_clouds_counts_what_went_with_a_card_counts_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estate, "counted", lambda *_: ())
+    assert broken(law="counts as None", minutes=10, **RESTORED)
+
+
+def test_with_what_was_told_before_its_estate_beside_it_a_charge_is_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estate, "unattributed", SimpleNamespace(AUTHORIZATION="none"))
+    assert broken(law="of what went with its card", minutes=10, **RESTORED)
+
+
+def test_without_a_look_at_decisions_a_limit_that_went_with_a_card_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estate, "_news", lambda *_: False)
+    clocks_are_right = {"spares": lambda what: "clock" in what or "1970" in what}
+    assert broken(law="went with the card", minutes=20, **RESTORED, **clocks_are_right)

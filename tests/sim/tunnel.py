@@ -4,14 +4,16 @@ and the link with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from common import sync, trust
 from common.domain import iso
-from common.errors import RemoteFault
+from common.errors import PlugsideError, RemoteFault
+from tests.sim.estate import When, carry
 
 if TYPE_CHECKING:
+    from tests.sim.box import Box
     from tests.sim.world import World
 
 #: How long a statement is on its way, in s.
@@ -24,6 +26,7 @@ class Tunnel:
     def __init__(self, world: World) -> None:
         self._world = world
         self.offline_until_ms = 0  #: the box reaches no cloud until then
+        self._busy: Box | None = None  #: which life of it waits for its disk, between hello and batches
 
     @property
     def offline(self) -> bool:
@@ -33,7 +36,8 @@ class Tunnel:
     @property
     def stands(self) -> bool:
         box = self._world.box
-        return box.alive and bool(box.cursor.link) and box.cursor.link == self._world.cloud.link
+        linked = bool(box.cursor.link) and box.cursor.link == self._world.cloud.link
+        return box.alive and linked and self._busy is not box
 
     def cut(self, for_ms: int = 0) -> None:
         """The link is gone; the site is cut off for a while."""
@@ -46,9 +50,10 @@ class Tunnel:
         world = self._world
         if world.box.alive and not self.offline and not world.strikes("tunnel down", 0.2):
             cursor = world.box.cursor
-            if not cursor.link:
+            if not cursor.link and self._busy is not world.box:
                 self._hello(cursor)
-            want = cursor.wanted(world.loop.now_ms) if world.box.alive and cursor.link else None
+            ready = world.box.alive and cursor.link and self._busy is not world.box
+            want = cursor.wanted(world.loop.now_ms) if ready else None
             if want is not None:
                 rows = world.box.journal.records(want.from_seq, world.chance.randrange(1, want.max_records))
                 self._batch(cursor, cursor.batch_of(rows))
@@ -60,7 +65,8 @@ class Tunnel:
         world = self._world
         box = world.box
         try:
-            welcome = world.cloud.welcome(cursor, f"life-{box.life}")
+            inherits = world.estates and box.inheritance.wanted
+            welcome = world.cloud.welcome(cursor, f"life-{box.life}", inherits=inherits)
         except RemoteFault:
             world.told_of_a_copy()
             return
@@ -69,9 +75,37 @@ class Tunnel:
         step = cursor.on_welcome(welcome, box.journal.chain_at(welcome.hwm))
         if isinstance(step, sync.Rotate):
             assert world.destroyed or world.copied, f"an epoch was given up without a reason: {step}"
-            world.rotate()
+            self._on_disk(box, box.inheritance.ask(), world.rotate)
+            return
+        self._on_disk(box, box.inheritance.settle(welcome), lambda: self._begun(box, welcome))
+        if inherits:
+            world.inherited(box)
+
+    def _on_disk(self, box: Box, asked: Coroutine[When, None, None], then: Callable[[], None]) -> None:
+        """What the link waits for before it goes on."""
+        if not self._world.estates:
+            asked.close()
+            then()
+            return
+
+        def ended(failed: PlugsideError | None) -> None:
+            self._busy = None
+            if failed is not None:
+                self.cut()
+            elif self._world.box is box:
+                then()
+
+        self._busy = box
+        carry(asked, ended)
+
+    def _begun(self, box: Box, welcome: sync.TunnelWelcome) -> None:
+        """The link stands, unless it was cut meanwhile."""
+        world, cursor = self._world, box.cursor
+        if not cursor.link:
             return
         box.authority.reaches_cloud(True)
+        if world.agreed.caps:
+            self._say(lambda: world.agreed.told(box))
         for text in box.authority.withdrawals.texts:
             if text not in welcome.revocations:
                 self._say(lambda text=text: world.cloud.take((text,)))

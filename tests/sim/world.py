@@ -15,7 +15,9 @@ from collections.abc import Callable
 from common import facts, reconcile, trust
 from common.commands import CLASSES, Args, Limit, Name, Start, Stop
 from common.domain import Target
+from edge import inheritance
 from edge.core.identity import minted_tag
+from tests.sim.agreed import Agreed, beyond
 from tests.sim.box import Box
 from tests.sim.charger import T0, Charge, SimCharger
 from tests.sim.clone import Clone
@@ -28,11 +30,17 @@ from tests.sim.tunnel import Tunnel
 from tests.sim.withdrawn import Withdrawn
 
 CHARGERS = 3
+#: Of the boxes that go on with less than they had: how many are other ones, and, with those, how many were
+#: not simply given an old card.
+REPLACED, PUT_BACK = 0.25, 0.7
 #: By how much a machine's clock is set wrong: seconds, an hour, days.
 WRONG_MS = (-20_000, 120_000, -3_600_000, 3_600_000, -172_800_000, 172_800_000)
 #: A fact is in the cloud so long after it was made, where nothing is in its way, in ms: a healed world's
 #: tunnel is looked at every half minute, and the box waits a moment for more to send.
 SENT_MS = 120_000
+#: A charge that has reached its cap is stopped in so long where nothing is in the way, in ms: its next sample
+#: tells, each half minute.
+STOPPED_MS = 90_000
 
 
 class World:
@@ -44,10 +52,14 @@ class World:
         *,
         lying_disk: bool = False,
         restores: bool = False,
+        caps: bool = False,
+        estates: bool = False,
         spares: Callable[[str], bool] = lambda _: False,
         tamper: Callable[[Box], None] = lambda _: None,
     ) -> None:
-        """restores: now and then an old image of the box's card is put back.
+        """restores: now and then an old image of the box's card is put back. caps: the drivers have some.
+
+        estates: cards go as the product puts them back, and boxes are replaced; they ask for their estate.
 
         spares: which faults do not happen though their time has come, so that a failing history can be made
         smaller. tamper: takes a safeguard out of each life of the box, to show that it is needed.
@@ -55,6 +67,8 @@ class World:
         self.chance = random.Random(seed)
         self.lying_disk = lying_disk
         self.restores = restores
+        self.estates = estates
+        self.taken_over: list[int] = []  #: when a box had taken over its estate, virtual ms
         self.spares = spares
         self.tamper = tamper
         self.lives = 0
@@ -74,18 +88,19 @@ class World:
         self.ended: list[tuple[int, int]] = []  #: the box's processes that are over, from and to
         self.boots = 0  #: of the box's machine; its process has more lives than that
         self.kept_boot: bytes | None = None  #: what the box remembers of its boot
+        self.agreed = Agreed(self, seed, some=caps)
         self.cloud = Cloud(self)
         self.backup = self.cloud.image()
         self.tunnel = Tunnel(self)
         self.phone = Phone(self, OPERATOR)
-        self.guest = Phone(
-            self, self.chance.choice((GUEST, GUEST, HELPER)), self.chance.choice((3, 8, 120)) * 60_000
-        )
+        who = self.chance.choice((GUEST, GUEST, HELPER))
+        self.guest = Phone(self, GUEST if caps else who, self.chance.choice((3, 8, 120)) * 60_000)
         self.phones = (self.phone, self.guest)
         self.withdrawn: Withdrawn | None = None  #: the guest's right
         self.leaks = 0  #: what the guest was shown for all that
         self.graced: set[str] = set()  #: commands under a grant in its grace
         self.clone: Clone | None = None
+        self.unstopped: list[tuple[str, Charge]] = []  #: what went on beyond its cap though all was well
         self.copied: set[str] = set()  #: uids of facts that only a copy of the card has made
         self.box = Box(self)
         self.chargers = [
@@ -102,10 +117,11 @@ class World:
             self._live(charger)
         self.tunnel.turn()
         self._trouble()
+        self.agreed.begin()
 
-    def strikes(self, what: str, likely: float) -> bool:
+    def strikes(self, what: str, likely: float, chance: random.Random | None = None) -> bool:
         """Whether this fault happens now; counted, and never while the world heals."""
-        if self.healing or self.chance.random() >= likely or self.spares(what):
+        if self.healing or (chance or self.chance).random() >= likely or self.spares(what):
             return False
         self.faults[what] += 1
         self.story.append((self.loop.now_ms, what))
@@ -161,8 +177,10 @@ class World:
 
     def _order(self, name: Name, charger: SimCharger, args: Args) -> None:
         target = Target(charger=charger.name, evse=1)
-        phone = self.guest if self.chance.random() < 0.3 else self.phone
-        phone.tap(name, target, args, CLASSES[name].ttl_ms)
+        if self.agreed.whose_order(self.chance.random() < 0.3):
+            self.guest.tap(name, target, args, CLASSES[name].ttl_ms, self.agreed.by_tablet())
+        else:
+            self.phone.tap(name, target, args, CLASSES[name].ttl_ms)
 
     @property
     def orders(self) -> dict[str, Ordered]:
@@ -260,6 +278,7 @@ class World:
             self._cut_off()
         self._rights_trouble()
         self._clock_trouble()
+        self.agreed.trouble()
         self._keep_or_restore()
         self.loop.call_later(20 + 60 * self.chance.random(), self._trouble)
 
@@ -289,12 +308,41 @@ class World:
         if self.clone is None and self.strikes("card copied", 0.02):
             self.clone = Clone(self)
         if self.restores and self.strikes("box restored", 0.05):
-            self.box.crash()
-            since_ms, image = self.card
-            self.disk = image.image()
-            self.destroyed.append((since_ms, self.loop.now_ms))
-            self.list_kept()
-            self.loop.call_later(1 + 20 * self.chance.random(), self.boot)
+            self._restore()
+
+    def _restore(self) -> None:
+        """The box goes on with an old image: of its card; or of its journal, by its own command; or it is
+        another box, that has nothing."""
+        self.box.crash()
+        (since_ms, image), keys, epochs = self.card, self.disk.keys, self.disk.rows.epochs
+        self.disk = image.image()
+        how = self.agreed.chance.random() if self.estates else 1.0
+        if how < REPLACED:
+            self.faults["box replaced"] += 1
+            since_ms, self.disk = 0, Disk()
+            self.disk.keys.update(first_files())
+        elif how < PUT_BACK:
+            self.faults["journal put back by the box's command"] += 1
+            self.disk.keys = keys
+        if how < PUT_BACK:
+            self.disk.rows.epochs = epochs
+            self.disk.rotate(f"{epochs + 1}-{self.chance.getrandbits(32):08x}")
+            self.disk.meta[inheritance.SITE] = b""
+        self.destroyed.append((since_ms, self.loop.now_ms))
+        self.list_kept()
+        self.loop.call_later(1 + 20 * self.chance.random(), self.boot)
+
+    def inherited(self, box: Box) -> None:
+        """A box has asked for its estate; when it has it, is noted."""
+
+        def look() -> None:
+            if not box.inheritance.wanted:
+                self.taken_over.append(self.loop.now_ms)
+                self.faults["estate taken over"] += 1
+            elif box.alive:
+                self.loop.call_later(0.05, look)
+
+        look()
 
     def boot(self) -> None:
         if not self.box.alive:
@@ -323,7 +371,9 @@ class World:
             self._set_clock(0)
         self.tunnel.offline_until_ms = 0
         self.boot()
+        self.agreed.once_more()
         self.loop.run_until(self.loop.now_ms + 60_000)
+        self._hold_to_caps()
         for charger in self.chargers:
             charger.unplug()
         # The longest: a storm of boots is waited out for 21 minutes before a charger is configured.
@@ -334,6 +384,13 @@ class World:
             if isinstance(fact.body, facts.ClockStepped):
                 self.faults[f"clock: {fact.body.reason}"] += 1
         return self
+
+    def _hold_to_caps(self) -> None:
+        """Whatever has reached its cap by now is stopped in a while; what is not goes into `unstopped`."""
+        late = beyond(self)
+        if late:
+            self.loop.run_until(self.loop.now_ms + STOPPED_MS)
+            self.unstopped = [(name, charge) for name, charge in late if charge.ended_ms is None]
 
     @property
     def charges(self) -> list[tuple[str, Charge]]:
