@@ -8,6 +8,7 @@ for register intervals that come again) and nothing of those before it. `common.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,7 +53,8 @@ class PlaceWalk:
     """Feed it rows in the order of (charger, evse, connector, start, session); it tells what does not fit.
 
     Starts are whole seconds, and an impatient driver makes two of them within one: what begins in the same
-    second is put into the order of the register first. Call `end` behind the last row.
+    second is put into the order of the register first, and at one register into that of the ends (a charge
+    that was refused has moved nothing). Call `end` behind the last row.
     """
 
     def __init__(self, side: str) -> None:
@@ -71,7 +73,7 @@ class PlaceWalk:
     def end(self) -> Iterator[Finding]:
         """What the last rows show to be wrong."""
         same, self._same = self._same, []
-        for row in sorted(same, key=lambda row: row.meter_start_wh or 0.0):
+        for row in sorted(same, key=_within_a_second):
             yield from self._step(row)
 
     def _leave(self, place: tuple[str, int, int] | None) -> None:
@@ -138,6 +140,11 @@ class PlaceWalk:
 def place_order(row: LedgerRow) -> tuple[str, int, int, str, str]:
     """The order that `PlaceWalk` wants. Texts by code point, as SQLite and COLLATE "C" order them."""
     return row.charger, row.evse, row.connector, row.started_at, row.session
+
+
+def _within_a_second(row: LedgerRow) -> tuple[float, float]:
+    end_ms = _instant(row.ended_at)
+    return row.meter_start_wh or 0.0, inf if end_ms is None else end_ms
 
 
 def _ends_after(before: _Span, start_ms: int) -> bool:

@@ -248,3 +248,20 @@ def test_two_sessions_of_one_second_are_looked_at_in_the_order_of_the_register()
     del rows["b"]
     report = compare(rows, rows, side="box", other="cloud")
     assert report.lost == 1, "what is missing within the second is still found"
+
+
+@pytest.mark.parametrize("uids", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("ended", ["2026-11-20T11:00:00Z", ""])
+def test_a_refused_charge_and_the_one_of_its_second_are_no_double(uids: tuple[str, str], ended: str) -> None:
+    """Found by the simulation (49143): a tag is refused, and within its second the phone's start begins."""
+    refused, begun = uids
+    at = "2026-11-20T10:00:00Z"
+    place = {"charger": "CP1", "evse": 1, "started_at": at, "meter_start_wh": 1000.0}
+    stopped = {"meter_stop_wh": 3000.0, "energy_wh": 2000.0} if ended else {}
+    rows = {
+        refused: LedgerRow(session=refused, **place, ended_at=at, meter_stop_wh=1000.0, energy_wh=0.0),
+        begun: LedgerRow(session=begun, **place, ended_at=ended, **stopped),
+    }
+    assert verdict(compare(rows, rows, side="box", other="cloud")) == (0, 0, 0)
+    rows["c"] = LedgerRow(session="c", **place, ended_at="2026-11-20T10:30:00Z", meter_stop_wh=1000.0)
+    assert compare(rows, rows, side="box", other="cloud").doubled, "two that both go on are one too many"
