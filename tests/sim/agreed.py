@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from common import trust
+from common import facts, trust
 from common.caps import Caps
 from edge import agreed
 from tests.sim.charger import T0, Charge, SimCharger
@@ -145,6 +145,7 @@ def beyond(world: World) -> list[tuple[str, Charge]]:
         for session in station.sessions.values():
             if session.cap_wh is not None and not session.ended:
                 caps_wh[charger, session.transaction] = session.cap_wh
+    all_told = not world.destroyed and not closed_by_us(world)
     found = []
     for charger in world.chargers:
         charge = charger.running
@@ -155,10 +156,24 @@ def beyond(world: World) -> list[tuple[str, Charge]]:
         most_wh = known.caps.energy_wh if known and known.caps and known.caps.period != "day" else None
         all_wh = had_wh(world, world.agreed.owner_of(charge.tag))
         alone = _energy_wh(charger, charge) >= cap_wh
-        together = most_wh is not None and not world.destroyed and all_wh >= most_wh
+        together = most_wh is not None and all_told and all_wh >= most_wh
         if alone or together:
             found.append((charger.name, charge))
     return found
+
+
+def closed_by_us(world: World) -> dict[tuple[str, float], int]:
+    """By charger and register at the start: when the box thought that a charge was over (virtual ms). What it
+    takes after that counts with the charger's own stop."""
+    begun: dict[str, tuple[str, float]] = {}
+    closed: dict[tuple[str, float], int] = {}
+    for fact in world.disk.facts:
+        match fact.body:
+            case facts.SessionStarted() as body:
+                begun[body.session] = body.charger, body.meter_start_wh or 0.0
+            case facts.SessionEnded(provisional=True) as body if body.session in begun:
+                closed.setdefault(begun[body.session], world.disk.made[fact.uid][0])
+    return closed
 
 
 def had_wh(world: World, principal: str) -> int:

@@ -23,7 +23,7 @@ from common.domain import from_iso
 from common.errors import Code
 from common.facts import Fact
 from edge.core import allowance
-from tests.sim.agreed import OWNERS
+from tests.sim.agreed import OWNERS, closed_by_us
 from tests.sim.charger import POWER_W, T0, Charge
 from tests.sim.keys import grant_caps
 
@@ -63,12 +63,12 @@ class Books:
     def __init__(self, world: World, touched: Touched) -> None:
         self.world, self.touched = world, touched
         self.of: dict[str, list[Charge]] = defaultdict(list)
-        for _, charge in world.charges:
+        self.at: dict[int, str] = {}  #: by the charge's id: its charger
+        for name, charge in world.charges:
             if charge.judged and charge.judged[0][1] in ("accepted", "blocked"):
                 self.of[world.agreed.owner_of(charge.tag)].append(charge)
-        #: (charger, register at the start) of what the box closed itself, and when.
-        self.closed: dict[tuple[str, float], int] = {}
-        self.accepted: Counter[str] = Counter()
+                self.at[id(charge)] = name
+        self.closed = closed_by_us(world)
         self.starts = list(self._judged())
 
     def _judged(self) -> list[Judged]:
@@ -112,7 +112,8 @@ class Books:
         """Energy and charges that the box had acknowledged when it judged this start."""
         at_ms, energy_wh, sessions = self.at_ms(one), 0, 0
         for charge in self.within(one, caps):
-            told = [wh for ms, wh in charge.told if ms < at_ms]
+            until_ms = min(at_ms, self.closed.get((self.at[id(charge)], charge.start_wh), at_ms))
+            told = [wh for ms, wh in charge.told if ms < until_ms]
             if told and not self.touched(charge.started_ms, max(ms for ms, _ in charge.told)):
                 energy_wh += max(told)
                 sessions += charge.judged[0][1] == "accepted"
@@ -190,6 +191,7 @@ def _cards(books: Books) -> list[str]:
             if own is None or shown.status != "blocked" or own.judged[0][1] == "invalid":
                 continue
             over = own.ended_ms is not None and own.ended_ms < shown.at_ms + ANSWERED_MS
+            over |= books.closed.get((charger.name, own.start_wh), shown.at_ms) < shown.at_ms
             if not (over or books.touched(own.started_ms, shown.at_ms)):
                 found.append(f"a card was blocked at {charger.name} where its owner charged")
     return found
