@@ -23,6 +23,7 @@ from common.domain import from_iso
 from common.errors import Code
 from common.facts import Fact
 from edge.core import allowance
+from edge.core.estate import CARRIED
 from tests.sim.agreed import OWNERS, closed_by_us
 from tests.sim.charger import POWER_W, T0, Charge
 from tests.sim.keys import grant_caps
@@ -86,6 +87,8 @@ class Books:
                 case facts.CommandSettled(code=Code.LIMIT_REACHED, principal=str(who)) as body:
                     found.append(Judged(fact, who, self._asked_with(body.command), body.charger, body.code))
                 case facts.SessionStarted(command=None, principal=str(who)) as body:
+                    if CARRIED in body.flags:
+                        continue  # judged by the box before, by what that knew
                     why = "" if body.authorization == "accepted" else body.authorization
                     found.append(Judged(fact, who, known.get(who), body.charger, why))
         return found
