@@ -46,7 +46,8 @@ class Version(argparse.Action):
     """Looks the version up when it is asked for: that takes longer than all the rest of `--help`."""
 
     def __init__(self, option_strings: list[str], dest: str, **_: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+        nowhere = argparse.SUPPRESS  # it leaves nothing among what was asked
+        super().__init__(option_strings, nowhere, nargs=0, default=nowhere, help="show the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
