@@ -45,7 +45,7 @@ class _Described(argparse._SubParsersAction):  # type: ignore[type-arg]  # there
 class Version(argparse.Action):
     """Looks the version up when it is asked for: that takes longer than all the rest of `--help`."""
 
-    def __init__(self, option_strings: list[str], dest: str, **_: Any) -> None:
+    def __init__(self, option_strings: list[str], **_: Any) -> None:
         nowhere = argparse.SUPPRESS  # it leaves nothing among what was asked
         super().__init__(option_strings, nowhere, nargs=0, default=nowhere, help="show the version and exit")
 

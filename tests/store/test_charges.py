@@ -106,6 +106,32 @@ async def test_a_later_month_closes_those_before_it_each_with_its_own_lines(stor
     assert await store.closed_through(box.site) == "2026-05"
 
 
+def test_a_line_is_sealed_in_these_bytes_for_ever() -> None:
+    """Whatever lines come to hold: a month's seal is held against it years later."""
+    line = ChargeLine(
+        id="l1",
+        session="s1",
+        revision=1,
+        kind="correction",
+        corrects="l0",
+        charger="CP1",
+        evse=1,
+        connector=2,
+        principal=None,
+        started_at="2026-03-01T10:00:00Z",
+        ended_at="2026-03-01T11:00:00Z",
+        at_ms=1_772_362_800_000,
+        energy_milliwh=-5,
+        total_milliwh=7_000_000,
+        obtained="operator",
+        month="2026-03",
+    )
+    assert charges.sealed(line) == (
+        b'["2026-03","l1","s1",1,"correction","l0","CP1",1,2,null,'
+        b'"2026-03-01T10:00:00Z","2026-03-01T11:00:00Z",1772362800000,-5,7000000,"operator"]\n'
+    )
+
+
 async def test_what_was_exported_is_sealed_and_what_comes_later_breaks_no_seal(
     store: Store, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
