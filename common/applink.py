@@ -73,9 +73,8 @@ class Peer:
         self._wake = asyncio.Event()
         self._opened = asyncio.Event()
         self._ending = asyncio.Event()
-        self.pace: Bucket | None = (
-            None  #: how fast its frames are read, once its backend knows it; None = all
-        )
+        #: How fast its frames are read, once its backend knows it; None = all.
+        self.pace: Bucket | None = None
         self.ended: Code | None = None  #: why we ended it; None while open, or when the peer just left
 
     @property
