@@ -161,7 +161,7 @@ def _higher(highest: LedgerRow | None, row: LedgerRow) -> LedgerRow | None:
         return highest
     if highest is None or highest.meter_stop_wh is None or highest.meter_start_wh is None:
         return row
-    if row.meter_stop_wh >= highest.meter_stop_wh or row.meter_stop_wh <= highest.meter_start_wh:
+    if not row.meter_start_wh or not highest.meter_start_wh < row.meter_stop_wh < highest.meter_stop_wh:
         return row  # further up, or the register began anew
     return highest
 

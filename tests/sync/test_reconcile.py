@@ -126,6 +126,8 @@ def test_a_double_on_both_sides_counts_once() -> None:
             row("c", 10, 3000, 4000),
         ),  # replaced
         (row("a", 8, 90_000, 95_000), row("b", 9, 20, 3000), row("c", 10, 3000, 4000)),
+        # a new meter that was set back after its first charge (simulated: 14186, 14956)
+        (row("a", 8, 0, 5000), row("b", 9, 0, 2500), row("c", 10, 2500, 5300)),
         (row("a", 8, 100, 500), row("b", 9, 500, 900, evse=2)),  # two connectors, two registers
         (row("a", 8, 100, 500), row("b", 8, 100, 500, charger="CP2")),
         (row("a", 8, 100, 500), row("b", 9, 560, 900)),  # standby
@@ -139,6 +141,12 @@ def test_a_double_on_both_sides_counts_once() -> None:
 )
 def test_what_real_meters_and_clocks_do_is_no_finding(rows: tuple[LedgerRow, ...]) -> None:
     assert judge(rows).clean, judge(rows).findings
+
+
+def test_what_a_register_that_began_anew_counts_twice_is_found() -> None:
+    rows = row("a", 8, 0, 5000), row("b", 9, 0, 2500), row("c", 10, 2500, 5300), row("d", 11, 4000, 9000)
+    (finding,) = judge(rows).findings
+    assert (finding.kind, finding.sessions) == ("doubled", ("c", "d"))
 
 
 def test_an_open_session_that_the_next_start_did_not_close_is_a_double() -> None:
