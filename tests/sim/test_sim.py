@@ -30,8 +30,8 @@ def test_the_laws_hold(first: int) -> None:
 #: grant lowered held every charge that ran but a person's first; a new meter that was set back made a double
 #: of two charges (twice). And of the world: a kill before the box had looked at its clock; a timer that ended
 #: just when the world did; a charge that the box had closed after two days that never were; a start that the
-#: box before had judged. (Of the suite's own, 48: what a box asks of its cloud after a new epoch was forgotten
-#: with its process; 138: a charge whose meter came before its estate was two.)
+#: box before had judged. (Of the suite's own, 48: what a box asks of its cloud after a new epoch was
+#: forgotten with its process; 138: a charge whose meter came before its estate was two.)
 BROKE_ONCE = (302365, 500764, 13577, 700511, 14186, 14956, 4920, 5760, 730793, 742353)
 
 
