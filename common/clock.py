@@ -114,8 +114,9 @@ class SystemClock:
         if far:
             self._told_ns, self._at_ns = at_ms * 1_000_000, mono
         # One that moves time by seconds only is a step, too; what `stepped` has told before is where from.
-        # It leads to the time that is told now: the machine's, where that agrees with what was proven.
-        return self.stepped() or (Step(told // 1_000_000, self.now_ms(), mono // 1_000_000) if far else None)
+        # It leads to the line that time goes on by: the machine's, where that agrees with what was proven.
+        line_ms = (self._offset() + mono) // 1_000_000
+        return self.stepped() or (Step(told // 1_000_000, line_ms, mono // 1_000_000) if far else None)
 
     def system_ms(self) -> int:
         """What the machine's own clock says, believed or not."""

@@ -266,3 +266,20 @@ def test_a_proof_that_agrees_with_the_machine_within_two_minutes_tells_a_step_to
     step = clock.prove((machine.wall - 120 * S) // 10**6)
     assert step
     assert step.after_ms == clock.now_ms()
+
+
+def test_a_proof_just_ahead_of_the_machine_tells_a_step_to_the_machines_line():
+    """The time that was proven is waited for there, and the line is what all goes by afterwards (27626)."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += 3600 * S
+    assert clock.stepped()
+    machine.wall -= 3600 * S + 20 * S
+    assert clock.stepped()
+    step = clock.prove((machine.wall + 20 * S) // 10**6)
+    assert step
+    assert step.after_ms - step.mono_ms == clock.offset_ms()
+    machine.run(60 * S)
+    assert clock.quality == "synced"
+    assert clock.now_ms() == step.after_ms + 60_000
+    assert clock.stepped() is None
