@@ -69,8 +69,7 @@ class Apps:
         self._tasks = tasks
         self._clock = clock
         self._peers: dict[int, Peer] = {}
-        self._answers = Answering(tasks, clock, REQUESTS)
-        self._answers_here = Answering(tasks, clock, REQUESTS_HERE)
+        self._answers = Answering(tasks, clock, REQUESTS, here=REQUESTS_HERE)
         self._frames, self._commands, self._stops = Sources(FRAMES), Sources(COMMANDS), Sources(STOPS)
         self._ended_with: Code | None = None  #: every link was; so is each that comes after
 
@@ -204,14 +203,11 @@ class Apps:
         self._peers.pop(id(peer), None)
         self._counters.links = self.links
         self._hub.leave(peer)
-        self._answering(peer).leave(peer)
+        self._answers.leave(peer)
         self._router.closed(peer)
 
     # --- answers that take a moment ------------------------------------------------------------------------
 
     def _begin(self, name: str, peer: Peer, request_id: str, asked: Awaitable[wire.Message | None]) -> None:
         """Answer when it is there, without holding up the link that asked."""
-        self._answering(peer).answer(peer, name, request_id, asked)
-
-    def _answering(self, peer: Peer) -> Answering:
-        return self._answers if peer.key else self._answers_here
+        self._answers.answer(peer, name, request_id, asked)

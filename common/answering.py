@@ -30,32 +30,22 @@ Asked = Awaitable[wire.Message | None]
 class Answering:
     """See the module."""
 
-    def __init__(self, tasks: Supervisor, clock: Clock, share: Share) -> None:
-        """share: of whom how much is answered at once."""
+    def __init__(self, tasks: Supervisor, clock: Clock, share: Share, *, here: Share) -> None:
+        """share, here: how much is answered at once, of apps and of whoever is there in person."""
         self._tasks = tasks
         self._clock = clock
-        self._turns = Turns(share)
+        self._apps, self._here = Turns(share), Turns(here)
         self._due: asyncio.TimerHandle | None = None
-
-    @property
-    def under_way(self) -> int:
-        """Requests that have begun."""
-        return self._turns.under_way
-
-    @property
-    def waiting(self) -> int:
-        """Requests whose turn has not come."""
-        return self._turns.waiting
 
     def answer(self, peer: Peer, name: str, request_id: str, asked: Asked) -> None:
         """Tell the peer this answer, when it is there; None tells nothing. Raises Unavailable(busy)."""
-        asker = _asker(peer)
+        asker, turns = _asker(peer), self._turns(peer)
 
         def begin() -> None:
             try:
                 self._tasks.spawn(name, self._finish(peer, name, request_id, asked))
             except PlugsideError as full:
-                self._turns.over(asker)
+                turns.over(asker)
                 drop(full)
 
         def drop(why: PlugsideError | None) -> None:
@@ -64,7 +54,7 @@ class Answering:
                 peer.refuse(why, request_id)
 
         try:
-            self._turns.ask(Turn(asker, peer, begin, drop))
+            turns.ask(Turn(asker, peer, begin, drop))
         except PlugsideError:
             _close(asked)
             raise
@@ -72,15 +62,19 @@ class Answering:
 
     def leave(self, peer: Peer) -> None:
         """The peer is gone: nobody waits for what has not begun."""
-        self._turns.leave(peer, _asker(peer))
+        self._turns(peer).leave(peer, _asker(peer))
+
+    def _turns(self, peer: Peer) -> Turns:
+        return self._apps if peer.key else self._here
 
     def _look(self) -> None:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        pause_s = self._turns.look(self._clock.mono_ms() / 1000)
-        if pause_s is not None:
-            self._due = asyncio.get_running_loop().call_later(pause_s, self._look)
+        now_s = self._clock.mono_ms() / 1000
+        pauses_s = [s for turns in (self._apps, self._here) if (s := turns.look(now_s)) is not None]
+        if pauses_s:
+            self._due = asyncio.get_running_loop().call_later(min(pauses_s), self._look)
 
     async def _finish(self, peer: Peer, name: str, request_id: str, asked: Asked) -> None:
         try:
@@ -93,7 +87,7 @@ class Answering:
             log.exception("%s of %s failed", name, peer.address)
             peer.refuse(error(Code.INTERNAL), request_id)
         finally:
-            self._turns.over(_asker(peer))
+            self._turns(peer).over(_asker(peer))
             task = asyncio.current_task()
             if task is None or not task.cancelling():  # nothing begins any more while the process ends
                 self._look()

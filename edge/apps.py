@@ -69,8 +69,7 @@ class Apps:
         self._senders: dict[int, Sender] = {}
         self._peers: dict[int, Peer] = {}
         self.renewals = Renewals(authority, clock, ids)
-        self._answers = Answering(tasks, clock, READS)
-        self._answers_here = Answering(tasks, clock, READS_HERE)
+        self._answers = Answering(tasks, clock, READS, here=READS_HERE)
         self._frames = Sources(FRAMES)
         self._graced: dict[str, None] = {}  # grants that were noted, the latest last
 
@@ -174,15 +173,12 @@ class Apps:
 
     def _answer(self, peer: Peer, request_id: str, asked: Awaitable[wire.Message]) -> None:
         """Answer when it is there, without holding up the link that asked."""
-        self._answering(peer).answer(peer, f"answer {request_id}", request_id, asked)
-
-    def _answering(self, peer: Peer) -> Answering:
-        return self._answers if peer.key else self._answers_here
+        self._answers.answer(peer, f"answer {request_id}", request_id, asked)
 
     def closed(self, peer: Peer) -> None:
         self._gateway.bus.leave(peer)
         self._peers.pop(id(peer), None)
-        self._answering(peer).leave(peer)
+        self._answers.leave(peer)
         sender = self._senders.pop(id(peer), None)
         if sender is not None:
             self._commander.leave(sender)
