@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -52,7 +52,6 @@ class AccountPart:
 
     @whole
     async def put_site(self, row: SiteRow, *, held: str = "") -> bool:
-        table = schema.site
         # What belongs to the ledger stays: another box takes up where the site's records are.
         keep = ("link_epoch", "epoch", "added_ms", "seen_ms", "hello", "zone")
         try:
@@ -60,11 +59,9 @@ class AccountPart:
                 values = codec.site_values(row)
                 if held:
                     changed = {name: value for name, value in values.items() if name not in keep}
-                    where = (table.c.id == row.id) & (table.c.public == held)
-                    done: Any = await tx.execute(update(table).where(where).values(**changed))
-                else:
-                    new = self._db.insert(table).on_conflict_do_nothing(index_elements=["id"])
-                    done = await tx.execute(new, values)
+                    return await _changed(tx, row.id, held, changed)
+                new = self._db.insert(schema.site).on_conflict_do_nothing(index_elements=["id"])
+                done: Any = await tx.execute(new, values)
                 return bool(done.rowcount)
         except IntegrityError:
             raise Refused(
@@ -73,13 +70,10 @@ class AccountPart:
 
     @whole
     async def rotate_box(self, row: SiteRow, *, held: str) -> bool:
-        table = schema.site
         values = codec.site_values(row)
         changed = {name: values[name] for name in _OF_THE_BOX}
         async with self._db.write() as tx:
-            where = (table.c.id == row.id) & (table.c.public == held)
-            done: Any = await tx.execute(update(table).where(where).values(**changed))
-        return bool(done.rowcount)
+            return await _changed(tx, row.id, held, changed)
 
     @whole
     async def site(self, name_or_id: str) -> SiteRow | None:
@@ -189,3 +183,11 @@ async def _keep_latest(
     gone = (await tx.scalars(over)).all()
     if gone:
         await tx.execute(delete(table).where(theirs, key.in_(gone)))
+
+
+async def _changed(tx: AsyncConnection, site: str, held: str, changed: Mapping[str, Any]) -> bool:
+    """Change a site that still has this public key; False if it has not."""
+    table = schema.site
+    where = (table.c.id == site) & (table.c.public == held)
+    done: Any = await tx.execute(update(table).where(where).values(**changed))
+    return bool(done.rowcount)

@@ -223,8 +223,8 @@ MUTANTS = (
     Mutant(
         "the first successor of a key wins",
         "cloud/store/accounts.py",
-        "\n            where = (table.c.id == row.id) & (table.c.public == held)",
-        "\n            where = table.c.id == row.id",
+        "where = (table.c.id == site) & (table.c.public == held)",
+        "where = table.c.id == site",
         "tests/cloud/test_boxkeys.py::test_two_tunnels_with_two_successors_at_once_are_one",
     ),
 )
