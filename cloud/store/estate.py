@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import chain
+from typing import Any
 
 import msgspec
 from sqlalchemy import delete, insert, or_, select
@@ -65,18 +66,7 @@ class EstatePart:
         )
         async with self._db.read() as tx:
             rows = (await tx.execute(query)).all()
-        found: dict[str, list[Charge]] = {}
-        for row in reversed(rows):
-            one = Charge(
-                session=row.session,
-                charger=row.charger,
-                at=row.started_at,
-                told_at=row.first_at,
-                energy_wh=row.energy_wh or 0.0,
-                refused=row.authorization == "blocked",
-            )
-            found.setdefault(row.principal, []).append(one)
-        return {principal: tuple(charges) for principal, charges in found.items()}
+        return charges_of(reversed(rows))
 
     @whole
     async def keep_sealed(self, blob: Sealed, now_ms: int) -> None:
@@ -143,6 +133,22 @@ async def _settings(tx: AsyncConnection, site: str, chargers: Collection[str]) -
             case OfflinePolicyChanged():
                 latest["policy",] = row.record
     return list(latest.values())
+
+
+def charges_of(rows: Iterable[Any]) -> dict[str, tuple[Charge, ...]]:
+    """What a box counts, by principal. rows: `SessionRow`s or their columns, the oldest first."""
+    found: dict[str, list[Charge]] = {}
+    for row in rows:
+        one = Charge(
+            session=row.session,
+            charger=row.charger,
+            at=row.started_at,
+            told_at=row.first_at,
+            energy_wh=row.energy_wh or 0.0,
+            refused=row.authorization == "blocked",
+        )
+        found.setdefault(row.principal, []).append(one)
+    return {principal: tuple(charges) for principal, charges in found.items()}
 
 
 async def _sessions(tx: AsyncConnection, site: str) -> list[bytes]:

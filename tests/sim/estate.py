@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterable
 from typing import Any
 
+from cloud.store.estate import charges_of
 from cloud.store.projection import SESSION_KINDS, session_after, session_of
 from cloud.store.rows import SessionRow
 from common import facts
@@ -80,16 +81,5 @@ def estate(cloud: Iterable[Fact]) -> tuple[bytes, ...]:
 
 def charges(cloud: Iterable[Fact], capped: Collection[str]) -> dict[str, tuple[Charge, ...]]:
     """What those with caps have charged."""
-    found: dict[str, list[Charge]] = {}
-    for row in sorted(sessions(cloud).values(), key=lambda row: row.first_at):
-        if row.principal in capped and row.ended_at and not row.provisional:
-            one = Charge(
-                session=row.session,
-                charger=row.charger,
-                at=row.started_at,
-                told_at=row.first_at,
-                energy_wh=row.energy_wh or 0.0,
-                refused=row.authorization == "blocked",
-            )
-            found.setdefault(str(row.principal), []).append(one)
-    return {principal: tuple(each) for principal, each in found.items()}
+    rows = sorted(sessions(cloud).values(), key=lambda row: row.first_at)
+    return charges_of(row for row in rows if row.principal in capped and row.ended_at and not row.provisional)
