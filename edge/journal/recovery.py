@@ -46,13 +46,21 @@ def verify_since_goodbye(db: sqlite3.Connection, head: Head) -> None:
     )
     mine = f"{head.epoch} {head.seq}"
     if said.get("journal.goodbye") != mine:
-        epoch, _, seq = str(said.get("journal.verified", "")).rpartition(" ")
         first, _ = marks.bounds(db)
-        after = max(int(seq), first - 1) if epoch == head.epoch else first - 1
+        after = max(verified_up_to(said.get("journal.verified"), head.epoch), first - 1)
         for _ in marks.verified(db, head.epoch, min(after, head.seq), up_to=head.seq):
             pass
         note_verified(db, mine)
     db.execute("DELETE FROM meta WHERE name = 'journal.goodbye'")
+
+
+def verified_up_to(said: object, epoch: str) -> int:
+    """The last fact of `epoch` that was found to be what was written, as `note_verified` kept it; 0 = none.
+
+    Raises ValueError: not kept by us.
+    """
+    of, _, seq = str(said or "").rpartition(" ")
+    return int(seq) if of == epoch else 0
 
 
 def note_verified(db: sqlite3.Connection, up_to: str) -> None:

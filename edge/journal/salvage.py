@@ -269,9 +269,7 @@ def _last(old: sqlite3.Connection | None) -> tuple[int, bool]:
     with contextlib.suppress(sqlite3.Error, TypeError, ValueError):
         # Up to where it was last found to be what was written, in the same epoch.
         (said,) = old.execute("SELECT value FROM meta WHERE name = 'journal.verified'").fetchone()
-        epoch, _, seq = str(said).rpartition(" ")
-        if epoch == rotation.read_epoch(old):
-            last = max(last, int(seq))
+        last = max(last, recovery.verified_up_to(said, rotation.read_epoch(old)))
     return last, sure
 
 
