@@ -204,8 +204,9 @@ class _Look:
         for row in rows:
             facts = told[row.session]
             self.told += bool(facts)
-            finding = difference(row, _folded(facts), ROWS, FACTS)
-            finding = finding or _given_away(row, owners.get(row.session), _owner(facts))
+            by_facts, whole = _folded(facts)
+            finding = difference(row, by_facts, ROWS, FACTS)
+            finding = finding or _given_away(row, owners.get(row.session), whole.principal if whole else None)
             if finding is not None:
                 self.tally.add(finding)
             if row.session in lines:
@@ -217,7 +218,7 @@ class _Look:
         """Sessions that facts tell of and that have no row."""
         lost = await self._store.without_row(self._site)
         for facts in (await self._store.told(self._site, lost)).values():
-            finding = difference(None, _folded(facts), ROWS, FACTS)
+            finding = difference(None, _folded(facts)[0], ROWS, FACTS)
             if finding is not None:
                 self.told += 1
                 self.tally.add(finding)
@@ -280,18 +281,13 @@ class _Look:
             raise _Away(fault.message) from None
 
 
-def _folded(told: Iterable[Fact]) -> LedgerRow | None:
+def _folded(told: Iterable[Fact]) -> tuple[LedgerRow | None, SessionRow | None]:
+    """What a session's facts come to: what both sides compare, and the row that people read here."""
     row: LedgerRow | None = None
+    whole: SessionRow | None = None
     for fact in in_order(told):
-        row = fold(row, fact.body)
-    return row
-
-
-def _owner(told: Iterable[Fact]) -> str | None:
-    row: SessionRow | None = None
-    for fact in in_order(told):
-        row = session_after(row, fact)
-    return row.principal if row else None
+        row, whole = fold(row, fact.body), session_after(whole, fact)
+    return row, whole
 
 
 def _given_away(row: LedgerRow, here: str | None, told: str | None) -> Finding | None:

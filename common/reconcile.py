@@ -254,17 +254,21 @@ def difference(here: LedgerRow | None, there: LedgerRow | None, side: str, other
         )
     if session_digest(here) == session_digest(there):
         return None
-    fields = [
-        f"{name}: {getattr(here, name)!s} in {side}, {getattr(there, name)!s} in {other}"
-        for name in LedgerRow.__struct_fields__
-        if getattr(here, name) != getattr(there, name)
-    ]
     return Finding(
         kind="differing",
         charger=here.charger,
         sessions=(here.session,),
         at=here.started_at,
-        message="; ".join(fields),
+        message=told_otherwise(here, there, LedgerRow.__struct_fields__, side, other),
+    )
+
+
+def told_otherwise(here: object, there: object, names: Iterable[str], side: str, other: str) -> str:
+    """Which of these fields two rows of one session tell differently, with both values; empty = none."""
+    return "; ".join(
+        f"{name}: {getattr(here, name)!s} in {side}, {getattr(there, name)!s} in {other}"
+        for name in names
+        if getattr(here, name) != getattr(there, name)
     )
 
 

@@ -1,8 +1,8 @@
 """Looks through the whole journal: whether it is what was written, adds up, and fits its meters.
 
     facts      each against its hash, the chain and its marks; its record against its own columns; every
-               tombstone under a declaration (`common.thinning`); every end with its start
-               of an end that the journal knows of elsewhere, nothing is missing there
+               tombstone under a declaration (`common.thinning`); every end with its start; and
+               nothing missing up to where the journal has been written
     sums       each session's row against what its facts come to, and whose it is; the energies, added up
     registers  energy against the registers at start and stop, and those against the samples between;
                sessions of one connector against each other (`common.doubles`)
@@ -30,7 +30,7 @@ from common.domain import EnergyMethod
 from common.doubles import REGISTER_TOLERANCE_WH, PlaceWalk
 from common.errors import Code, Unavailable
 from common.facts import Fact
-from common.reconcile import Finding, LedgerRow, Tally, difference, fold
+from common.reconcile import Finding, LedgerRow, Tally, difference, fold, told_otherwise
 from edge.journal import marks
 from edge.journal.declared import Declared
 from edge.journal.folder import open_reader
@@ -332,12 +332,10 @@ def _of_row(kind: str, row: SessionRow, side: str, message: str) -> Finding:
 
 def _beside(row: SessionRow, told: SessionRow | None) -> Finding | None:
     """What the row says of whose session it is, and its facts do not."""
-    fields = [
-        f"{name}: {getattr(row, name)!s} in {TABLE}, {getattr(told, name)!s} in {FACTS}"
-        for name in _BESIDE
-        if told is not None and getattr(row, name) != getattr(told, name)
-    ]
-    return _of_row("differing", row, TABLE, "; ".join(fields)) if fields else None
+    if told is None:
+        return None
+    message = told_otherwise(row, told, _BESIDE, TABLE, FACTS)
+    return _of_row("differing", row, TABLE, message) if message else None
 
 
 class _Seen(msgspec.Struct):
