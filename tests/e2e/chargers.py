@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from ocpp.routing import on
+from ocpp.routing import after, on
 from ocpp.v16 import ChargePoint, call, call_result
 from ocpp.v16.enums import (
     Action,
@@ -46,9 +46,19 @@ logging.getLogger("ocpp").setLevel(logging.WARNING)
 Event = dict[str, Any]
 
 
-def now() -> str:
-    """The time as a charger writes it."""
-    return iso(SystemClock().now_ms())
+class _Stamps:
+    """Times that are never the same: a sample is known by its time, and a quick disk answers within one."""
+
+    def __init__(self) -> None:
+        self._told_ms = 0
+
+    def __call__(self) -> str:
+        self._told_ms = max(self._told_ms + 1, SystemClock().now_ms())
+        return iso(self._told_ms)
+
+
+#: The time as a charger writes it.
+now: Final = _Stamps()
 
 
 class NpmCharger:
@@ -151,22 +161,35 @@ class _Role(ChargePoint):
     def __init__(self, owner: PackageCharger, socket: ClientConnection) -> None:
         super().__init__(owner.identity, socket)
         self._owner = owner
+        self._then: Callable[[], None] | None = None  #: what it does once its answer has left
 
     @on(Action.remote_start_transaction)
     def on_start(self, id_tag: str, **_: Any) -> call_result.RemoteStartTransaction:
-        able = self._owner.plugged and self._owner.transaction is None
-        if able:
-            self._owner.begin(id_tag)
-        status = RemoteStartStopStatus.accepted if able else RemoteStartStopStatus.rejected
-        return call_result.RemoteStartTransaction(status)
+        if not self._owner.plugged or self._owner.transaction is not None:
+            return call_result.RemoteStartTransaction(RemoteStartStopStatus.rejected)
+        self._then = lambda: self._owner.begin(id_tag)
+        return call_result.RemoteStartTransaction(RemoteStartStopStatus.accepted)
 
     @on(Action.remote_stop_transaction)
     def on_stop(self, transaction_id: int) -> call_result.RemoteStopTransaction:
-        fits = self._owner.transaction == transaction_id
-        if fits:
-            self._owner.end(Reason.remote)
-        status = RemoteStartStopStatus.accepted if fits else RemoteStartStopStatus.rejected
-        return call_result.RemoteStopTransaction(status)
+        if self._owner.transaction != transaction_id:
+            return call_result.RemoteStopTransaction(RemoteStartStopStatus.rejected)
+        self._then = lambda: self._owner.end(Reason.remote)
+        return call_result.RemoteStopTransaction(RemoteStartStopStatus.accepted)
+
+    @after(Action.remote_start_transaction)
+    def start_answered(self, **_: Any) -> None:
+        self._go()
+
+    @after(Action.remote_stop_transaction)
+    def stop_answered(self, **_: Any) -> None:
+        self._go()
+
+    def _go(self) -> None:
+        """Only now: told any sooner, what it does could overtake its answer."""
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
     @on(Action.get_configuration)
     def on_get(self, key: list[str] | None = None) -> call_result.GetConfiguration:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from ocpp.routing import on
+from ocpp.routing import after, on
 from ocpp.v201 import ChargePoint, call, call_result, enums
 from websockets.asyncio.client import ClientConnection
 
@@ -21,36 +22,45 @@ def station(
     return NpmCharger("station.mjs", url, identity, sample_ms, sample_wh, start_point)
 
 
+_ACCEPTED: Final = enums.RequestStartStopStatusEnumType.accepted
+_REJECTED: Final = enums.RequestStartStopStatusEnumType.rejected
+
+
 class _Role(ChargePoint):
     """The `ocpp` package's 2.0.1 charger role: what it answers."""
 
     def __init__(self, owner: PackageStation, socket: ClientConnection) -> None:
         super().__init__(owner.identity, socket)
         self._owner = owner
+        self._then: Callable[[], None] | None = None  #: what it does once its answer has left
 
     @on(enums.Action.request_start_transaction)
     def on_start(self, id_token: dict[str, str], remote_start_id: int, **_: Any) -> Any:
-        able = self._owner.plugged and self._owner.transaction is None
-        if able:
-            self._owner.begin(id_token, remote_start_id)
-        status = (
-            enums.RequestStartStopStatusEnumType.accepted
-            if able
-            else enums.RequestStartStopStatusEnumType.rejected
-        )
-        return call_result.RequestStartTransaction(status)
+        if not self._owner.plugged or self._owner.transaction is not None:
+            return call_result.RequestStartTransaction(_REJECTED)
+        self._then = lambda: self._owner.begin(id_token, remote_start_id)
+        return call_result.RequestStartTransaction(_ACCEPTED)
 
     @on(enums.Action.request_stop_transaction)
     def on_stop(self, transaction_id: str) -> Any:
-        fits = self._owner.transaction == transaction_id
-        if fits:
-            self._owner.end("Remote", "RemoteStop")
-        status = (
-            enums.RequestStartStopStatusEnumType.accepted
-            if fits
-            else enums.RequestStartStopStatusEnumType.rejected
-        )
-        return call_result.RequestStopTransaction(status)
+        if self._owner.transaction != transaction_id:
+            return call_result.RequestStopTransaction(_REJECTED)
+        self._then = lambda: self._owner.end("Remote", "RemoteStop")
+        return call_result.RequestStopTransaction(_ACCEPTED)
+
+    @after(enums.Action.request_start_transaction)
+    def start_answered(self, **_: Any) -> None:
+        self._go()
+
+    @after(enums.Action.request_stop_transaction)
+    def stop_answered(self, **_: Any) -> None:
+        self._go()
+
+    def _go(self) -> None:
+        """Only now: told any sooner, what it does could overtake its answer."""
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
     @on(enums.Action.get_variables)
     def on_get(self, get_variable_data: list[dict[str, Any]]) -> Any:
