@@ -6,6 +6,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud.store.estate import charges_of
 from cloud.store.projection import session_after, session_of
 from cloud.store.rows import SessionRow
 from common import facts
@@ -208,20 +209,11 @@ def told_by_cloud(old: Site) -> dict[str, tuple[Charge, ...]]:
     for fact in old.journal:
         if (uid := session_of(fact)) is not None:
             rows[uid] = session_after(rows.get(uid), fact)
-    told: dict[str, tuple[Charge, ...]] = {}
-    for row in sorted(rows.values(), key=lambda row: row.first_at):
-        lately = row.first_at >= iso(old.now - PERIOD_MAX_MS)
-        if row.principal is not None and row.ended_at and not row.provisional and lately:
-            one = Charge(
-                session=row.session,
-                charger=row.charger,
-                at=row.started_at,
-                told_at=row.first_at,
-                energy_wh=row.energy_wh or 0.0,
-                refused=row.authorization == "blocked",
-            )
-            told[row.principal] = (*told.get(row.principal, ()), one)
-    return told
+    since = iso(old.now - PERIOD_MAX_MS)
+    lately = sorted((row for row in rows.values() if row.first_at >= since), key=lambda row: row.first_at)
+    return charges_of(
+        row for row in lately if row.principal is not None and row.ended_at and not row.provisional
+    )
 
 
 def inherit(new: Site, charges: dict[str, tuple[Charge, ...]]) -> int:
