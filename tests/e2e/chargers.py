@@ -37,7 +37,7 @@ from websockets.typing import Subprotocol
 
 from common.clock import SystemClock, SystemIds
 from common.domain import iso
-from tests.e2e.redialling import PATIENCE_S, Redialling
+from tests.e2e.redialling import PATIENCE_S, Obeying, Redialling
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -155,41 +155,34 @@ def ts(url: str, identity: str) -> NpmCharger:
     return NpmCharger("remote.mjs", url, identity)
 
 
-class _Role(ChargePoint):
+class _Role(Obeying, ChargePoint):
     """The `ocpp` package's charger role: what it answers."""
 
     def __init__(self, owner: PackageCharger, socket: ClientConnection) -> None:
         super().__init__(owner.identity, socket)
         self._owner = owner
-        self._then: Callable[[], None] | None = None  #: what it does once its answer has left
 
     @on(Action.remote_start_transaction)
     def on_start(self, id_tag: str, **_: Any) -> call_result.RemoteStartTransaction:
         if not self._owner.plugged or self._owner.transaction is not None:
             return call_result.RemoteStartTransaction(RemoteStartStopStatus.rejected)
-        self._then = lambda: self._owner.begin(id_tag)
+        self.then = lambda: self._owner.begin(id_tag)
         return call_result.RemoteStartTransaction(RemoteStartStopStatus.accepted)
 
     @on(Action.remote_stop_transaction)
     def on_stop(self, transaction_id: int) -> call_result.RemoteStopTransaction:
         if self._owner.transaction != transaction_id:
             return call_result.RemoteStopTransaction(RemoteStartStopStatus.rejected)
-        self._then = lambda: self._owner.end(Reason.remote)
+        self.then = lambda: self._owner.end(Reason.remote)
         return call_result.RemoteStopTransaction(RemoteStartStopStatus.accepted)
 
     @after(Action.remote_start_transaction)
     def start_answered(self, **_: Any) -> None:
-        self._go()
+        self.answered()
 
     @after(Action.remote_stop_transaction)
     def stop_answered(self, **_: Any) -> None:
-        self._go()
-
-    def _go(self) -> None:
-        """Only now: told any sooner, what it does could overtake its answer."""
-        then, self._then = self._then, None
-        if then is not None:
-            then()
+        self.answered()
 
     @on(Action.get_configuration)
     def on_get(self, key: list[str] | None = None) -> call_result.GetConfiguration:

@@ -23,6 +23,20 @@ class Role(Protocol):
     async def start(self) -> None: ...
 
 
+class Obeying:
+    """Part of a role: does what it was asked once its answer has left; any sooner, it could overtake it."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.then: Callable[[], None] | None = None  #: what an accepted call is followed by
+
+    def answered(self) -> None:
+        """For the `after` hooks of the calls that set `then`."""
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+
+
 class Redialling:
     """Lives within its block: dials, speaks, is cut off, dials again."""
 

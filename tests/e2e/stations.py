@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
 
 from ocpp.routing import after, on
@@ -12,7 +11,7 @@ from ocpp.v201 import ChargePoint, call, call_result, enums
 from websockets.asyncio.client import ClientConnection
 
 from tests.e2e.chargers import NpmCharger, now
-from tests.e2e.redialling import Redialling
+from tests.e2e.redialling import Obeying, Redialling
 
 
 def station(
@@ -26,41 +25,34 @@ _ACCEPTED: Final = enums.RequestStartStopStatusEnumType.accepted
 _REJECTED: Final = enums.RequestStartStopStatusEnumType.rejected
 
 
-class _Role(ChargePoint):
+class _Role(Obeying, ChargePoint):
     """The `ocpp` package's 2.0.1 charger role: what it answers."""
 
     def __init__(self, owner: PackageStation, socket: ClientConnection) -> None:
         super().__init__(owner.identity, socket)
         self._owner = owner
-        self._then: Callable[[], None] | None = None  #: what it does once its answer has left
 
     @on(enums.Action.request_start_transaction)
     def on_start(self, id_token: dict[str, str], remote_start_id: int, **_: Any) -> Any:
         if not self._owner.plugged or self._owner.transaction is not None:
             return call_result.RequestStartTransaction(_REJECTED)
-        self._then = lambda: self._owner.begin(id_token, remote_start_id)
+        self.then = lambda: self._owner.begin(id_token, remote_start_id)
         return call_result.RequestStartTransaction(_ACCEPTED)
 
     @on(enums.Action.request_stop_transaction)
     def on_stop(self, transaction_id: str) -> Any:
         if self._owner.transaction != transaction_id:
             return call_result.RequestStopTransaction(_REJECTED)
-        self._then = lambda: self._owner.end("Remote", "RemoteStop")
+        self.then = lambda: self._owner.end("Remote", "RemoteStop")
         return call_result.RequestStopTransaction(_ACCEPTED)
 
     @after(enums.Action.request_start_transaction)
     def start_answered(self, **_: Any) -> None:
-        self._go()
+        self.answered()
 
     @after(enums.Action.request_stop_transaction)
     def stop_answered(self, **_: Any) -> None:
-        self._go()
-
-    def _go(self) -> None:
-        """Only now: told any sooner, what it does could overtake its answer."""
-        then, self._then = self._then, None
-        if then is not None:
-            then()
+        self.answered()
 
     @on(enums.Action.get_variables)
     def on_get(self, get_variable_data: list[dict[str, Any]]) -> Any:
