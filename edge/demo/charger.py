@@ -182,7 +182,8 @@ class SimulatedCharger:
             self._answers[message_id] = answer
             await socket.send(json.dumps([2, message_id, action, payload], separators=(",", ":")))
             try:
-                return await asyncio.wait_for(answer, CALL_TIMEOUT_S)
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    return await answer
             except TimeoutError:
                 self._answers.pop(message_id, None)
 

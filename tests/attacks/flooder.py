@@ -126,7 +126,8 @@ async def streams(address: str, port: int) -> None:
         session, _ = await browser.request(connect_headers(port))
         for _ in range(20):
             browser.send(browser.stream(session), b"A" * (1 << 16))
-        await asyncio.wait_for(browser.wait_closed(), 15)
+        async with asyncio.timeout(15):
+            await browser.wait_closed()
     finally:
         await browser.leave()
 

@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
+
+import pytest
 
 from common.clock import SystemClock, SystemIds
 from edge.demo.car import Car
 from edge.demo.charge import LEAVE_S, NEXT_S, come_and_go
 from edge.demo.charger import SimulatedCharger
 from tests.box.support import eventually
+
+
+class Wire:
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[Any]] = []
+
+    async def send(self, frame: str) -> None:
+        self.sent.append(json.loads(frame))
+
+
+async def test_a_charger_that_is_ended_ends_though_its_answer_comes_in_that_moment() -> None:
+    charger = SimulatedCharger("ws://127.0.0.1:1", "CP1", clock=SystemClock(), ids=SystemIds())
+    wire: Any = Wire()
+    async with asyncio.TaskGroup() as tasks:
+        calling = tasks.create_task(charger._call(wire, "Heartbeat", {}))
+        await eventually(lambda: len(wire.sent) == 1, "the call")
+        await charger._handle(wire, [3, wire.sent[0][1], {"currentTime": "2026-01-01T00:00:00Z"}])
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
 
 
 async def test_after_each_charge_another_car_comes_and_can_be_started() -> None:

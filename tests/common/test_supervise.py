@@ -148,7 +148,8 @@ async def test_a_fatal_room_ends_everything_with_its_error(house: House, error: 
     house.supervisor.room("lan", forever)
     house.supervisor.room("journal", failing(error), fatal=True)
     with pytest.raises(type(error)) as raised:
-        await asyncio.wait_for(house.supervisor.run(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await house.supervisor.run()
     assert raised.value is error
     assert house.states() == {"lan": RoomState.STOPPED, "journal": RoomState.FAILED}
     assert house.naps.asked == []
@@ -160,7 +161,8 @@ async def test_a_fatal_room_that_is_done_ends_everything_in_peace(house: House) 
 
     house.supervisor.room("lan", forever)
     house.supervisor.room("loop", brief, fatal=True)
-    await asyncio.wait_for(house.supervisor.run(), PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S):
+        await house.supervisor.run()
     assert house.states() == {"lan": RoomState.STOPPED, "loop": RoomState.ENDED}
 
 
@@ -293,5 +295,6 @@ async def test_a_fatal_room_that_is_unavailable_is_an_error(
 ) -> None:
     house.supervisor.room("journal", failing(Unavailable(Code.JOURNAL_UNAVAILABLE)), fatal=True)
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(house.supervisor.run(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await house.supervisor.run()
     assert [record.levelname for record in caplog.records] == ["ERROR"]

@@ -45,6 +45,9 @@ logging.getLogger("ocpp").setLevel(logging.WARNING)
 
 Event = dict[str, Any]
 
+#: The package checks an answer in a thread; so long a stop waits for that of its start, which came before it.
+CHECKED_S = 1.0
+
 
 class _Stamps:
     """Times that are never the same: a sample is known by its time, and a quick disk answers within one."""
@@ -92,7 +95,8 @@ class NpmCharger:
         if self._process.returncode is None:
             self._process.stdin.close()  # the program ends with us
             try:
-                await asyncio.wait_for(self._process.wait(), 3)
+                async with asyncio.timeout(3):
+                    await self._process.wait()
             except TimeoutError:
                 self._process.kill()
         await self._process.wait()
@@ -170,7 +174,10 @@ class _Role(Obeying, ChargePoint):
         return call_result.RemoteStartTransaction(RemoteStartStopStatus.accepted)
 
     @on(Action.remote_stop_transaction)
-    def on_stop(self, transaction_id: int) -> call_result.RemoteStopTransaction:
+    async def on_stop(self, transaction_id: int) -> call_result.RemoteStopTransaction:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHECKED_S):
+                await self._owner.until(lambda: self._owner.transaction != -1)
         if self._owner.transaction != transaction_id:
             return call_result.RemoteStopTransaction(RemoteStartStopStatus.rejected)
         self.then = lambda: self._owner.end(Reason.remote)
@@ -353,7 +360,8 @@ class WireCharger:
     async def call(self, action: str, payload: Event | None = None, message_id: str = "") -> Any:
         """Send a call and return its answer. Raises CallRefused, or ConnectionError when the box hung up."""
         answer = await self.post(action, payload or {}, message_id)
-        return await asyncio.wait_for(answer, PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            return await answer
 
     async def boot(self, status: str = "Preparing") -> None:
         """Boot and report connector 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, Self
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,6 +35,22 @@ class Obeying:
         then, self.then = self.then, None
         if then is not None:
             then()
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended. Raises what one of them failed with.
+
+    Once does not do: the package waits by `asyncio.wait_for`, which in Python 3.11 drops a cancellation that
+    comes together with the answer.
+    """
+    left: Collection[asyncio.Task[Any]] = tasks
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=AGAIN_S)
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
 
 
 class Redialling:
@@ -67,8 +83,9 @@ class Redialling:
 
     async def __aexit__(self, *_: object) -> None:
         self._life.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._life
+        await asyncio.wait([self._life])
+        if not self._life.cancelled():
+            self._life.result()  # raises what it failed with
 
     async def _live(self) -> None:
         while True:
@@ -86,9 +103,4 @@ class Redialling:
         try:
             await asyncio.wait([reading, deliver], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reading, deliver):
-                task.cancel()
-            ended = await asyncio.gather(reading, deliver, return_exceptions=True)
-        for one in ended:
-            if isinstance(one, Exception):
-                raise one
+            await end(reading, deliver)

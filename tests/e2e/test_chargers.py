@@ -1,13 +1,18 @@
-"""The charger clients themselves: what they do comes behind what they answer, and no two times are one."""
+"""The charger clients themselves: they act behind their answers, tell no time twice, and end when told to."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from ocpp.v16 import call_result
+from websockets.asyncio.client import ClientConnection
 
 from tests.e2e.chargers import PackageCharger, now
+from tests.e2e.redialling import PATIENCE_S, Redialling, Role
 from tests.e2e.stations import PackageStation
 
 TOKEN = {"idToken": "AB12", "type": "Central"}
@@ -46,3 +51,48 @@ async def test_an_answer_leaves_before_what_comes_of_it(
     assert not client.idle, "it has begun"
     await role.route_message(json.dumps([2, "2", *asked]))
     assert socket.sent[1][0] == [3, "2", {"status": "Rejected"}]
+
+
+async def test_a_stop_right_behind_the_answer_to_its_start_finds_the_transaction() -> None:
+    charger = PackageCharger("ws://127.0.0.1:9", "CP1")
+    socket: Any = Socket(charger)
+    charger.begin("AB12")
+    begun = charger._then[0]
+    async with asyncio.TaskGroup() as tasks:
+        stop = json.dumps([2, "1", "RemoteStopTransaction", {"transactionId": 7}])
+        tasks.create_task(charger._role(socket).route_message(stop))
+        await asyncio.sleep(0.05)  # longer than the package takes to check the call
+        begun(call_result.StartTransaction(7, {"status": "Accepted"}))
+        charger._changed.set()
+    assert socket.sent[0][0] == [3, "1", {"status": "Accepted"}]
+
+
+class Unhearing(Redialling):
+    """Loses its first cancellation, as `asyncio.wait_for` does when the answer comes in the same moment."""
+
+    def __init__(self) -> None:
+        super().__init__("ws://127.0.0.1:9/CP1", "ocpp1.6")
+        connection: Any = contextlib.nullcontext()
+        self._dial = lambda: connection
+
+    def _role(self, socket: ClientConnection) -> Role:
+        return Silent()
+
+    async def _deliver(self, role: Any) -> None:
+        self.online = True
+        self._changed.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+
+class Silent:
+    async def start(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_cancellation_that_the_package_loses_does_not_keep_a_charger_alive() -> None:
+    charger = Unhearing()
+    async with asyncio.timeout(PATIENCE_S), charger:
+        await charger.until(lambda: charger.online)
+    assert charger._life.cancelled()

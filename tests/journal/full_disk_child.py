@@ -79,7 +79,8 @@ async def until_it_fails(box: Kept) -> list[str]:
         await asyncio.sleep(0)
         if len(box.gateway._gate) > 500:
             await asyncio.sleep(0.01)
-    await asyncio.wait_for(asyncio.shield(box.gateway.failed), 30)
+    async with asyncio.timeout(30):
+        await asyncio.shield(box.gateway.failed)
     return acknowledged
 
 
