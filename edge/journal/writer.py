@@ -364,5 +364,8 @@ def _is_the_disk(raised: Exception) -> bool:
 
 
 def unavailable(why: BaseException | str) -> Unavailable:
-    """What a caller gets once the journal cannot write."""
-    return Unavailable(Code.JOURNAL_UNAVAILABLE, str(why))
+    """What a caller gets once the journal cannot write; its cause is the disk's own error."""
+    refusal = Unavailable(Code.JOURNAL_UNAVAILABLE, str(why))
+    if isinstance(why, BaseException):
+        refusal.__cause__ = why
+    return refusal

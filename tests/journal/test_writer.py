@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import Code, Unavailable
 from common.facts import RECORD_BYTES_MAX
+from edge import outage
 from edge.journal.journal import QUEUE_BYTES_MAX, Journal
 from tests.journal.support import Disk, FakeIds, Teller, lost, running, sampled, started, table
 
@@ -152,8 +153,9 @@ async def test_a_failed_commit_is_told_once_and_nothing_is_acknowledged_after_it
             run.journal.probe,
             run.journal.rotate_epoch,
         ):
-            with pytest.raises(Unavailable):
+            with pytest.raises(Unavailable) as why:
                 refused()
+            assert not outage.for_want_of_room(why.value)
         assert not run.journal.room
         assert run.watch.commits == [1]
         assert run.journal.committed_seq == 1
@@ -175,6 +177,10 @@ async def test_a_full_disk_is_a_failure_and_what_was_committed_stays(tmp_path):
         (why,) = run.watch.failures
         assert isinstance(why, sqlite3.OperationalError)
         assert why.sqlite_errorcode == sqlite3.SQLITE_FULL
+        # Who pushes before the failure has been told ends the box with this: it waits for room all the same.
+        with pytest.raises(Unavailable) as refused:
+            run.push(lost())
+        assert outage.for_want_of_room(refused.value)
     async with running(tmp_path) as again:
         assert again.journal.last_seq == run.watch.commits[-1]
 
