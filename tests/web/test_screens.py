@@ -88,6 +88,8 @@ SCREENS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("many", "/chargers", (), "Search chargers"),
     ("two-outlets", "", (), "Outlet 2"),
     ("no-history", "/history", (), "No charges yet"),
+    ("history-behind", "/history", (), "9.0 kWh"),
+    ("history-behind", "/history/home/s-1", (), "9.000 kWh"),
     ("history-fails", "/history", (), "The site cannot be reached right now."),
     ("asked", "", ("start",), "Asked. Waiting for the site."),
     ("accepted", "", ("start",), "The site has written it down"),

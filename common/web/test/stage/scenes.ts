@@ -238,6 +238,15 @@ export const SCENES: Readonly<Record<string, Scene>> = {
     bay(client, {});
     client.pages.sessions = () => ({ rows: [], next: '' });
   },
+  'history-behind': (client) => {
+    bay(client, { place: { state: 'finishing', plug: 'in' }, session: { ended_at: ago(client, 1), energy_wh: 9000 } });
+    let asked = 0;
+    client.pages.sessions = () => {
+      const open = { session: 's-1', charger: 'CP1', evse: 1, started_at: ago(client, 42), state: 'open', energy_wh: null };
+      const ended = { ...open, state: 'ended', ended_at: ago(client, 1), energy_wh: 9000 };
+      return { rows: [++asked < 3 ? open : ended], next: '' };
+    };
+  },
   'history-fails': (client) => {
     bay(client, {});
     client.pages.sessions = () => {

@@ -6,11 +6,12 @@ import { useClient, useSite } from '../client';
 import { type Trouble, asTrouble } from '../errors';
 import * as format from '../format';
 import { href } from '../router';
+import { useSoon } from '../soon';
 import { Badge, Button, Choice, Empty, Failure, List, Loading, Page, Row } from '../ui';
 import { shellWords } from '../words';
 import { called } from './found';
 import { PastNotice, zoneOf } from './reach';
-import { type SessionRow, beganMs, isOpen, tookMs } from './rows';
+import { type SessionRow, beganMs, isBehind, isOpen, tookMs } from './rows';
 import { driverWords } from './words';
 
 const PAGE_ROWS = 30;
@@ -42,24 +43,28 @@ interface Fetched {
   readonly next: string;
   readonly busy: boolean;
   readonly trouble: Trouble | null;
+  /** The first answer has come. */
+  readonly told: boolean;
 }
 
 function SiteHistory({ id, current }: { id: string; current: string | undefined }): JSX.Element {
   const client = useClient();
   const words = driverWords();
   const site = useSite(id);
-  const [got, setGot] = useState<Fetched>({ rows: [], next: '', busy: true, trouble: null });
+  const [got, setGot] = useState<Fetched>({ rows: [], next: '', busy: true, trouble: null, told: false });
   const fetch = (after: string, before: readonly SessionRow[]): void => {
     setGot((known) => ({ ...known, busy: true, trouble: null }));
     const args = site === undefined ? {} : { principal: site.principal };
     client.query<SessionRow>(id, 'sessions', args, { after, limit: PAGE_ROWS }).then(
-      (page) => setGot({ rows: [...before, ...page.rows], next: page.next, busy: false, trouble: null }),
+      (page) => setGot({ rows: [...before, ...page.rows], next: page.next, busy: false, trouble: null, told: true }),
       (failed: unknown) => setGot((known) => ({ ...known, busy: false, trouble: asTrouble(failed) })),
     );
   };
-  const ended = site ? Object.values(site.view.sessions).filter((one) => one.ended_at).length : 0;
+  const live = site ? Object.values(site.view.sessions) : [];
+  const ended = live.filter((one) => one.ended_at).length;
   // Again when a charge has ended or a way has opened: the newest page is what changes.
   useEffect(() => fetch('', []), [client, id, ended, site?.path]);
+  useSoon(site !== undefined && got.told && isBehind(got.rows, live, site.principal), () => fetch('', []));
   if (site === undefined) return <Loading />;
   return (
     <>

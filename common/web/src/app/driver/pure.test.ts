@@ -5,7 +5,7 @@ import type { SessionView, SiteState } from '../../client';
 import { allowanceSaid } from './allowance';
 import { linked } from './found';
 import { en } from './words.en';
-import { beganMs, endedMs, receiptText, tookMs } from './rows';
+import { beganMs, endedMs, isBehind, receiptText, tookMs } from './rows';
 import { NO_SERIES, POINTS_MAX, carriedOn, once, seriesOf } from './series';
 import { read } from './ticket';
 
@@ -86,6 +86,21 @@ describe('a row of the history', () => {
     );
     expect(endedMs({ ...base, ended_at: 'yesterday' })).toBeUndefined();
     expect(tookMs({ ...base, started_at: '2027-01-15T18:00:00Z', ended_at: '2027-01-15T17:00:00Z' })).toBeUndefined();
+  });
+
+  it('is behind where a charge of this person ended that stands open, or is not there yet', () => {
+    const row = { ...base, state: 'open', started_at: '2027-01-15T18:00:00Z' };
+    const live = (more: object): SessionView =>
+      ({ session: 's', principal: 'me', started_at: '2027-01-15T18:00:00Z', ended_at: '2027-01-15T19:00:00Z', ...more }) as SessionView;
+    expect(isBehind([row], [live({})], 'me')).toBe(true);
+    expect(isBehind([{ ...row, state: 'ended' }], [live({})], 'me')).toBe(false);
+    expect(isBehind([row], [live({ ended_at: '' })], 'me')).toBe(false);
+    expect(isBehind([row], [live({ principal: 'other' })], 'me')).toBe(false);
+    const next = live({ session: 't', started_at: '2027-01-15T20:00:00Z' });
+    expect(isBehind([{ ...row, state: 'ended' }], [next], 'me')).toBe(true);
+    expect(isBehind([], [next], 'me')).toBe(true);
+    // An older one stands on a later page.
+    expect(isBehind([{ ...row, state: 'ended' }], [live({ session: 'r', started_at: '2027-01-14T20:00:00Z' })], 'me')).toBe(false);
   });
 
   it('its receipt is written as the box has signed it: sorted, no blanks', () => {

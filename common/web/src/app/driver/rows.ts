@@ -1,5 +1,5 @@
 /** A session as the history answers it: box and cloud tell the same in slightly different rows. Pure. */
-import type { EnergyMethod } from '../../client/generated';
+import type { EnergyMethod, SessionView } from '../../client/generated';
 import { instant } from '../format';
 
 /** What both tell; more is there and not needed. */
@@ -41,6 +41,26 @@ export function tookMs(row: SessionRow): number | undefined {
 
 export function isOpen(row: SessionRow): boolean {
   return row.state === 'open';
+}
+
+/**
+ * Whether rows tell less than the site's live state: a charge of this person's that has ended stands open, or is not
+ * there yet. The cloud shows a moment earlier what it files a moment later.
+ */
+export function isBehind(rows: readonly SessionRow[], live: Iterable<SessionView>, principal: string): boolean {
+  const told = new Map(rows.map((row) => [row.session, row]));
+  const newest = rows[0] === undefined ? undefined : beganMs(rows[0]);
+  for (const session of live) {
+    if (!session.ended_at || session.principal !== principal) continue;
+    const row = told.get(session.session);
+    if (row ? isOpen(row) : isLater(session, newest)) return true;
+  }
+  return false;
+}
+
+function isLater(session: SessionView, than: number | undefined): boolean {
+  const began = instant(session.started_at) ?? instant(session.received_at);
+  return than === undefined || (began !== undefined && began > than);
 }
 
 /** A receipt as a file: its members sorted, no blanks (RFC 8785), as the box has signed it. */

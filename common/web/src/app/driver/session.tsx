@@ -5,11 +5,12 @@ import { type AppClient, PlugsideError, type SiteState } from '../../client';
 import { useClient, useSite } from '../client';
 import { type Trouble, asTrouble } from '../errors';
 import * as format from '../format';
+import { useSoon } from '../soon';
 import { Button, Card, Facts, Failure, Loading, Notice, Page } from '../ui';
 import { Curve, useSeries } from './curve';
 import { called } from './found';
 import { zoneOf } from './reach';
-import { type SessionRow, beganMs, endedMs, isOpen, receiptText, tookMs } from './rows';
+import { type SessionRow, beganMs, endedMs, isBehind, isOpen, receiptText, tookMs } from './rows';
 import { driverWords } from './words';
 
 /** The screen of one session. */
@@ -20,10 +21,14 @@ export function SessionScreen(props: { site: string; session: string }): JSX.Ele
   const [row, setRow] = useState<SessionRow | null>(null);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   const [turn, setTurn] = useState(0);
+  const live = site?.view.sessions[props.session];
+  // Again when a way has opened, or the site tells that the charge has ended or was corrected.
   useEffect(() => {
     setTrouble(null);
     find(client, props.site, props.session).then(setRow, (failed: unknown) => setTrouble(asTrouble(failed)));
-  }, [client, props.site, props.session, turn, site?.path]);
+  }, [client, props.site, props.session, turn, site?.path, live?.ended_at, live?.revision]);
+  const behind = row !== null && live !== undefined && isBehind([row], [live], live.principal ?? '');
+  useSoon(behind, () => setTurn((before) => before + 1));
   const back = ['history'];
   if (trouble !== null && row === null) {
     return (

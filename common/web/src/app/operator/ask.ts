@@ -123,13 +123,6 @@ export async function everything<R>(
   return { rows: rows.slice(0, most), whole: after === '' && rows.length <= most };
 }
 
-/** What was done at the box is in the cloud a moment later: ask again a few times, ms after it was done. */
-const SOON_MS = [150, 700, 2000, 5000];
-
-export function soon(again: () => void): void {
-  for (const ms of SOON_MS) setTimeout(again, ms);
-}
-
 /** The way by which administration of a site is asked: the cloud, where it has one that answers now. */
 export function wayOf(site: SiteState | undefined): { via: Way } | undefined {
   if (site === undefined || !site.cloudUrl) return undefined;

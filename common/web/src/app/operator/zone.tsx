@@ -2,8 +2,9 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Trouble, asTrouble } from '../errors';
+import { soon } from '../soon';
 import { Button, Failure, Form, Select, Sheet } from '../ui';
-import { soon, useDesk } from './ask';
+import { useDesk } from './ask';
 import { useOffice, zoneOf } from './context';
 import { operatorWords } from './words';
 
