@@ -115,7 +115,8 @@ async def _drive(stage: Stage, charger: SimulatedCharger, profile: Profile) -> d
     async with Client(profile, via="lan", clock=clock, ids=ids) as client:
 
         async def ready() -> bool:
-            place = client.view(site).chargers[CHARGER].connectors.get(1)
+            seen = client.view(site).chargers.get(CHARGER)
+            place = seen.connectors.get(1) if seen is not None else None
             return place is not None and place.state is ConnectorState.PREPARING
 
         await until(ready, STEP_S, "the car to be seen")

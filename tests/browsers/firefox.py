@@ -104,6 +104,7 @@ async def firefox(server: PageServer, folder: Path) -> AsyncIterator[Firefox]:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
+    draining: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(PATIENCE_S):
             while b"WebDriver BiDi listening on " not in (line := await process.stderr.readline()):
@@ -116,12 +117,13 @@ async def firefox(server: PageServer, folder: Path) -> AsyncIterator[Firefox]:
             yield driven
             with contextlib.suppress(Exception):
                 await driven._do("browser.close")
-        await draining
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         await process.wait()
+        if draining is not None:
+            await draining
 
 
 async def _drain(stream: asyncio.StreamReader) -> None:

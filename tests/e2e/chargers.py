@@ -46,10 +46,11 @@ logging.getLogger("ocpp").setLevel(logging.WARNING)
 Event = dict[str, Any]
 
 #: The package checks an answer in a thread; so long a stop waits for that of its start, which came before it.
-CHECKED_S = 1.0
+#: The box waits 30 s for the stop's own.
+CHECKED_S = 15.0
 
 
-class _Stamps:
+class Stamps:
     """Times that are never the same: a sample is known by its time, and a quick disk answers within one."""
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class _Stamps:
 
 
 #: The time as a charger writes it.
-now: Final = _Stamps()
+now: Final = Stamps()
 
 
 class NpmCharger:

@@ -179,7 +179,7 @@ class Phone:
 
     @asynccontextmanager
     async def _talk(self, path: Path, url: str, server: str, invite: str = "") -> AsyncIterator[Talk]:
-        link = await connect_websocket(url, path)
+        link = await connect_websocket(url, path, timeout_s=PATIENCE_S)
         session = ClientSession(
             nonce=trust.b64(SystemIds().token(NONCE_BYTES)),
             path=path,

@@ -167,10 +167,15 @@ class Place:
         async with local(self.cloud.control) as link:
             await link.manage("site_add", {"name": "Home", "code": code["code"]})
 
-        async def joined() -> bool:
+        await self.joined()
+
+    async def joined(self, patience_s: float = PATIENCE_S) -> None:
+        """Wait until the box is connected to its cloud."""
+
+        async def connected() -> bool:
             return bool((await self.health())["cloud"]["connected"])
 
-        await self.until(joined, "the box to be connected to its cloud")
+        await self.until(connected, "the box to be connected to its cloud", patience_s)
 
     async def invite(self, *chargers: str, role: str = "driver", by_cloud: bool = False) -> str:
         """An invite, made at the box or in the cloud. No charger named = all of them."""

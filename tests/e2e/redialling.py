@@ -59,6 +59,7 @@ class Redialling:
     def __init__(self, url: str, subprotocol: str, **options: Any) -> None:
         """options: as `websockets` takes them."""
         self.online = False
+        self._over = False
         self._changed = asyncio.Event()
         self._dial = lambda: connect(url, subprotocols=[Subprotocol(subprotocol)], proxy=None, **options)
 
@@ -82,13 +83,14 @@ class Redialling:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._over = True  # what ends a connection in this very moment may take the cancellation's place
         self._life.cancel()
         await asyncio.wait([self._life])
         if not self._life.cancelled():
             self._life.result()  # raises what it failed with
 
     async def _live(self) -> None:
-        while True:
+        while not self._over:
             with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
                 async with self._dial() as socket:
                     await self._serve(socket)

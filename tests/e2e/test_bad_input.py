@@ -207,6 +207,7 @@ async def test_a_malformed_frame_is_answered_and_the_charger_goes_on(cast: Cast,
     text, code = FRAMES[frame]
     async with chargers.wire(cast.box.url, "A") as charger, chargers.wire(cast.box.url, "B") as neighbour:
         await charger.boot()
+        await neighbour.boot()  # who says nothing is asked after a while
         async with unchanged(cast, charger, neighbour, refusals=0):
             await charger.socket.send(text)
             assert "currentTime" in await charger.call("Heartbeat")

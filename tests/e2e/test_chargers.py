@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ocpp.v16 import call_result
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosedError
 
 from tests.e2e.chargers import PackageCharger, now
 from tests.e2e.redialling import PATIENCE_S, Redialling, Role
@@ -91,8 +92,24 @@ class Silent:
         await asyncio.Event().wait()
 
 
-async def test_a_cancellation_that_the_package_loses_does_not_keep_a_charger_alive() -> None:
-    charger = Unhearing()
+class HungUpOn(Unhearing):
+    """The box hangs up in the moment in which it is ended: its reader fails, whatever cancels it."""
+
+    def _role(self, socket: ClientConnection) -> Role:
+        return Failing()
+
+
+class Failing:
+    async def start(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ConnectionClosedError(None, None)
+
+
+@pytest.mark.parametrize("kind", [Unhearing, HungUpOn])
+async def test_a_cancellation_that_is_lost_does_not_keep_a_charger_alive(kind: type[Unhearing]) -> None:
+    charger = kind()
     async with asyncio.timeout(PATIENCE_S), charger:
         await charger.until(lambda: charger.online)
-    assert charger._life.cancelled()
+    assert charger._life.done()

@@ -115,6 +115,7 @@ async def test_ocpp_rpc_charges_by_tag_and_by_app(home: Place, ann: Phone) -> No
         session = await start(talk, ann, "RPC1")
         (asked,) = charger.of("asked", method="RemoteStartTransaction")
         assert asked["params"]["connectorId"] == 1
+        await charger.heard("started", 2)
         await charger.heard("delivered", 6, method="MeterValues")
         await stop(talk, ann, "RPC1", session)
         await charger.heard("stopped", 2)

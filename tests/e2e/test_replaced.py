@@ -61,7 +61,7 @@ async def test_a_session_goes_on_at_the_new_box(tmp_path_factory: pytest.TempPat
             (site,) = await link.query("sites")
         bob = Driver(folder / "bob")
         await bob.told("pair", await home.invite(by_cloud=True))
-        assert [seen["path"] for seen in (await bob.told("status"))["sites"]] == ["lan"]
+        assert [seen["path"] for seen in (await bob.told("--via", "lan", "status"))["sites"]] == ["lan"]
         await replace_box(home)
         # Bob's phone pinned the box that died; its cloud's signed word is what lets it take the new one.
         await bob.told("--via", "cloud", "status")

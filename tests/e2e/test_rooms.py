@@ -203,19 +203,22 @@ async def test_a_follower_that_reads_too_slowly_is_cut_alone(tmp_path: Folder) -
                     break
             await until(lambda: _links(box, 1), PATIENCE_S, "the slow follower to be cut")
             final = box.site.journal.committed_seq
-            await quick.until(lambda: quick.of(wire.FactMessage)[-1].seq == final, "the last fact")
-            assert [fact.seq for fact in quick.of(wire.FactMessage)] == [*range(began.seq + 1, final + 1)]
+            await quick.until(lambda: quick.of(wire.FactMessage)[-1].seq >= final, "the last fact")
+            told = [fact.seq for fact in quick.of(wire.FactMessage) if fact.seq <= final]
+            assert told == [*range(began.seq + 1, final + 1)]
             cable.unblock()
             slow.read_on()
         async with lazy.link(Path.LAN) as again:
             assert (await again.follow()).seq >= final
 
 
+#: Its own: so many times in a moment run ahead of the clock, and other tests' chargers are not to.
+STAMP = chargers.Stamps()
+
+
 def samples() -> dict[str, Any]:
     """Meter values of a connector on which no charge runs."""
-    values = [
-        {"timestamp": chargers.now(), "sampledValue": [{"value": str(number)}]} for number in range(SAMPLES)
-    ]
+    values = [{"timestamp": STAMP(), "sampledValue": [{"value": str(number)}]} for number in range(SAMPLES)]
     return {"connectorId": 1, "meterValue": values}
 
 

@@ -187,12 +187,13 @@ async def test_a_charge_goes_on_when_its_charger_is_back(site: Site, bay1: NpmCh
     goes_bad, is_mended = BAD[lost]
     await site.begins(bay1)
     await site.metered(bay1)
+    before = len(bay1.of("ended"))
     goes_bad(site.lan)
     stop = asyncio.get_running_loop().create_task(site.at_box("stop", "BAY1"))
     await asyncio.sleep(BAD_S)
     is_mended(site.lan)
     assert (await stop)["outcome"] == "succeeded"
-    await bay1.heard("stopped", len(bay1.of("ended")))
+    await bay1.heard("stopped", before + 1)
     await bay1.tell("unplug")
     await site.agrees(bay1)
     await site.reconciled()
@@ -219,11 +220,12 @@ async def test_what_a_charger_did_alone_is_told_once(site: Site, bay1: NpmCharge
 async def test_a_charge_outlives_the_boxs_own_cable(site: Site, bay1: NpmCharger) -> None:
     await site.begins(bay1)
     await site.metered(bay1)
+    before = len(bay1.of("ended"))
     site.lan.pull("box")
     await bay1.tell("unplug")
     await asyncio.sleep(BAD_S)
     site.lan.plug("box")
-    await bay1.heard("stopped", len(bay1.of("ended")))
+    await bay1.heard("stopped", before + 1)
     await site.agrees(bay1)
     await site.reconciled()
 

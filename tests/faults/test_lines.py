@@ -91,11 +91,15 @@ class Bay:
 
     async def _while_bad(self, fault: Fault, talk: Talk, name: Name, session: str = "") -> Sealed:
         """Say this while the line is bad, and hear nothing of it before it is good again."""
+        heard = self._asked_to_start()
         fault.begins(self.cable)
         sealed = self._sealed(name, session)
         with contextlib.suppress(ConnectionError):  # a phone that knows says it again when it can
             await talk.send(sealed)
         await asyncio.sleep(BAD_S)
+        if name is Name.START and self.line == "charger-box" and not (fault.resumes or fault.loses_calls):
+            # It has come through by now, unless the box's disk is slow: then it would not be sent at all.
+            await self.charger.heard("asked", heard + 1, method="RemoteStartTransaction")
         fault.ends(self.cable)
         return sealed
 

@@ -82,8 +82,9 @@ const commands = {
   async quit() { await client.close(); process.exit(0); },
 };
 
-client.handle(({ method, params }) => {
+client.handle(async ({ method, params }) => {
   report('asked', { method, params });
+  await new Promise(setImmediate);  // an answer that was read together with this has been taken in by then
   const able = { RemoteStartTransaction: plugged && transaction === null,
     RemoteStopTransaction: transaction !== null && transaction.id === params.transactionId }[method];
   if (able) setTimeout(() => (method === 'RemoteStartTransaction' ? begin(params.idTag) : end('Remote')), 20);
