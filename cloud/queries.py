@@ -131,6 +131,7 @@ class Queries:
 
     async def _audit(self, query: wire.Query, claims: Claims) -> wire.Page:
         """Who did what, newest first; of some kinds, if they are named."""
+        _staff(claims)
         kinds = query.args.get("kinds", [])
         if not isinstance(kinds, list) or not all(kind in AUDIT_KINDS for kind in kinds):
             raise Refused(Code.BAD_REQUEST, "kinds is a list of names of what the audit holds")

@@ -196,7 +196,8 @@ async def test_sessions_are_filtered_and_ones_own_can_be_told_from_all(cloud: Cl
 async def test_a_driver_sees_none_of_it(cloud: Cloud, box: FakeBox) -> None:
     driver = await join(cloud, "Home")
     async with driver.link() as link:
-        for what in ("sites", "fleet", "people", "commands", "chargers", "dials", "acts", "orphans"):
+        questions = ("sites", "fleet", "people", "commands", "chargers", "dials", "acts", "orphans", "audit")
+        for what in (*questions, "devices", "health"):
             assert await code_of(link.query(what)) == Code.NOT_PERMITTED, what
         for name in ("reconcile", "invite_withdraw", "access", "entrust"):
             assert await code_of(link.manage(name, {})) == Code.NOT_PERMITTED, name
