@@ -79,6 +79,7 @@ class _Room:
         self.last_error = ""
         self.told = ""  #: the unavailability last logged as a warning
         self.task: asyncio.Task[None] | None = None
+        self.ending = False  #: it is being stopped
 
 
 class Supervisor:
@@ -155,19 +156,26 @@ class Supervisor:
 
     async def _keep(self, room: _Room) -> None:
         failures = 0
+        task = asyncio.current_task()
+        assert task is not None
         while True:
+            before = task.cancelling()
             began_ms = self._clock.mono_ms()
             self._enter(room, RoomState.RUNNING)
             failed: Exception | None = None
             try:
                 await room.run()
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                # A TaskGroup whose child has failed leaves its own cancellation counted (Python 3.11).
+                if task.cancelling() > before:
                     self._enter(room, RoomState.STOPPED)
                     raise
                 failed = RuntimeError("something that it waited for was cancelled")
             except Exception as error:
+                if room.ending and not room.fatal:
+                    # A TaskGroup drops the cancellation that comes together with a child's failure.
+                    self._enter(room, RoomState.STOPPED)
+                    raise asyncio.CancelledError from error
                 failed = error
             if failed is None or room.fatal:
                 self._finish(room, failed)
@@ -221,6 +229,7 @@ class Supervisor:
     async def _stop(self) -> None:
         for room in reversed(self._rooms):
             if room.task is not None:
+                room.ending = True
                 await self._cancel(room.task)
         for task in tuple(self._spawned):
             # `run` itself may have been spawned: cancelled by itself, it would lose the error it ends with.

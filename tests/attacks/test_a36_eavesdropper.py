@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         pytest.skip("needs the right to make network namespaces (`unshare`)")
     folder = tmp_path_factory.mktemp("w")
     story = [*alone(), sys.executable, "-m", "tests.attacks.wholerun", str(folder)]
-    done = subprocess.run(story, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(story, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told: dict[str, Any] = json.loads((folder / "story.json").read_text())
     return Run(folder, (folder / "lo.pcap").read_bytes(), **told)

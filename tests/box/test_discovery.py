@@ -18,7 +18,8 @@ from edge.discovery import SERVICE, announce, lan_addresses, present
 from tests.e2e.hosts import Lan
 from tests.needs import needs
 
-EDGE = "abcdefgh234567" + "a" * 18
+#: Its first eight letters are its name on a loopback that other tests announce on, too.
+EDGE = "discover234567" + "a" * 18
 HERE = "127.0.0.1"
 #: What a host of a namespace runs: announce, or browse and print what was found.
 CHILD = """

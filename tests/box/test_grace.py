@@ -24,6 +24,7 @@ async def test_grace_is_shown_on_the_link_and_written_into_the_chain_once(tmp_pa
             async with driver.link() as link:
                 access = link.sites[site.authority.site]
                 assert (access.grace, access.expires_at) == (True, iso(ends_ms))
+        await site.journal.probe()  # a note waits for nobody
         rows = await installer.query("audit", {"kinds": ["security_noted"]})
         noted = [row["body"] for row in rows if row["body"]["what"] == "offline_grace"]
         assert [body["detail"] for body in noted] == [driver.claims.principal], "once for a grant"

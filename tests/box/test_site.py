@@ -172,8 +172,8 @@ async def test_time_never_goes_back_behind_what_was_written(tmp_path: Path) -> N
     site = Site(settings(tmp_path))
     site.clock.raise_floor(site.clock.now_ms() + 86_400_000)
     async with serving(site):
-        site.gateway.note(facts.SecurityNoted(what="anything"))
         written = site.clock.now_ms()
+        site.gateway.note(facts.SecurityNoted(what="anything"))
     later = Site(settings(tmp_path))
     try:
         assert later.clock.now_ms() >= written

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from ocpp.routing import on
+from ocpp.routing import after, on
 from ocpp.v16 import ChargePoint, call, call_result, enums
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -64,8 +64,11 @@ class Station(ChargePoint):
     @on(enums.Action.update_firmware)
     def on_update(self, location: str, retrieve_date: str, **more: Any) -> call_result.UpdateFirmware:
         self.asked.append("update")
-        self.spawn(self.update(location))
         return call_result.UpdateFirmware()
+
+    @after(enums.Action.update_firmware)
+    def update_answered(self, location: str, **more: Any) -> None:
+        self.spawn(self.update(location))
 
     async def update(self, location: str) -> None:
         await self.tell(enums.FirmwareStatus.downloading)
@@ -84,8 +87,11 @@ class Station(ChargePoint):
     @on(enums.Action.get_diagnostics)
     def on_diagnostics(self, location: str, **more: Any) -> call_result.GetDiagnostics:
         self.asked.append("diagnostics")
-        self.spawn(self.upload(location))
         return call_result.GetDiagnostics(file_name="log.txt")
+
+    @after(enums.Action.get_diagnostics)
+    def diagnostics_answered(self, location: str, **more: Any) -> None:
+        self.spawn(self.upload(location))
 
     async def upload(self, location: str) -> None:
         await self.call(call.DiagnosticsStatusNotification(enums.DiagnosticsStatus.uploading), suppress=False)

@@ -375,7 +375,7 @@ async def test_sessions(capsys: Capture) -> None:
         "energy_wh": 1234.0,
         "state": "ended",
     }
-    async with world() as here:
+    async with world(cloud=False) as here:
         here.box.backend.rows["sessions"] = []
         assert await plugside(here.device(), "sessions") == 0
         assert capsys.readouterr().out == "No charge yet.\n"

@@ -143,6 +143,48 @@ def test_jitter_spreads_a_wait_from_nothing_to_all_and_never_overflows() -> None
     assert backoff.delay_s(10_000, 1.0) == 30
 
 
+async def test_a_room_that_fails_in_the_moment_in_which_it_is_ended_ends(house: House) -> None:
+    """A TaskGroup drops the cancellation that comes together with a child's failure (Python 3.11)."""
+
+    async def breaks() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the line broke")
+
+    house.supervisor.room("uplink", breaks)
+    async with house.running():
+        pass
+    assert house.states() == {"uplink": RoomState.STOPPED}
+    assert house.naps.asked == []
+
+
+async def test_a_room_whose_tasks_have_failed_is_not_taken_for_one_that_was_ended(house: House) -> None:
+    """A TaskGroup whose child has failed leaves its own cancellation counted (Python 3.11)."""
+    runs = 0
+
+    async def fails() -> None:
+        raise OSError("the line broke")
+
+    async def breaks() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(fails())
+        elif runs == 2:
+            raise asyncio.CancelledError  # something that it waited for was
+        await asyncio.Event().wait()
+
+    house.supervisor.room("uplink", breaks)
+    async with house.running():
+        for number in (1, 2):
+            await house.naps.until(number)
+            house.naps.wake()
+        await until(lambda: runs == 3)
+        assert house.states() == {"uplink": RoomState.RUNNING}
+
+
 @pytest.mark.parametrize("error", [Refused(Code.BUSY), ValueError("the journal is gone")])
 async def test_a_fatal_room_ends_everything_with_its_error(house: House, error: Exception) -> None:
     house.supervisor.room("lan", forever)
