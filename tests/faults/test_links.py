@@ -27,6 +27,11 @@ async def charge(here: Place, number: int, url: str = "") -> None:
         await charger.call("StopTransaction", stop)
 
 
+async def ended(here: Place) -> int:
+    """How many charges the cloud has with their ends."""
+    return len([row for row in await here.in_cloud("LINE1") if row["ended_at"]])
+
+
 async def test_the_ledger_crosses_a_bad_line_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     async with through_a_cable(tmp_path_factory.mktemp("l")) as (here, cable):
         await here.adopt("LINE1")
@@ -47,7 +52,7 @@ async def test_the_ledger_crosses_a_bad_line_once(tmp_path_factory: pytest.TempP
         charges += 1
 
         async def arrived() -> bool:
-            return len([row for row in await here.in_cloud("LINE1") if row["ended_at"]]) >= charges
+            return await ended(here) >= charges
 
         await here.until(arrived, "every session in the cloud", patience_s=90)
         there = await here.in_cloud("LINE1")
@@ -98,8 +103,7 @@ async def test_what_is_said_twice_counts_once(tmp_path_factory: pytest.TempPathF
             charges = 0
 
             async def arrived() -> bool:
-                ended = [row for row in await here.in_cloud("LINE1") if row["ended_at"]]
-                return len(ended) >= charges
+                return await ended(here) >= charges
 
             # Once the tunnel stands a charge is some messages of its own.
             while charges < 4 or (not tunnel.doubled and charges < 24):

@@ -4,6 +4,7 @@ import { useEffect } from 'preact/hooks';
 /** When, in ms after it was done. */
 const SOON_MS = [150, 700, 2000, 5000];
 
+/** Ask again at each of these times; returns what stops it. */
 export function soon(again: () => void): () => void {
   const timers = SOON_MS.map((ms) => setTimeout(again, ms));
   return () => timers.forEach(clearTimeout);

@@ -10,7 +10,7 @@ import { Button, Card, Facts, Failure, Loading, Notice, Page } from '../ui';
 import { Curve, useSeries } from './curve';
 import { called } from './found';
 import { zoneOf } from './reach';
-import { type SessionRow, beganMs, endedMs, isBehind, isOpen, receiptText, tookMs } from './rows';
+import { type SessionRow, beganMs, endedMs, isOpen, receiptText, tookMs } from './rows';
 import { driverWords } from './words';
 
 /** The screen of one session. */
@@ -27,8 +27,7 @@ export function SessionScreen(props: { site: string; session: string }): JSX.Ele
     setTrouble(null);
     find(client, props.site, props.session).then(setRow, (failed: unknown) => setTrouble(asTrouble(failed)));
   }, [client, props.site, props.session, turn, site?.path, live?.ended_at, live?.revision]);
-  const behind = row !== null && live !== undefined && isBehind([row], [live], live.principal ?? '');
-  useSoon(behind, () => setTurn((before) => before + 1));
+  useSoon(row !== null && isOpen(row) && Boolean(live?.ended_at), () => setTurn((before) => before + 1));
   const back = ['history'];
   if (trouble !== null && row === null) {
     return (
