@@ -1,4 +1,4 @@
-"""The simulated charger on its own: it ends when told to; after a charge the car goes, and another one comes."""
+"""The simulated charger on its own: it ends when told to; after a charge the car goes, another one comes."""
 
 from __future__ import annotations
 
